@@ -1,0 +1,50 @@
+"""Vectorised evaluation of trees with NumPy.
+
+Owns: values of an expression at points.  Does not own: losses and constant fitting (`expression.fit`).
+Non-finite values are results, not exceptions.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pysr_neural.expression.node import Node
+from pysr_neural.operators import OPERATORS, Array
+
+IEEE: Mapping[str, Callable[..., Array]] = {name: row.function for name, row in OPERATORS.items()}
+GUARDED: Mapping[str, Callable[..., Array]] = {name: row.guarded for name, row in OPERATORS.items()}
+
+
+def evaluate(tree: Node, X: Array, functions: Mapping[str, Callable[..., Array]] = IEEE) -> Array:
+    """Evaluate an expression at every row of X.
+
+    Parameters
+    ----------
+    tree : Node
+    X : array, shape (rows, features)
+    functions : mapping, optional
+        Operator name to NumPy function: `IEEE` (default) or `GUARDED` (the reference preset's arithmetic).
+
+    Returns
+    -------
+    array, shape (rows,)
+        May hold NaN and infinities.
+
+    Raises
+    ------
+    KeyError
+        If an operator of the tree is not among the functions.
+    IndexError
+        If a variable of the tree is not a column of X.
+    """
+    with np.errstate(all="ignore"):
+        values = _evaluate(tree, X.T, functions)
+    return np.broadcast_to(values, (X.shape[0],)).astype(np.float64, copy=True)
+
+
+def _evaluate(node: Node, columns: Array, functions: Mapping[str, Callable[..., Array]]) -> Array:
+    if node.index is not None:
+        return columns[node.index]  # type: ignore[no-any-return]
+    if node.operator is None:
+        return np.float64(node.value)  # type: ignore[return-value]
+    return functions[node.operator](*[_evaluate(child, columns, functions) for child in node.children])

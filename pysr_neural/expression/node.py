@@ -1,0 +1,205 @@
+"""Immutable expression trees.
+
+Owns: the node type and structural edits.  Does not own: meaning (`evaluate`), texts (`text`), codes (`wire.codes`).
+
+Edits share structure: replacing one node rebuilds only the path above it.  Size, depth and hash are computed once, when
+a node is made.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from pysr_neural.errors import ExpressionError
+
+
+class Node:
+    """One node of an expression: a constant, a variable, or an operator over children.
+
+    Make nodes with `constant`, `variable` and `apply`; the attributes are read-only.
+
+    Attributes
+    ----------
+    operator : str or None
+        The operator's name; None for a leaf.
+    children : tuple of Node
+        Empty for a leaf.
+    index : int or None
+        Which variable, counted from 0; None if not a variable.
+    value : float or None
+        The constant's value; None if not a constant.
+    size, depth : int
+        Number of nodes; length of the longest path, 1 for a leaf.
+    """
+
+    __slots__ = ("_hash", "children", "depth", "index", "operator", "size", "value")
+
+    operator: str | None
+    children: tuple[Node, ...]
+    index: int | None
+    value: float | None
+    size: int
+    depth: int
+    _hash: int
+
+    def __init__(
+        self,
+        operator: str | None = None,
+        children: tuple[Node, ...] = (),
+        index: int | None = None,
+        value: float | None = None,
+    ) -> None:
+        set_ = object.__setattr__
+        set_(self, "operator", operator)
+        set_(self, "children", children)
+        set_(self, "index", index)
+        set_(self, "value", value)
+        set_(self, "size", 1 + sum(child.size for child in children))
+        set_(self, "depth", 1 + max((child.depth for child in children), default=0))
+        bits = None if value is None else struct.pack("<d", value)
+        set_(self, "_hash", hash((operator, index, bits, tuple(child._hash for child in children))))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A Node is immutable; got an assignment to {name!r}. Make a new node instead.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A Node is immutable; got a deletion of {name!r}.")
+
+    def __reduce__(self) -> tuple[type[Node], tuple[object, ...]]:
+        return Node, (self.operator, self.children, self.index, self.value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Node) or self._hash != other._hash:
+            return False
+        return (
+            self.operator == other.operator
+            and self.index == other.index
+            and _same_value(self.value, other.value)
+            and self.children == other.children
+        )
+
+    def __repr__(self) -> str:
+        if self.operator is not None:
+            return f"apply({self.operator!r}, {', '.join(map(repr, self.children))})"
+        return f"variable({self.index})" if self.index is not None else f"constant({self.value!r})"
+
+    def __iter__(self) -> Iterator[Node]:
+        """Iterate over all nodes in prefix order."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.children))
+
+    def at(self, position: int) -> Node:
+        """Return the node at a prefix position, 0 being the root.
+
+        Raises
+        ------
+        ExpressionError
+            If there is no such position.
+        """
+        node, path_start = self, position
+        if not 0 <= position < self.size:
+            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {path_start}.")
+        while position:
+            position -= 1
+            for child in node.children:
+                if position < child.size:
+                    node = child
+                    break
+                position -= child.size
+        return node
+
+    def replace(self, position: int, new: Node) -> Node:
+        """Return a tree in which the subtree at a prefix position is another one.
+
+        Raises
+        ------
+        ExpressionError
+            If there is no such position.
+        """
+        if position == 0:
+            return new
+        if not 0 <= position < self.size:
+            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {position}.")
+        position -= 1
+        children = list(self.children)
+        for i, child in enumerate(children):
+            if position < child.size:
+                children[i] = child.replace(position, new)
+                break
+            position -= child.size
+        return Node(self.operator, tuple(children))
+
+    def constants(self) -> list[float]:
+        """Return the values of all constants in prefix order."""
+        return [node.value for node in self if node.value is not None]
+
+    def with_constants(self, values: list[float]) -> Node:
+        """Return the same tree with other constant values, given in prefix order.
+
+        Raises
+        ------
+        ExpressionError
+            If the number of values differs from the number of constants.
+        """
+        remaining = iter(values)
+        try:
+            tree = _substitute(self, remaining)
+        except StopIteration:
+            tree = None
+        if tree is None or next(remaining, None) is not None:
+            raise ExpressionError(
+                f"As many values as constants are needed: {len(self.constants())}; got {len(values)}."
+            )
+        return tree
+
+    def variables(self) -> set[int]:
+        """Return the indices of the variables that occur."""
+        return {node.index for node in self if node.index is not None}
+
+
+def _same_value(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return struct.pack("<d", a) == struct.pack("<d", b)
+
+
+def _substitute(node: Node, values: Iterator[float]) -> Node:
+    if node.value is not None:
+        return constant(next(values))
+    if not node.children:
+        return node
+    return Node(node.operator, tuple([_substitute(child, values) for child in node.children]))
+
+
+def constant(value: float) -> Node:
+    """Make a constant leaf."""
+    return Node(value=float(value))
+
+
+def variable(index: int) -> Node:
+    """Make a variable leaf; variables count from 0.
+
+    Raises
+    ------
+    ExpressionError
+        If the index is negative.
+    """
+    if index < 0:
+        raise ExpressionError(f"A variable's index must be at least 0; got {index}.")
+    return Node(index=int(index))
+
+
+def apply(operator: str, *children: Node) -> Node:
+    """Make an operator node over its arguments, which must be 1 to 3."""
+    if not children:
+        raise ExpressionError(f"An operator must have at least one argument; {operator!r} got none.")
+    return Node(operator, children)

@@ -1,0 +1,154 @@
+"""The one operator table: every consumer of operators reads its rows here.
+
+Owns: names, arities, NumPy functions, Julia and SymPy names, guards.  Does not own: model tokens (`wire.vocabulary`
+derives them from these rows) and the operator set of one search (`problem.OperatorSet`).
+
+Two meanings per row.  ``function`` is IEEE arithmetic as SymbolicRegression.jl's safe operators define it: outside its
+domain an operator returns NaN.  ``guarded`` is the reference preset's arithmetic, which clips instead.  Neither raises.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.errors import ConfigError, did_you_mean
+
+Array = npt.NDArray[np.float64]
+Function = Callable[..., Array]
+
+DIVISION_EPSILON = 1e-10
+INVERSE_EPSILON = 1e-6
+EXPONENT_LIMIT = 14.0
+LOG_EPSILON = 1e-12
+TANGENT_LIMIT = 1e6
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of the operator table.
+
+    Parameters
+    ----------
+    name : str
+        The name in our own texts, the same as PySR's.
+    arity : int
+        1 or 2.
+    function : callable
+        NumPy function of ``arity`` float64 arrays of one shape, giving that shape; NaN outside the domain.
+    julia : tuple of str
+        Names under which SymbolicRegression.jl may list it (first: the one to pass to PySR).
+    sympy : str
+        A SymPy expression in the placeholders ``a`` and ``b``.
+    guarded : callable
+        The reference preset's version, always finite for moderate input.
+    """
+
+    name: str
+    arity: int
+    function: Function
+    julia: tuple[str, ...]
+    sympy: str
+    guarded: Function
+
+
+def _where(domain: npt.NDArray[np.bool_], values: Array) -> Array:
+    return np.where(domain, values, np.nan)
+
+
+def _power(base: Array, exponent: Array) -> Array:
+    integer = exponent == np.round(exponent)
+    undefined = np.where(integer, (exponent < 0) & (base == 0), (base < 0) | ((exponent < 0) & (base == 0)))
+    return _where(~undefined, np.power(np.where(undefined, 1.0, base), exponent))
+
+
+def _guarded_divide(a: Array, b: Array) -> Array:
+    return np.divide(a, np.where(np.abs(b) < DIVISION_EPSILON, DIVISION_EPSILON, b))
+
+
+def _guarded_power(base: Array, exponent: Array) -> Array:
+    return np.nan_to_num(_power(base, exponent), nan=0.0, posinf=1e6, neginf=-1e6)
+
+
+def _row(
+    name: str,
+    arity: int,
+    function: Function,
+    sympy: str,
+    *julia: str,
+    guarded: Function | None = None,
+) -> Operator:
+    return Operator(name, arity, function, (*julia, name) if julia else (name,), sympy, guarded or function)
+
+
+_ROWS = (
+    _row("neg", 1, np.negative, "-a", "neg", "-"),
+    _row("abs", 1, np.abs, "Abs(a)", "abs"),
+    _row(
+        "inv", 1, lambda a: np.divide(1.0, a), "1/a", "inv",
+        guarded=lambda a: np.divide(1.0, np.where(np.abs(a) < INVERSE_EPSILON, INVERSE_EPSILON, a)),
+    ),
+    _row("square", 1, np.square, "a**2", "square"),
+    _row("cube", 1, lambda a: a * a * a, "a**3", "cube"),
+    _row("sqrt", 1, lambda a: np.sqrt(_where(a >= 0, a)), "sqrt(a)", "sqrt", "safe_sqrt",
+         guarded=lambda a: np.sqrt(np.abs(a))),
+    _row("exp", 1, np.exp, "exp(a)", "exp", guarded=lambda a: np.exp(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
+    _row("log", 1, lambda a: np.log(_where(a > 0, a)), "log(a)", "log", "safe_log",
+         guarded=lambda a: np.log(np.maximum(np.abs(a), LOG_EPSILON))),
+    _row("log2", 1, lambda a: np.log2(_where(a > 0, a)), "log(a)/log(2)", "log2", "safe_log2",
+         guarded=lambda a: np.log2(np.maximum(np.abs(a), LOG_EPSILON))),
+    _row("log10", 1, lambda a: np.log10(_where(a > 0, a)), "log(a)/log(10)", "log10", "safe_log10",
+         guarded=lambda a: np.log10(np.maximum(np.abs(a), LOG_EPSILON))),
+    _row("log1p", 1, lambda a: np.log1p(_where(a > -1, a)), "log(1+a)", "log1p", "safe_log1p",
+         guarded=lambda a: np.log(np.maximum(np.abs(1.0 + a), LOG_EPSILON))),
+    _row("sin", 1, np.sin, "sin(a)", "sin"),
+    _row("cos", 1, np.cos, "cos(a)", "cos"),
+    _row("tan", 1, np.tan, "tan(a)", "tan",
+         guarded=lambda a: np.clip(np.tan(a), -TANGENT_LIMIT, TANGENT_LIMIT)),
+    _row("sinh", 1, np.sinh, "sinh(a)", "sinh",
+         guarded=lambda a: np.sinh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
+    _row("cosh", 1, np.cosh, "cosh(a)", "cosh",
+         guarded=lambda a: np.cosh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
+    _row("tanh", 1, np.tanh, "tanh(a)", "tanh"),
+    _row("asin", 1, lambda a: np.arcsin(_where(np.abs(a) <= 1, a)), "asin(a)", "asin", "safe_asin",
+         guarded=lambda a: np.arcsin(np.clip(a, -1.0, 1.0))),
+    _row("acos", 1, lambda a: np.arccos(_where(np.abs(a) <= 1, a)), "acos(a)", "acos", "safe_acos",
+         guarded=lambda a: np.arccos(np.clip(a, -1.0, 1.0))),
+    _row("atan", 1, np.arctan, "atan(a)", "atan"),
+    _row("sign", 1, np.sign, "sign(a)", "sign"),
+    _row("relu", 1, lambda a: np.maximum(a, 0.0), "Max(a, 0)", "relu"),
+    _row("+", 2, np.add, "a + b", "+", "plus"),
+    _row("-", 2, np.subtract, "a - b", "-", "sub"),
+    _row("*", 2, np.multiply, "a * b", "*", "mult"),
+    _row("/", 2, np.divide, "a / b", "/", guarded=_guarded_divide),
+    _row("^", 2, _power, "a**b", "^", "pow", "safe_pow", guarded=_guarded_power),
+    _row("max", 2, np.maximum, "Max(a, b)", "max"),
+    _row("min", 2, np.minimum, "Min(a, b)", "min"),
+)
+
+OPERATORS: Mapping[str, Operator] = MappingProxyType({row.name: row for row in _ROWS})
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {alias: row.name for row in _ROWS for alias in row.julia if alias not in OPERATORS}
+)
+
+
+def operator(name: str) -> Operator:
+    """Look one operator up by its own name or by an alias such as ``"safe_log"`` or ``"pow"``.
+
+    Raises
+    ------
+    ConfigError
+        If the table has no such row.
+    """
+    row = OPERATORS.get(ALIASES.get(name, name))
+    if row is None:
+        raise ConfigError(f"An operator must be a row of the operator table; got {name!r}."
+                          + did_you_mean(name, OPERATORS))
+    return row
+
+
+def is_known(name: str) -> bool:
+    """Tell whether the table has a row of that name or alias."""
+    return ALIASES.get(name, name) in OPERATORS

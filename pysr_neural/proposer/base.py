@@ -1,0 +1,215 @@
+"""The proposer protocol: what an engine asks, and what any proposer answers.
+
+Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`, levels and kinds.  Does not own: any proposer, any engine.
+
+Ordinary evolution is one `Proposer`, the transformer is another; BasicSR and the PySR server talk to both alike.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural.expression.node import Node
+from pysr_neural.operators import Array
+from pysr_neural.problem import Problem
+
+LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
+KINDS = (
+    "constant", "operator", "feature", "swap", "rotate", "add", "insert", "delete", "simplify", "randomize",
+    "do_nothing", "optimize", "crossover", "neural",
+)
+"""Variation kinds in wire order: SymbolicRegression.jl's mutations, then crossover, then whole proposals."""
+
+
+def levels_of(names: tuple[str, ...] | list[str] | str) -> tuple[str, ...]:
+    """Check level names and bring them into canonical order; ``"all"`` stands for all of them.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not a level.
+    """
+    if isinstance(names, str):
+        names = LEVELS if names == "all" else (names,)
+    for name in names:
+        if name not in LEVELS:
+            raise ConfigError(f"A level must be one of the proposer's levels; got {name!r}." + did_you_mean(name, LEVELS))
+    return tuple(level for level in LEVELS if level in names)
+
+
+def level_bits(levels: tuple[str, ...]) -> int:
+    """Write levels as the wire's bit mask; bit i stands for ``LEVELS[i]``."""
+    return sum(1 << i for i, level in enumerate(LEVELS) if level in levels)
+
+
+def levels_from_bits(bits: int) -> tuple[str, ...]:
+    """Read levels from the wire's bit mask."""
+    return tuple(level for i, level in enumerate(LEVELS) if bits >> i & 1)
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """One population member as a proposer sees it.
+
+    Parameters
+    ----------
+    tree : Node
+    loss : float
+        Mean squared error, lower is better; may be infinite.
+    complexity : int
+        The engine's complexity.
+    """
+
+    tree: Node
+    loss: float
+    complexity: int
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """What an engine asks.
+
+    Parameters
+    ----------
+    members : tuple of MemberView
+        Population snapshot, in the engine's order; may be empty (``seed``).
+    count : int
+        How many children are wanted.
+    levels : tuple of str
+        Which levels are asked for; see `LEVELS`.
+    seed : int
+        Makes the answer reproducible.
+    temperature : float
+        Of sampling, > 0.
+    max_size : int or None
+        Current size limit, if tighter than the problem's.
+    progress : float
+        Elapsed share of the search, 0 to 1.
+    """
+
+    members: tuple[MemberView, ...]
+    count: int
+    levels: tuple[str, ...]
+    seed: int
+    temperature: float = 1.0
+    max_size: int | None = None
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class Child:
+    """One proposed expression.
+
+    Parameters
+    ----------
+    tree : Node
+    kind : str
+        One of `KINDS`.
+    parents : tuple of int
+        Positions in the request's members; empty for a child made from the data alone.
+    log_probability : float
+        Of the tree under the proposer; NaN where it is not known.
+    """
+
+    tree: Node
+    kind: str = "neural"
+    parents: tuple[int, ...] = ()
+    log_probability: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Probabilities over building blocks, for native sampling by the engine.
+
+    Parameters
+    ----------
+    operators : array, shape (n_operators,)
+    variables : array, shape (n_features,)
+        Weights ≥ 0, each array with a positive sum.
+    pairs : array, shape (n_operators + 1, n_operators + 2)
+        Weight of each child symbol (constant, variable, operators …) below each parent (operators …, root last).
+    """
+
+    operators: Array
+    variables: Array
+    pairs: Array
+
+
+@dataclass(frozen=True)
+class ProposalBatch:
+    """What a proposer answers; every part but the children is optional.
+
+    Parameters
+    ----------
+    children : tuple of Child
+        At most as many as asked for; fewer is allowed.
+    kind_weights : array, shape (len(KINDS),), optional
+        Weight of each kind for the next steps.
+    crossover_probability : float, optional
+    parent_weights : array, shape (members,), optional
+        Weight of each member as a parent.
+    prior : Prior, optional
+    """
+
+    children: tuple[Child, ...] = ()
+    kind_weights: Array | None = None
+    crossover_probability: float | None = None
+    parent_weights: Array | None = None
+    prior: Prior | None = None
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A proposer's state for one search; made by `Proposer.open`."""
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Answer one request; the same request and seed give the same answer."""
+        ...
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Anything that proposes expressions: ordinary evolution, a script, the transformer."""
+
+    def open(self, problem: Problem) -> Session:
+        """Start a search: the place to encode (X, y) once."""
+        ...
+
+
+@dataclass
+class ProposalCounts:
+    """Counters of what became of a proposer's work; mutable, one per search.
+
+    Attributes
+    ----------
+    calls, served, fallbacks, accepted, improved : int
+        Requests made; children taken; ordinary steps done in place of a child; children accepted; children with a lower
+        loss than their parent.
+    invalid : dict of str to int
+        Rejected children by ``stage: reason``.
+    seconds : float
+        Time spent in the proposer.
+    """
+
+    calls: int = 0
+    served: int = 0
+    fallbacks: int = 0
+    accepted: int = 0
+    improved: int = 0
+    invalid: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def reject(self, stage: str, reason: str, count: int = 1) -> None:
+        """Count rejected children under a stage and a reason."""
+        key = f"{stage}: {reason}"
+        self.invalid[key] = self.invalid.get(key, 0) + count
+
+
+def normalized(weights: npt.ArrayLike) -> Array:
+    """Scale weights ≥ 0 to sum 1; all zero, negative or non-finite input gives the uniform distribution."""
+    values = np.nan_to_num(np.asarray(weights, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0.0)
+    total = values.sum()
+    return values / total if total > 0 else np.full(values.shape, 1.0 / max(values.size, 1))

@@ -1,0 +1,93 @@
+"""Expressions as integer codes: what travels between Python and Julia, and what traces store.
+
+Owns: prefix codes with constants in a parallel array (DESIGN.md §4).  Does not own: model tokens (`vocabulary`), frames.
+
+Code 0 is a constant; ``1 … F`` are the F variables; ``F+1 …`` are the operators in the order of the search's
+`OperatorSet`.  The Julia package implements the same; `tests/golden/wire_v1.toml` ties the two.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.node import Node, constant, variable
+from pysr_neural.problem import OperatorSet
+
+WIRE_VERSION = 1
+Codes = npt.NDArray[np.int32]
+Constants = npt.NDArray[np.float64]
+
+
+def encode(tree: Node, operators: OperatorSet, features: int) -> tuple[Codes, Constants]:
+    """Write a tree as prefix codes.
+
+    Returns
+    -------
+    codes : int32 array, shape (size,)
+    constants : float64 array
+        One value per code 0, in order.
+
+    Raises
+    ------
+    ExpressionError
+        If the tree uses a variable or an operator outside the search's.
+    """
+    codes, constants = [], []
+    for node in tree:
+        if node.value is not None:
+            codes.append(0)
+            constants.append(node.value)
+        elif node.index is not None:
+            if node.index >= features:
+                raise ExpressionError(f"A variable must be one of {features} features; got x{node.index}.")
+            codes.append(1 + node.index)
+        else:
+            key = (node.operator or "", len(node.children))
+            if key not in operators.index:
+                raise ExpressionError(f"An operator must belong to the search's {operators.names}; got {key}.")
+            codes.append(1 + features + operators.index[key])
+    return np.array(codes, dtype=np.int32), np.array(constants, dtype=np.float64)
+
+
+def decode(codes: Sequence[int] | Codes, constants: Sequence[float] | Constants, operators: OperatorSet,
+           features: int) -> Node:
+    """Read a tree from prefix codes.
+
+    Raises
+    ------
+    ExpressionError
+        If the codes are empty, end early, go on after the end, use an unknown code, or do not match the constants.
+    """
+    if len(codes) == 0:
+        raise ExpressionError("A code sequence must hold at least one code; got none.")
+    stack: list[Node] = []
+    remaining = len(constants)
+    for position in range(len(codes) - 1, -1, -1):
+        code = int(codes[position])
+        if code == 0:
+            remaining -= 1
+            if remaining < 0:
+                raise ExpressionError(f"Each code 0 needs a constant; got only {len(constants)}.")
+            stack.append(constant(float(constants[remaining])))
+        elif 1 <= code <= features:
+            stack.append(variable(code - 1))
+        else:
+            stack.append(_operator_node(code - features - 1, operators, stack, position))
+    if len(stack) != 1 or remaining:
+        raise ExpressionError(
+            f"Codes must form exactly one tree and use every constant; got {len(stack)} trees and {remaining} "
+            "unused constants."
+        )
+    return stack[0]
+
+
+def _operator_node(index: int, operators: OperatorSet, stack: list[Node], position: int) -> Node:
+    if not 0 <= index < len(operators.names):
+        raise ExpressionError(f"A code must lie within the search's language; got an unknown one at {position}.")
+    arity = operators.arities[index]
+    if len(stack) < arity:
+        raise ExpressionError(f"{operators.names[index]!r} at {position} needs {arity} arguments; got {len(stack)}.")
+    children = tuple(stack.pop() for _ in range(arity))
+    return Node(operators.names[index], children)
