@@ -1,6 +1,6 @@
 """The proposer protocol: what an engine asks, and what any proposer answers.
 
-Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`, levels and kinds.  Does not own: any proposer, any engine.
+Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`.  Does not own: any proposer, any engine; levels and kinds (`state`).
 
 Ordinary evolution is one `Proposer`, the transformer is another; BasicSR and the PySR server talk to both alike.
 """
@@ -11,62 +11,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
+from pysr_neural.state import KINDS, LEVELS, MemberView, level_bits, levels_from_bits, levels_of
 
-LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
-KINDS = (
-    "constant", "operator", "feature", "swap", "rotate", "add", "insert", "delete", "simplify", "randomize",
-    "do_nothing", "optimize", "crossover", "neural",
-)
-"""Variation kinds in wire order: SymbolicRegression.jl's mutations, then crossover, then whole proposals."""
-
-
-def levels_of(names: tuple[str, ...] | list[str] | str) -> tuple[str, ...]:
-    """Check level names and bring them into canonical order; ``"all"`` stands for all of them.
-
-    Raises
-    ------
-    ConfigError
-        If a name is not a level.
-    """
-    if isinstance(names, str):
-        names = LEVELS if names == "all" else (names,)
-    for name in names:
-        if name not in LEVELS:
-            raise ConfigError(f"A level must be one of the proposer's levels; got {name!r}." + did_you_mean(name, LEVELS))
-    return tuple(level for level in LEVELS if level in names)
-
-
-def level_bits(levels: tuple[str, ...]) -> int:
-    """Write levels as the wire's bit mask; bit i stands for ``LEVELS[i]``."""
-    return sum(1 << i for i, level in enumerate(LEVELS) if level in levels)
-
-
-def levels_from_bits(bits: int) -> tuple[str, ...]:
-    """Read levels from the wire's bit mask."""
-    return tuple(level for i, level in enumerate(LEVELS) if bits >> i & 1)
-
-
-@dataclass(frozen=True)
-class MemberView:
-    """One population member as a proposer sees it.
-
-    Parameters
-    ----------
-    tree : Node
-    loss : float
-        Mean squared error, lower is better; may be infinite.
-    complexity : int
-        The engine's complexity.
-    """
-
-    tree: Node
-    loss: float
-    complexity: int
-
+__all__ = [
+    "KINDS", "LEVELS", "Child", "MemberView", "Prior", "ProposalBatch", "ProposalCounts", "ProposalRequest", "Proposer",
+    "Session", "level_bits", "levels_from_bits", "levels_of", "normalized",
+]
 
 @dataclass(frozen=True)
 class ProposalRequest:

@@ -1,0 +1,116 @@
+"""Finding and loading checkpoints: safetensors only, refusals that say why.
+
+Owns: names such as ``"default"``, paths and hub ids; the checks before weights are used.  Does not own: the model.
+"""
+
+import json
+from pathlib import Path
+
+from pysr_neural.errors import CheckpointError
+from pysr_neural.model.config import ProposerConfig
+from pysr_neural.model.policy import ProposerModel
+from pysr_neural.wire.codes import WIRE_VERSION
+from pysr_neural.wire.vocabulary import VOCABULARY_HASH
+
+DEFAULT = "default"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+
+def resolve(name: str) -> Path:
+    """Find a checkpoint's directory and check what can be checked without loading weights.
+
+    Parameters
+    ----------
+    name : str
+        ``"default"``, a directory, or a hub id ``owner/name``.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint, or it is a pickle, incomplete, foreign, or of another vocabulary.
+    """
+    path = Path(__file__).parents[1] / "checkpoints" / DEFAULT if name == DEFAULT else Path(name).expanduser()
+    if path.suffix in PICKLES:
+        raise CheckpointError(f"A checkpoint must be a directory with {WEIGHTS}; got the pickle {path.name!r}. Pickles "
+                              "can run code when loaded, so they are never read. Re-save with save_pretrained().")
+    if not path.exists():
+        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+            return _from_hub(name)
+        raise CheckpointError(f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {name!r}, "
+                              "which does not exist.")
+    _check_files(path)
+    return path
+
+
+def load(name: str) -> ProposerModel:
+    """Load a checkpoint for inference.
+
+    Parameters
+    ----------
+    name : str
+        See `resolve`.
+
+    Returns
+    -------
+    ProposerModel
+        In evaluation mode, on the CPU, in single precision.
+
+    Raises
+    ------
+    CheckpointError
+        See `resolve`; also if the weights are truncated or do not fit the configuration.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = resolve(name)
+    try:
+        config = ProposerConfig.from_pretrained(path)
+        model = ProposerModel(config)
+        weights = load_file(path / WEIGHTS)
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint {path} must be readable; got: {error}. Download or save it again.") from error
+    expected = {key: value.shape for key, value in model.state_dict().items()}
+    found = {key: value.shape for key, value in weights.items()}
+    if expected != found:
+        differing = sorted(set(expected.items()) ^ set(found.items()))
+        raise CheckpointError(f"The weights of {path} must fit its configuration; got a difference at "
+                              f"{differing[0][0]!r} and {len(differing) - 1} more.")
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=[WEIGHTS, "*.json", "*.md"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise CheckpointError(f"{name!r} is no local directory, and the hub did not give it: {error}") from error
+    _check_files(path)
+    return path
+
+
+def _check_files(path: Path) -> None:
+    if not path.is_dir():
+        raise CheckpointError(f"A checkpoint must be a directory; got the file {path}.")
+    pickles = sorted(file.name for file in path.iterdir() if file.suffix in PICKLES)
+    if not (path / WEIGHTS).is_file():
+        reason = f"only the pickle {pickles[0]!r}, which is never read" if pickles else f"no {WEIGHTS}"
+        raise CheckpointError(f"A checkpoint must hold {WEIGHTS}; {path} has {reason}. Re-save with save_pretrained().")
+    try:
+        config = json.loads((path / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"A checkpoint must hold a readable {CONFIG}; got: {error}") from error
+    if config.get("model_type") != ProposerConfig.model_type:
+        raise CheckpointError(f"The checkpoint's model_type must be {ProposerConfig.model_type!r}; got "
+                              f"{config.get('model_type')!r}: {path} belongs to another program.")
+    if config.get("wire_version") != WIRE_VERSION or config.get("vocabulary_hash") != VOCABULARY_HASH:
+        raise CheckpointError(
+            f"The checkpoint's vocabulary must be {VOCABULARY_HASH} (wire {WIRE_VERSION}); got "
+            f"{config.get('vocabulary_hash')} (wire {config.get('wire_version')}). Train it again, or install the "
+            "version of pysr_neural that it was made with."
+        )
