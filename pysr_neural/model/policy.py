@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.encoder import DatasetEncoder, FeedForward
@@ -24,7 +25,7 @@ IGNORED = -100
 
 
 @dataclass
-class ProposerOutput:
+class ProposerOutput(ModelOutput):  # type: ignore[misc]
     """Losses and logits of a forward pass.
 
     Attributes
@@ -39,10 +40,10 @@ class ProposerOutput:
         Mean negative log-likelihood per target token.
     """
 
-    loss: Tensor | None
-    logits: Tensor
-    kind_logits: Tensor
-    presence_logits: Tensor
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    kind_logits: Tensor | None = None
+    presence_logits: Tensor | None = None
     token_loss: Tensor | None = None
 
 

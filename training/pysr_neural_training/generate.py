@@ -1,0 +1,222 @@
+"""Random problems: expressions from a prior, and data to go with them.
+
+Owns: the training prior over operator sets, expressions, constants and inputs.  Does not own: model input (`examples`).
+
+Train and held-out problems are told apart by the canonical fingerprint of the expression, never by example: no held-out
+problem shares an expression with training, whatever the seeds.  Streams depend on (seed, name, shard).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.expression.simplify import fingerprint, simplify
+from pysr_neural.operators import Array
+from pysr_neural.problem import Limits, OperatorSet, Problem
+
+BINARY_WEIGHTS = {"+": 1.0, "-": 0.7, "*": 1.2, "/": 0.7, "^": 0.15}
+UNARY_WEIGHTS = {
+    "sin": 0.8, "cos": 0.8, "exp": 0.8, "log": 0.6, "sqrt": 0.6, "square": 0.7, "cube": 0.3, "tanh": 0.25, "inv": 0.25,
+    "neg": 0.25, "abs": 0.2, "tan": 0.15, "sinh": 0.05, "cosh": 0.05, "asin": 0.08, "acos": 0.05, "atan": 0.1,
+    "log10": 0.05, "log2": 0.03, "log1p": 0.05, "sign": 0.02, "relu": 0.02,
+}
+EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
+HELD_OUT_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class ProblemPrior:
+    """The prior over problems.
+
+    Parameters
+    ----------
+    max_operators : int
+        Most operators before simplification.
+    max_size : int
+        Largest expression after simplification, in nodes.
+    feature_weights : tuple of float
+        Weight of 1, 2, … features.
+    constant_share : float
+        Share of leaves that are constants.
+    unary_share : float
+        Chance of a unary operator where the set has one.
+    noise_share : float
+        Share of problems with noise on y.
+    rows, row_weights : tuple
+        Numbers of points and their weights.
+    distractor_share : float
+        Chance that unused variables stay in the data.
+    """
+
+    max_operators: int = 9
+    max_size: int = 25
+    feature_weights: tuple[float, ...] = (0.24, 0.3, 0.2, 0.1, 0.07, 0.04, 0.02, 0.02, 0.01)
+    constant_share: float = 0.22
+    unary_share: float = 0.33
+    noise_share: float = 0.2
+    rows: tuple[int, ...] = (8, 16, 32, 64)
+    row_weights: tuple[float, ...] = (0.05, 0.1, 0.25, 0.6)
+    distractor_share: float = 0.3
+
+
+@dataclass(frozen=True)
+class GeneratedProblem:
+    """A problem whose answer is known.
+
+    Parameters
+    ----------
+    problem : Problem
+    tree : Node
+        The expression behind y, simplified.
+    fingerprint : str
+    noise : float
+        Standard deviation of the noise relative to that of y.
+    """
+
+    problem: Problem
+    tree: Node
+    fingerprint: str
+    noise: float = 0.0
+
+
+@dataclass
+class Sampler:
+    """Draws problems from the prior.
+
+    Parameters
+    ----------
+    prior : ProblemPrior
+    rng : numpy.random.Generator
+    held_out : bool
+        Whether to draw held-out problems only, or training problems only.
+    """
+
+    prior: ProblemPrior
+    rng: np.random.Generator
+    held_out: bool = False
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[GeneratedProblem]:
+        """Yield problems without end."""
+        while True:
+            found = self.attempt()
+            if isinstance(found, GeneratedProblem):
+                yield found
+            else:
+                self.rejected[found] = self.rejected.get(found, 0) + 1
+
+    def attempt(self) -> GeneratedProblem | str:
+        """Draw once; returns the problem, or why it was rejected."""
+        operators = sample_operators(self.rng)
+        features = 1 + int(self.rng.choice(len(self.prior.feature_weights), p=self.prior.feature_weights))
+        tree = simplify(sample_tree(self.prior, operators, features, self.rng))
+        if tree.size > self.prior.max_size or not tree.variables():
+            return "size"
+        if any((node.operator, len(node.children)) not in operators.index for node in tree if node.operator):
+            return "operators"
+        print_ = fingerprint(tree)
+        if is_held_out(print_) != self.held_out:
+            return "split"
+        if self.rng.random() >= self.prior.distractor_share:
+            tree, features = _used_variables_only(tree)
+        return self._with_data(tree, features, operators, print_)
+
+    def _with_data(self, tree: Node, features: int, operators: OperatorSet, print_: str) -> GeneratedProblem | str:
+        rows = int(self.rng.choice(self.prior.rows, p=self.prior.row_weights))
+        for _ in range(2):
+            X = sample_inputs(rows, features, self.rng)
+            y = evaluate(tree, X)
+            scale = float(np.abs(y).max()) if np.all(np.isfinite(y)) else np.inf
+            if 1e-6 < scale < 1e7 and float(np.std(y)) > 1e-4 * scale:
+                noise = float(self.rng.choice((0.001, 0.01, 0.1))) if self.rng.random() < self.prior.noise_share else 0.0
+                y = y + noise * float(np.std(y)) * self.rng.standard_normal(rows)
+                problem = Problem(X, y, operators, Limits(max_size=self.prior.max_size))
+                return GeneratedProblem(problem, tree, print_, noise)
+        return "values"
+
+
+def is_held_out(print_: str) -> bool:
+    """Tell whether an expression belongs to the held-out split; depends on nothing but its fingerprint."""
+    return int(print_[:8], 16) < HELD_OUT_SHARE * 0x1_0000_0000
+
+
+def sample_operators(rng: np.random.Generator) -> OperatorSet:
+    """Draw an operator set such as users choose: mostly the four arithmetic ones, and some unary operators."""
+    binary = [name for name, weight in BINARY_WEIGHTS.items() if rng.random() < (0.92 if weight >= 0.7 else 0.25)]
+    if not {"+", "*"} & set(binary):
+        binary += ["+", "*"]
+    names = list(UNARY_WEIGHTS)
+    weights = np.array(list(UNARY_WEIGHTS.values()))
+    count = int(rng.choice((0, 1, 2, 3, 4, 5, 6, 8, 10), p=(0.15, 0.1, 0.15, 0.15, 0.15, 0.1, 0.1, 0.05, 0.05)))
+    unary = rng.choice(names, size=count, replace=False, p=weights / weights.sum())
+    return OperatorSet.of(*[str(name) for name in unary], *dict.fromkeys(binary))
+
+
+def sample_tree(prior: ProblemPrior, operators: OperatorSet, features: int, rng: np.random.Generator) -> Node:
+    """Draw an expression over an operator set."""
+    unary, binary = operators.of_arity(1), operators.of_arity(2)
+    unary_weights = np.array([UNARY_WEIGHTS[name] for name in unary])
+    binary_weights = np.array([BINARY_WEIGHTS[name] for name in binary])
+    unary_sums, binary_sums = np.cumsum(unary_weights), np.cumsum(binary_weights)
+
+    def leaf(may_be_constant: bool) -> Node:
+        if may_be_constant and rng.random() < prior.constant_share / (1 - prior.constant_share):
+            return constant(sample_constant(rng))
+        return variable(int(rng.integers(features)))
+
+    def grow(count: int, may_be_constant: bool) -> Node:
+        if count == 0:
+            return leaf(may_be_constant)
+        if unary and rng.random() < prior.unary_share:
+            name = unary[int(np.searchsorted(unary_sums, rng.random() * unary_sums[-1]))]
+            return apply(name, grow(count - 1, False))
+        name = binary[int(np.searchsorted(binary_sums, rng.random() * binary_sums[-1]))]
+        if name == "^":
+            return apply(name, grow(count - 1, False), constant(float(rng.choice(EXPONENTS))))
+        left = int(rng.integers(count))
+        first = grow(left, True)
+        return apply(name, first, grow(count - 1 - left, first.value is None))
+
+    return grow(1 + int(rng.integers(prior.max_operators)), False)
+
+
+def sample_constant(rng: np.random.Generator) -> float:
+    """Draw a constant: half small integers, half rounded normal or log-uniform numbers."""
+    kind = rng.random()
+    if kind < 0.5:
+        return float(rng.choice((1, 2, 3, 4, 5, 0.5, -1, -2, 10), p=(0.2, 0.3, 0.15, 0.05, 0.05, 0.1, 0.08, 0.04, 0.03)))
+    if kind < 0.85:
+        return float(np.round(rng.normal(0, 3), 2)) or 1.0
+    return float(f"{rng.choice((-1, 1)) * 10 ** rng.uniform(-2, 3):.3g}")
+
+
+def sample_inputs(rows: int, features: int, rng: np.random.Generator) -> Array:
+    """Draw inputs of shape (rows, features); each feature has a heavy-tailed range of its own."""
+    columns = []
+    for _ in range(features):
+        width = 10 ** rng.normal(0.3, 0.4)
+        kind = rng.random()
+        if kind < 0.4:
+            columns.append(rng.uniform(-width, width, rows))
+        elif kind < 0.7:
+            low = width * rng.choice((0.0, 0.1, 0.5))
+            columns.append(rng.uniform(low, low + width, rows))
+        elif kind < 0.85:
+            columns.append(rng.normal(rng.normal(0, width / 2), width / 2, rows))
+        else:
+            columns.append(10 ** rng.uniform(-1, 1, rows) * width / 3)
+    return np.stack(columns, axis=1)
+
+
+def _used_variables_only(tree: Node) -> tuple[Node, int]:
+    new_index = {old: new for new, old in enumerate(sorted(tree.variables()))}
+
+    def rename(node: Node) -> Node:
+        if node.index is not None:
+            return variable(new_index[node.index])
+        return Node(node.operator, tuple(map(rename, node.children))) if node.children else node
+
+    return rename(tree), len(new_index)
