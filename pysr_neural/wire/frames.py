@@ -138,6 +138,20 @@ def pack(message: Frame) -> bytes:
     return HEADER.pack(MAGIC, WIRE_VERSION, message.type, message.request, len(payload)) + payload
 
 
+@dataclass(frozen=True)
+class Header:
+    """What precedes a payload; the type is not checked yet.
+
+    Parameters
+    ----------
+    type, request, length : int
+    """
+
+    type: int
+    request: int
+    length: int
+
+
 def read_frame(stream: BinaryIO) -> Frame | None:
     """Read one frame from a stream.
 
@@ -151,6 +165,23 @@ def read_frame(stream: BinaryIO) -> Frame | None:
     WireError
         If the bytes are not a frame of this version.
     """
+    header = read_header(stream)
+    return None if header is None else unpack(header.type, header.request, read_payload(stream, header))
+
+
+def read_header(stream: BinaryIO, max_payload: int = MAX_PAYLOAD) -> Header | None:
+    """Read a frame's header; after an error here the stream is out of step and must be closed.
+
+    Returns
+    -------
+    Header or None
+        None if the stream ended before a frame began.
+
+    Raises
+    ------
+    WireError
+        If the bytes are not a header of this version, or announce more than ``max_payload`` bytes.
+    """
     header = _read_exactly(stream, HEADER.size, optional=True)
     if header is None:
         return None
@@ -159,11 +190,21 @@ def read_frame(stream: BinaryIO) -> Frame | None:
         raise WireError(f"A frame must begin with {MAGIC!r}; got {magic!r}. The other side speaks something else.")
     if version != WIRE_VERSION:
         raise WireError(f"The wire version must be {WIRE_VERSION}; got {version}. Install matching versions.")
-    if length > MAX_PAYLOAD:
-        raise WireError(f"A payload must not exceed {MAX_PAYLOAD} bytes; got {length}.")
-    payload = _read_exactly(stream, length)
-    assert payload is not None
-    return unpack(type_, request, payload)
+    if length > max_payload:
+        raise WireError(f"A payload must not exceed {max_payload} bytes; got {length}.")
+    return Header(type_, request, length)
+
+
+def read_payload(stream: BinaryIO, header: Header) -> bytes:
+    """Read the payload that a header announces; pass it to `unpack`.
+
+    Raises
+    ------
+    WireError
+        If the stream ends first.
+    """
+    payload = _read_exactly(stream, header.length)
+    return payload or b""
 
 
 def _read_exactly(stream: BinaryIO, count: int, optional: bool = False) -> bytes | None:

@@ -1,0 +1,165 @@
+"""How a search is to be helped: the user's one object, `NeuralProposer`.
+
+Owns: the settings of neural help, their checks, and the short forms (`"default"`, a path, a proposer) of them.
+Does not own: PySR's parameters, the model's sizes (`model.config`), training settings.
+
+The object is frozen and plain data, so that scikit-learn's `clone`, pickle and PySR's checkpoints carry it.
+"""
+
+import math
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural.state import levels_of
+
+Transport = Literal["auto", "unix", "tcp"]
+DEFAULT_LEVELS = ("seed", "kind", "child", "crossover", "refresh", "prior")
+MAX_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class NeuralProposer:
+    """How a transformer helps a search.
+
+    Parameters
+    ----------
+    checkpoint : str
+        ``"default"`` (bundled), a directory, or a hub id ``owner/name``.
+    levels : tuple of str
+        Where the model may help: any of ``seed``, ``kind``, ``parents``, ``child``, ``crossover``, ``refresh``,
+        ``prior``; ``"all"`` stands for all.  An empty tuple records only: the search is that of plain PySR.
+    max_overhead : float
+        Largest share of the search's time that the model may cost, above 0 and at most 1.
+    batch_size : int
+        Children per request to the model.
+    temperature : float
+        Of sampling, > 0; higher is more diverse.
+    device : str
+        Where the model runs: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
+    seed : int
+        Of sampling, not negative.
+    weight : float
+        Weight of the mutation that takes whole children, beside PySR's own weights (which sum to about 8.5).
+    seed_timeout : float
+        Seconds that the start of a search may wait for its first proposals.
+    start_timeout : float
+        Seconds that the server process may take to load the model before the search refuses to start.
+    transport : {"auto", "unix", "tcp"}
+        How the engine reaches the server; ``"auto"`` takes a Unix socket where there is one.
+    proposer : str or Proposer, optional
+        Your own proposer in place of a checkpoint: ``"module:attribute"``, which the server process imports, or an
+        object with the `pysr_neural.proposer.base.Proposer` protocol, which answers from a thread of this process.
+        Such an object must be picklable for PySR's checkpoints to be written.
+
+    Raises
+    ------
+    ConfigError
+        If a keyword is unknown or a value is out of range.
+
+    Examples
+    --------
+    >>> NeuralProposer(levels=("child", "seed")).levels
+    ('seed', 'child')
+    """
+
+    checkpoint: str = "default"
+    levels: tuple[str, ...] = DEFAULT_LEVELS
+    max_overhead: float = 0.10
+    batch_size: int = 64
+    temperature: float = 1.0
+    device: str = "cpu"
+    seed: int = 0
+    weight: float = 0.3
+    seed_timeout: float = 5.0
+    start_timeout: float = 120.0
+    transport: Transport = "auto"
+    proposer: Any = None
+
+    def __new__(cls, *_: object, **given: object) -> Self:
+        """Refuse unknown keywords by name, before the dataclass would with less help."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise ConfigError(f"NeuralProposer has no parameter {name!r}." + did_you_mean(name, known))
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checkpoint", _text("checkpoint", self.checkpoint))
+        object.__setattr__(self, "device", _text("device", self.device))
+        object.__setattr__(self, "levels", levels_of(_level_names(self.levels)))
+        for name in ("max_overhead", "temperature", "weight", "seed_timeout", "start_timeout"):
+            _check_positive(name, getattr(self, name), allow_zero=name in ("weight", "seed_timeout"))
+        if self.max_overhead > 1:
+            raise ConfigError(f"max_overhead is a share of the search's time, at most 1; got {self.max_overhead}.")
+        _check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
+        _check_integer("seed", self.seed, 0, 2**63 - 1)
+        if self.transport not in get_args(Transport):
+            raise ConfigError(f"transport must be one of {get_args(Transport)}; got {self.transport!r}."
+                              + did_you_mean(str(self.transport), get_args(Transport)))
+        _check_proposer(self.proposer)
+
+
+def neural_proposer_of(value: object) -> NeuralProposer | None:
+    """Read the estimator's ``neural_proposer`` parameter.
+
+    Parameters
+    ----------
+    value : None, str, path, NeuralProposer, or Proposer
+        None switches neural help off; a text or path is a checkpoint; an object with ``open`` is a proposer.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    if value is None or isinstance(value, NeuralProposer):
+        return value
+    if isinstance(value, str | Path):
+        return NeuralProposer(checkpoint=str(value))
+    if callable(getattr(value, "open", None)) and not isinstance(value, type):
+        return NeuralProposer(proposer=value)
+    raise ConfigError(
+        "neural_proposer must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object "
+        f"with the Proposer protocol; got {value!r}."
+    )
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ConfigError(f"{name} must be a text that is not empty; got {value!r}.")
+    return str(value)
+
+
+def _level_names(value: object) -> tuple[str, ...] | str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple | list | set | frozenset) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise ConfigError(f"levels must be names of levels, such as ('seed', 'child'), or 'all'; got {value!r}.")
+
+
+def _check_positive(name: str, value: object, allow_zero: bool) -> None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not usable or float(value) < 0 or (float(value) == 0 and not allow_zero):  # type: ignore[arg-type]
+        bound = "not negative" if allow_zero else "above 0"
+        raise ConfigError(f"{name} must be a finite number {bound}; got {value!r}.")
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if not hasattr(value, "__index__") or isinstance(value, bool) or not low <= int(value) <= high:  # type: ignore[call-overload]
+        raise ConfigError(f"{name} must be an integer from {low} to {high}; got {value!r}.")
+
+
+def _check_proposer(value: object) -> None:
+    if value is None or (not isinstance(value, str | type) and callable(getattr(value, "open", None))):
+        return
+    if isinstance(value, str):
+        module, _, attribute = value.partition(":")
+        if module and attribute and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+            return
+        raise ConfigError(f"A proposer given as text must read 'module:attribute'; got {value!r}.")
+    raise ConfigError(f"A proposer must have a method open(problem), as in pysr_neural.proposer.base; got {value!r}. "
+                      "Pass an instance, not its class.")
