@@ -1,0 +1,86 @@
+"""Whether a tree belongs to a search: structure, language and limits.
+
+Owns: `check_tree`, the one list of reasons for refusing a tree.  Does not own: counting refusals (`proposer.guarded`).
+"""
+
+import math
+
+from pysr_neural.expression.node import Node
+from pysr_neural.problem import Limits, OperatorSet, Problem
+
+REASONS = ("not a tree", "size", "depth", "malformed", "constant", "variable", "operator", "arity", "nested")
+"""What `check_tree` may answer, in the order in which it looks."""
+
+
+def check_tree(tree: object, problem: Problem, max_size: int | None = None) -> str | None:
+    """Say why a tree does not belong to a problem.
+
+    Parameters
+    ----------
+    tree : object
+        Anything; only a `Node` can be valid.
+    problem : Problem
+    max_size : int, optional
+        Current size limit, if tighter than the problem's.
+
+    Returns
+    -------
+    str or None
+        One of `REASONS`; None if the tree is valid.
+    """
+    return check_language(tree, problem.operators, problem.X.shape[1], problem.limits, max_size)
+
+
+def check_language(
+    tree: object, operators: OperatorSet, features: int, limits: Limits, max_size: int | None = None
+) -> str | None:
+    """Do the same as `check_tree` where there is no `Problem` at hand; needs the number of features instead of data."""
+    if not isinstance(tree, Node):
+        return "not a tree"
+    if tree.size > (limits.max_size if max_size is None else min(limits.max_size, max_size)):
+        return "size"
+    if tree.depth > limits.max_depth:
+        return "depth"
+    for node in tree:
+        reason = _check_node(node, operators, features)
+        if reason is not None:
+            return reason
+    return "nested" if any(_violates(tree, operators, rule) for rule in limits.nested) else None
+
+
+def _check_node(node: object, operators: OperatorSet, features: int) -> str | None:
+    if not isinstance(node, Node) or (node.operator, node.index, node.value).count(None) != 2:
+        return "malformed"
+    if node.operator is not None:
+        return _check_operator(node, operators)
+    if node.children:
+        return "malformed"
+    if node.value is not None:
+        return None if isinstance(node.value, float) and math.isfinite(node.value) else "constant"
+    return None if isinstance(node.index, int) and 0 <= node.index < features else "variable"
+
+
+def _check_operator(node: Node, operators: OperatorSet) -> str | None:
+    if (node.operator, len(node.children)) in operators.index:
+        return None
+    return "arity" if node.operator in operators.names else "operator"
+
+
+def _violates(tree: Node, operators: OperatorSet, rule: tuple[int, int, int]) -> bool:
+    outer, inner, most = rule
+    keys = list(operators.index)
+    return _excess(tree, keys[outer], keys[inner], most) < 0
+
+
+def _excess(node: Node, outer: tuple[str, int], inner: tuple[str, int], most: int) -> int:
+    """Return the largest number of inner operators on a path from this node down; -1 once the rule is broken."""
+    below = 0
+    for child in node.children:
+        count = _excess(child, outer, inner, most)
+        if count < 0:
+            return -1
+        below = max(below, count)
+    key = (node.operator, len(node.children))
+    if key == outer and below > most:
+        return -1
+    return below + (key == inner)
