@@ -5,14 +5,18 @@ Owns: names such as ``"default"``, paths and hub ids; the checks before weights 
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pysr_neural.errors import CheckpointError
-from pysr_neural.model.config import ProposerConfig
-from pysr_neural.model.policy import ProposerModel
 from pysr_neural.wire.codes import WIRE_VERSION
 from pysr_neural.wire.vocabulary import VOCABULARY_HASH
 
+if TYPE_CHECKING:
+    from pysr_neural.model.policy import ProposerModel
+
 DEFAULT = "default"
+MODEL_TYPE = "pysr_neural_proposer"
+"""`ProposerConfig.model_type`; kept here too, so that `resolve` needs neither torch nor transformers."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -44,7 +48,7 @@ def resolve(name: str) -> Path:
     return path
 
 
-def load(name: str) -> ProposerModel:
+def load(name: str) -> "ProposerModel":
     """Load a checkpoint for inference.
 
     Parameters
@@ -64,6 +68,9 @@ def load(name: str) -> ProposerModel:
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from pysr_neural.model.config import ProposerConfig
+    from pysr_neural.model.policy import ProposerModel
 
     path = resolve(name)
     try:
@@ -101,12 +108,13 @@ def _check_files(path: Path) -> None:
     if not (path / WEIGHTS).is_file():
         reason = f"only the pickle {pickles[0]!r}, which is never read" if pickles else f"no {WEIGHTS}"
         raise CheckpointError(f"A checkpoint must hold {WEIGHTS}; {path} has {reason}. Re-save with save_pretrained().")
+    _check_complete(path / WEIGHTS)
     try:
         config = json.loads((path / CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"A checkpoint must hold a readable {CONFIG}; got: {error}") from error
-    if config.get("model_type") != ProposerConfig.model_type:
-        raise CheckpointError(f"The checkpoint's model_type must be {ProposerConfig.model_type!r}; got "
+    if config.get("model_type") != MODEL_TYPE:
+        raise CheckpointError(f"The checkpoint's model_type must be {MODEL_TYPE!r}; got "
                               f"{config.get('model_type')!r}: {path} belongs to another program.")
     if config.get("wire_version") != WIRE_VERSION or config.get("vocabulary_hash") != VOCABULARY_HASH:
         raise CheckpointError(
@@ -114,3 +122,15 @@ def _check_files(path: Path) -> None:
             f"{config.get('vocabulary_hash')} (wire {config.get('wire_version')}). Train it again, or install the "
             "version of pysr_neural that it was made with."
         )
+
+
+def _check_complete(weights: Path) -> None:
+    """Compare the file's size with what its header announces, without reading the weights."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"The weights {weights} must be a complete safetensors file; got: {error}. Download or "
+                              "save it again.") from error

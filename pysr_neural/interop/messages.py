@@ -1,0 +1,159 @@
+"""Frames as requests and answers: what an OPEN or REQUEST means, how a proposal is written as BATCH.
+
+Owns: the meaning of the frames' fields on the Python side and their checks.  Does not own: framing (`wire.frames`),
+sockets (`interop.server`).
+
+Texts that list names (operators, kinds) hold one name per line.  A missing parent is -1; an optional part that the
+proposer left out is an empty array; `crossover_probability` is then NaN.
+"""
+
+import logging
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.errors import ExpressionError, WireError
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.state import KINDS, MemberView, levels_from_bits
+from pysr_neural.wire.codes import decode, encode
+from pysr_neural.wire.frames import Frame, MessageType, Value, frame
+
+_LOGGER = logging.getLogger(__name__)
+MAX_COUNT = 4096
+MAX_PARENTS = 2
+_EMPTY: npt.NDArray[np.float64] = np.zeros(0)
+
+
+def problem_of(message: Frame) -> Problem:
+    """Read the search that an OPEN frame begins.
+
+    Raises
+    ------
+    WireError, ConfigError, DataError
+        If the fields do not describe a search.
+    """
+    names = tuple(message.text("operator_names").split("\n"))
+    arities = tuple(int(a) for a in message.fields["operator_arities"].reshape(-1))
+    limits = message.fields["limits"].reshape(-1)
+    if limits.size != 2:
+        raise WireError(f"OPEN.limits must be [max_size, max_depth]; got {limits.size} values.")
+    nested = message.fields["nested"]
+    if nested.size % 3:
+        raise WireError(f"OPEN.nested must hold triples (outer, inner, count); got {nested.size} values.")
+    triples = tuple((int(a), int(b), int(c)) for a, b, c in nested.reshape(-1, 3))
+    return Problem(
+        np.array(message.fields["X"], dtype=np.float64),
+        np.array(message.fields["y"], dtype=np.float64),
+        OperatorSet(names, arities),
+        Limits(int(limits[0]), int(limits[1]), triples),
+    )
+
+
+def request_of(message: Frame, problem: Problem) -> ProposalRequest:
+    """Read a REQUEST frame.
+
+    Raises
+    ------
+    WireError, ExpressionError
+        If counts disagree, a value is out of range, or a member is no expression of the search.
+    """
+    count, temperature = int(message.scalar("count")), message.scalar("temperature")
+    if not 0 <= count <= MAX_COUNT:
+        raise WireError(f"REQUEST.count must lie in 0..{MAX_COUNT}; got {count}.")
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise WireError(f"REQUEST.temperature must be finite and above 0; got {temperature}.")
+    max_size = int(message.scalar("max_size"))
+    return ProposalRequest(
+        members=_members_of(message, problem),
+        count=count,
+        levels=levels_from_bits(int(message.scalar("levels"))),
+        seed=int(message.scalar("seed")) & (2**63 - 1),
+        temperature=temperature,
+        max_size=max_size if max_size > 0 else None,
+        progress=float(np.clip(np.nan_to_num(message.scalar("progress")), 0.0, 1.0)),
+    )
+
+
+def _members_of(message: Frame, problem: Problem) -> tuple[MemberView, ...]:
+    lengths, codes, constants, losses, complexities = (
+        message.fields[name].reshape(-1) for name in ("lengths", "codes", "constants", "losses", "complexities")
+    )
+    if not len(lengths) == len(losses) == len(complexities):
+        raise WireError(f"REQUEST must give each member a length, a loss and a complexity; got {len(lengths)}, "
+                        f"{len(losses)} and {len(complexities)}.")
+    if (lengths < 1).any() or int(lengths.sum()) != len(codes) or int((codes == 0).sum()) != len(constants):
+        raise WireError(f"REQUEST's lengths must add up to its codes, and each code 0 needs a constant; got lengths "
+                        f"{lengths.tolist()[:8]}, {len(codes)} codes, {len(constants)} constants.")
+    members, at, constant_at = [], 0, 0
+    for length, loss, complexity in zip(lengths.tolist(), losses.tolist(), complexities.tolist(), strict=True):
+        part = codes[at : at + length]
+        zeros = int((part == 0).sum())
+        values = constants[constant_at : constant_at + zeros]
+        tree = decode(part.tolist(), values.tolist(), problem.operators, problem.X.shape[1])
+        members.append(MemberView(tree, loss, complexity))
+        at, constant_at = at + length, constant_at + zeros
+    return tuple(members)
+
+
+def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed: float) -> Frame:
+    """Write a proposal as the answer to a REQUEST; a child that the wire cannot carry is left out, with a log entry.
+
+    Parameters
+    ----------
+    batch : ProposalBatch
+    message : Frame
+        The request that it answers.
+    problem : Problem
+    elapsed : float
+        Seconds that the proposer took.
+    """
+    written = _written_children(batch.children, problem)
+    parents = np.full((len(written), MAX_PARENTS), -1, dtype=np.int32)
+    for row, (child, _, _) in enumerate(written):
+        kept = child.parents[:MAX_PARENTS]
+        parents[row, : len(kept)] = kept
+    prior = batch.prior
+    crossover = batch.crossover_probability
+    return frame(
+        MessageType.BATCH,
+        message.request,
+        search=message.fields["search"],
+        lengths=[len(codes) for _, codes, _ in written],
+        codes=_joined([codes for _, codes, _ in written], np.int32),
+        constants=_joined([constants for _, _, constants in written], np.float64),
+        kinds=[KINDS.index(child.kind) for child, _, _ in written],
+        parents=parents,
+        log_probabilities=[child.log_probability for child, _, _ in written],
+        kind_weights=_optional(batch.kind_weights),
+        crossover_probability=math.nan if crossover is None else crossover,
+        parent_weights=_optional(batch.parent_weights),
+        operator_weights=_optional(prior and prior.operators),
+        variable_weights=_optional(prior and prior.variables),
+        pair_weights=_optional(prior and prior.pairs),
+        elapsed=elapsed,
+    )
+
+
+def _written_children(children: tuple[Child, ...], problem: Problem) -> list[tuple[Child, Value, Value]]:
+    written = []
+    for child in children:
+        try:
+            codes, constants = encode(child.tree, problem.operators, problem.X.shape[1])
+        except ExpressionError as error:
+            _LOGGER.warning("A proposed child was left out: %s", error)
+            continue
+        if child.kind not in KINDS:
+            _LOGGER.warning("A proposed child was left out: its kind %r is none of %s", child.kind, KINDS)
+            continue
+        written.append((child, codes, constants))
+    return written
+
+
+def _joined(parts: list[Value], dtype: npt.DTypeLike) -> Value:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+
+
+def _optional(values: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    return _EMPTY if values is None else values
