@@ -3,9 +3,9 @@
 Owns: `canonical` and `fingerprint`, used to remove duplicates and to split train from held-out problems.  Does not own:
 smaller trees (`simplify`).
 
-An expression becomes a sum: monomial → coefficient.  A monomial is a product of bases with numeric exponents; a base is
-a variable, an operator that is not arithmetic, or a sum of several terms.  Thus ``a - b`` is ``a + (-1) * b``,
-``square(x)`` is ``x^2``, ``a / b`` is ``a * b^-1``, and terms with the same monomial join.  Sums are not multiplied out.
+An expression becomes a sum: monomial → coefficient.  A monomial is a product of bases with numeric exponents; a base
+is a variable, an operator that is not arithmetic, or a sum of several terms.  Thus ``a - b`` is ``a + (-1) * b``,
+``square(x)`` is ``x^2``, ``a / b`` is ``a * b^-1``, and like terms join.  Sums are not multiplied out.
 Work is done with exact numbers; only the text that comes out replaces a constant by ``C``, except coefficients 1 and -1
 and integer or half-integer exponents up to `LARGEST_EXPONENT`.  Texts depend on nothing but the expression, so they are
 the same in every process.

@@ -5,12 +5,15 @@ Owns: terminals and grown trees.  Does not own: the training prior (`pysr_neural
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.problem import OperatorSet
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class GrowSampler:
         return self._grow(0, max_depth, rng)
 
     def _grow(self, level: int, max_depth: int, rng: np.random.Generator) -> Node:
-        if level >= max_depth or level > 0 and rng.random() < self.rules.stop:
+        if level >= max_depth or (level > 0 and rng.random() < self.rules.stop):
             return self.terminal(rng)
         if self.unary and (not self.binary or rng.random() < self.rules.unary):
             return Node(pick(self.unary, rng), (self._grow(level + 1, max_depth, rng),))
@@ -94,6 +97,6 @@ class GrowSampler:
         return Node(name, (self._grow(level + 1, max_depth, rng), self._grow(level + 1, max_depth, rng)))
 
 
-def pick[T](items: Sequence[T], rng: np.random.Generator) -> T:
+def pick(items: Sequence[T], rng: np.random.Generator) -> T:
     """Draw one item uniformly; several times as fast as ``rng.choice``."""
     return items[int(rng.random() * len(items))]

@@ -3,8 +3,8 @@
 Owns: local rewriting that leaves every finite value unchanged up to rounding.  Does not own: telling expressions apart
 (`canonical`), computer algebra (`sympy_bridge`).
 
-A rule may turn NaN into a number (``x / x`` becomes 1), never a number into another.  No rule brings in an operator that
-the tree does not use already, so a simplified tree belongs to the same search.
+A rule may turn NaN into a number (``x / x`` becomes 1), never a number into another.  No rule brings in an operator
+that the tree does not use already, so a simplified tree belongs to the same search.
 """
 
 import math
@@ -57,9 +57,8 @@ def _simplify_root(tree: Node) -> Node:
         return constant(folded)
     if len(tree.children) == 1:
         return _simplify_unary(tree)
-    if len(tree.children) == 2 and tree.operator in _BINARY_RULES:
-        return _BINARY_RULES[tree.operator](tree, *tree.children)
-    return tree
+    rule = _BINARY_RULES.get(tree.operator or "")
+    return rule(tree, *tree.children) if rule is not None and len(tree.children) == 2 else tree
 
 
 def fold(tree: Node) -> float | None:
@@ -80,7 +79,7 @@ def _simplify_unary(tree: Node) -> Node:
         return child
     if INVERSE_OF.get(tree.operator or "") == child.operator:
         return child.children[0]
-    if tree.operator in EVEN and child.operator == "neg" or tree.operator == "square" and child.operator == "abs":
+    if (tree.operator in EVEN and child.operator == "neg") or (tree.operator == "square" and child.operator == "abs"):
         return Node(tree.operator, child.children)
     return tree
 
@@ -149,7 +148,7 @@ def _merge(tree: Node, family: frozenset[str]) -> Node:
     if found is None:
         return tree
     name, rest, value, rest_first = found
-    if not math.isfinite(value) or value == 0 and family is _PRODUCT or name not in (tree.operator, outer.operator):
+    if not math.isfinite(value) or (value == 0 and family is _PRODUCT) or name not in (tree.operator, outer.operator):
         return tree
     new = Node(name, (rest, constant(value)) if rest_first else (constant(value), rest))
     return _simplify_root(new)

@@ -1,6 +1,6 @@
 """The proposer protocol: what an engine asks, and what any proposer answers.
 
-Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`.  Does not own: any proposer, any engine; levels and kinds (`state`).
+Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`.  Does not own: any proposer, any engine, levels, kinds (`state`).
 
 Ordinary evolution is one `Proposer`, the transformer is another; BasicSR and the PySR server talk to both alike.
 """
@@ -145,6 +145,8 @@ class ProposalCounts:
         Rejected children by ``stage: reason``.
     seconds : float
         Time spent in the proposer.
+    skipped : dict of str to int
+        Requests not made, by reason: time budget used up, circuit breaker open.
     """
 
     calls: int = 0
@@ -154,11 +156,16 @@ class ProposalCounts:
     improved: int = 0
     invalid: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    skipped: dict[str, int] = field(default_factory=dict)
 
     def reject(self, stage: str, reason: str, count: int = 1) -> None:
         """Count rejected children under a stage and a reason."""
         key = f"{stage}: {reason}"
         self.invalid[key] = self.invalid.get(key, 0) + count
+
+    def skip(self, reason: str) -> None:
+        """Count a request that was not made."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
 
 def normalized(weights: npt.ArrayLike) -> Array:

@@ -1,0 +1,134 @@
+"""Expressions to SymPy and back.
+
+Owns: the two conversions, by the operator table's SymPy column.  Does not own: SymPy's simplification and LaTeX, which
+are one call away.  SymPy is imported at the first call: it is slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, reduce
+from typing import TYPE_CHECKING, Any
+
+from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.operators import OPERATORS
+
+if TYPE_CHECKING:
+    import sympy
+
+_NAMED = {
+    "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "asin": "asin",
+    "acos": "acos", "atan": "atan", "exp": "exp", "log": "log", "Abs": "abs", "sign": "sign",
+}
+"""SymPy function class → operator of the table, for functions of one argument."""
+
+
+def to_sympy(tree: Node, names: Sequence[str] | None = None) -> sympy.Expr:
+    """Write an expression as a SymPy expression; whole-numbered constants become integers.
+
+    Parameters
+    ----------
+    tree : Node
+    names : sequence of str, optional
+        Of the variables; ``x0``, ``x1``, … if not given.  Symbols are real.
+
+    Returns
+    -------
+    sympy.Expr
+        SymPy evaluates it on the way (``x - x`` becomes 0).
+
+    Raises
+    ------
+    ExpressionError
+        If the table does not know an operator, or a variable has no name.
+    """
+    import sympy
+
+    if tree.value is not None:
+        whole = tree.value.is_integer() and abs(tree.value) < 1e15
+        return sympy.Integer(int(tree.value)) if whole else sympy.Float(tree.value, 17)
+    if tree.index is not None:
+        if names is not None and tree.index >= len(names):
+            raise ExpressionError(f"Each variable needs a name; got {len(names)} names for x{tree.index}.")
+        return sympy.Symbol(names[tree.index] if names is not None else f"x{tree.index}", real=True)
+    arguments = [to_sympy(child, names) for child in tree.children]
+    return _function_of(tree.operator or "", len(arguments))(*arguments)
+
+
+@cache
+def _function_of(name: str, arity: int) -> Callable[..., Any]:
+    """Compile a row's SymPy column into a function; the text comes from our own table, never from a user."""
+    import sympy
+
+    row = OPERATORS.get(name)
+    if row is None or row.arity != arity:
+        raise ExpressionError(f"Only operators of the table have a SymPy form; got {name!r} with {arity} arguments.")
+    placeholders = sympy.symbols("a b", real=True)[:arity]
+    if name in ("max", "min"):
+        return sympy.Max if name == "max" else sympy.Min
+    local = {"a": placeholders[0], **({"b": placeholders[1]} if arity == 2 else {})}
+    template = sympy.sympify(row.sympy, locals=local)
+    return lambda *arguments: template.subs(dict(zip(placeholders, arguments, strict=True)), simultaneous=True)
+
+
+def from_sympy(expression: sympy.Expr, names: Sequence[str] | None = None) -> Node:
+    """Read a SymPy expression.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+        Of numbers, symbols, sums, products, powers, minima, maxima and the table's functions.
+    names : sequence of str, optional
+        Of the variables in order; ``x0``, ``x1``, … if not given.
+
+    Returns
+    -------
+    Node
+        Sums and products of several terms become chains of binary operators.
+
+    Raises
+    ------
+    ExpressionError
+        If the expression holds anything else, an unknown symbol, or a number that is not real and finite.
+    """
+    if expression.is_Symbol:
+        return variable(_index_of(str(expression), names))
+    if expression.is_number:
+        return constant(_real(expression))
+    arguments = [from_sympy(part, names) for part in expression.args]
+    return _from_function(type(expression).__name__, arguments)
+
+
+def _from_function(name: str, arguments: list[Node]) -> Node:
+    chains = {"Add": "+", "Mul": "*", "Max": "max", "Min": "min"}
+    if name in chains:
+        return reduce(lambda left, right: apply(chains[name], left, right), arguments)
+    if name == "Pow":
+        return _power(*arguments)
+    if name not in _NAMED or len(arguments) != 1:
+        raise ExpressionError(f"Only operators of the table can be read from SymPy; got {name}.")
+    return apply(_NAMED[name], arguments[0])
+
+
+def _power(base: Node, exponent: Node) -> Node:
+    return apply("sqrt", base) if exponent.value == 0.5 else apply("^", base, exponent)
+
+
+def _real(number: sympy.Expr) -> float:
+    try:
+        value = float(number)
+    except (TypeError, OverflowError) as error:
+        raise ExpressionError(f"A number must be real and finite; got {number}.") from error
+    if value - value != 0:
+        raise ExpressionError(f"A number must be real and finite; got {number}.")
+    return value
+
+
+def _index_of(name: str, names: Sequence[str] | None) -> int:
+    if names is not None and name in names:
+        return list(names).index(name)
+    if names is None and name[:1] == "x" and name[1:].isdecimal():
+        return int(name[1:])
+    known = list(names) if names is not None else "x0, x1, …"
+    raise ExpressionError(f"A symbol must be one of the variables {known}; got {name!r}.")

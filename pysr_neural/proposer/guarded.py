@@ -1,0 +1,288 @@
+"""The guard around any proposer: nothing invalid, late or failing gets through, and nothing is lost silently.
+
+Owns: validation of answers, the circuit breaker, the time budget, the counts.  Does not own: the fallback itself, which
+is the engine's ordinary variation (an engine fills every child that is missing).  The Julia twin is
+``julia/NeuralProposer``.
+
+`GuardedSession._attempt` is the one place in this package that catches whatever a proposer raises.  It must: a proposer
+is somebody's model or script, and a search of hours does not end because of it.  What it caught is counted by stage and
+type, kept in `GuardedSession.failures`, and announced by one warning per search.
+"""
+
+import dataclasses
+import math
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.constraints import check_tree
+from pysr_neural.operators import Array
+from pysr_neural.problem import Problem
+from pysr_neural.proposer.base import (
+    KINDS,
+    Child,
+    Prior,
+    ProposalBatch,
+    ProposalCounts,
+    ProposalRequest,
+    Proposer,
+    Session,
+)
+
+T = TypeVar("T")
+EMPTY = ProposalBatch()
+
+
+class ProposerWarning(UserWarning):
+    """A proposer failed; the search goes on without its answer."""
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """When the guard steps in.
+
+    Parameters
+    ----------
+    max_overhead : float
+        Largest share of the elapsed search time that the proposer may have used when it is asked again; above 0 and
+        at most 1.  1 sets no limit, and the search then does not depend on the clock.
+    max_failures : int
+        Failures in a row that open the circuit breaker.
+    retry_after : int
+        Requests skipped by an open breaker before one is let through on trial (half-open).
+    kept_failures : int
+        How many of the last failures are kept for the report.
+    """
+
+    max_overhead: float = 0.10
+    max_failures: int = 3
+    retry_after: int = 50
+    kept_failures: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_overhead <= 1:
+            raise ConfigError(f"max_overhead is a share of the search's time, above 0 and at most 1; "
+                              f"got {self.max_overhead}.")
+        for name in ("max_failures", "retry_after", "kept_failures"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One exception of a proposer.
+
+    Parameters
+    ----------
+    stage : str
+        ``"open"``, ``"propose"`` or ``"answer"`` (it came while the answer was being read).
+    message : str
+        Type and text of the exception.
+    trace : str
+        The traceback as text; no object of the proposer is kept alive.
+    """
+
+    stage: str
+    message: str
+    trace: str
+
+
+class GuardedProposer:
+    """Wraps any proposer; what it opens never raises and answers only what the search may use.
+
+    Parameters
+    ----------
+    proposer : Proposer
+    rules : GuardRules, optional
+    clock : callable, optional
+        Seconds, monotonic; injectable for tests.
+    """
+
+    def __init__(
+        self, proposer: Proposer, rules: GuardRules | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.proposer = proposer
+        self.rules = rules or GuardRules()
+        self.clock = clock
+
+    def open(self, problem: Problem) -> "GuardedSession":
+        """Start a search; the wrapped proposer is opened at the first request."""
+        return GuardedSession(self.proposer, problem, self.rules, self.clock)
+
+
+@dataclass
+class _Breaker:
+    """Opens after failures in a row, then lets one request in many through until one succeeds."""
+
+    rules: GuardRules
+    failures: int = 0
+    waited: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.failures >= self.rules.max_failures
+
+    def lets_through(self) -> bool:
+        if not self.is_open:
+            return True
+        self.waited += 1
+        return self.waited > self.rules.retry_after
+
+    def record(self, success: bool) -> None:
+        self.failures = 0 if success else self.failures + 1
+        self.waited = 0
+
+
+@dataclass
+class GuardedSession:
+    """One search's guarded proposer; follows the `Session` protocol.
+
+    Parameters
+    ----------
+    proposer : Proposer
+    problem : Problem
+    rules : GuardRules
+    clock : callable
+
+    Attributes
+    ----------
+    counts : ProposalCounts
+    failures : deque of Failure
+        The last few.
+    """
+
+    proposer: Proposer
+    problem: Problem
+    rules: GuardRules
+    clock: Callable[[], float]
+    counts: ProposalCounts = field(default_factory=ProposalCounts)
+
+    def __post_init__(self) -> None:
+        self.failures: deque[Failure] = deque(maxlen=self.rules.kept_failures)
+        self._breaker = _Breaker(self.rules)
+        self._inner: Session | None = None
+        self._started = self.clock()
+        self._warned = False
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Answer a request with valid children only; an empty batch if the proposer is out of time or out of order.
+
+        The time of one call is not known in advance: the budget decides whether to ask, so that the share may be
+        exceeded by the last call, and is made good by waiting.
+        """
+        if self.time_share > self.rules.max_overhead:
+            self.counts.skip("time budget")
+            return EMPTY
+        if not self._breaker.lets_through():
+            self.counts.skip("circuit breaker open")
+            return EMPTY
+        self.counts.calls += 1
+        begun = self.clock()
+        answer = self._ask(request)
+        self._breaker.record(answer is not None)
+        self.counts.seconds += self.clock() - begun
+        return answer if answer is not None else EMPTY
+
+    @property
+    def time_share(self) -> float:
+        """Share of the time since `open` that the proposer has used."""
+        elapsed = self.clock() - self._started
+        return self.counts.seconds / elapsed if elapsed > 0 else 0.0
+
+    def _ask(self, request: ProposalRequest) -> ProposalBatch | None:
+        if self._inner is None:
+            self._inner = self._attempt("open", lambda: self.proposer.open(self.problem))
+        session = self._inner
+        if session is None:
+            return None
+        answer = self._attempt("propose", lambda: session.propose(request))
+        return None if answer is None else self._attempt("answer", lambda: self._checked(answer, request))
+
+    def _attempt(self, stage: str, step: Callable[[], T]) -> T | None:
+        """Take one step of the proposer; None if it raised (see the module's docstring)."""
+        try:
+            result = step()
+            if result is None:
+                raise TypeError(f"A proposer must answer with an object at stage {stage!r}; got None.")
+            return result
+        except Exception as error:  # noqa: BLE001
+            self.counts.reject(stage, type(error).__name__)
+            message = f"{type(error).__name__}: {error}"
+            self.failures.append(Failure(stage, message, "".join(traceback.format_exception(error))))
+            self._warn(stage, message)
+            return None
+
+    def _warn(self, stage: str, message: str) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"The proposer failed at stage {stage!r} ({message}); the search goes on with ordinary variation. "
+            "Later failures are counted in the report without a warning.",
+            ProposerWarning, stacklevel=6,
+        )
+
+    def _checked(self, answer: object, request: ProposalRequest) -> ProposalBatch:
+        if not isinstance(answer, ProposalBatch):
+            raise TypeError(f"A proposer must answer with a ProposalBatch; got {type(answer).__name__}.")
+        children = tuple([child for child in answer.children if self._accepts(child, request)])
+        if len(children) > request.count:
+            self.counts.reject("child", "too many", len(children) - request.count)
+            children = children[: request.count]
+        self.counts.served += len(children)
+        return dataclasses.replace(
+            answer,
+            children=children,
+            kind_weights=self._weights("kind_weights", answer.kind_weights, (len(KINDS),)),
+            parent_weights=self._weights("parent_weights", answer.parent_weights, (len(request.members),)),
+            crossover_probability=self._probability(answer.crossover_probability),
+            prior=self._prior(answer.prior),
+        )
+
+    def _accepts(self, child: object, request: ProposalRequest) -> bool:
+        reason = self._reason(child, request)
+        if reason is not None:
+            self.counts.reject("child", reason)
+        return reason is None
+
+    def _reason(self, child: object, request: ProposalRequest) -> str | None:
+        if not isinstance(child, Child):
+            return "not a child"
+        if child.kind not in KINDS:
+            return "kind"
+        if any(not 0 <= parent < len(request.members) for parent in child.parents):
+            return "parent"
+        return check_tree(child.tree, self.problem, request.max_size)
+
+    def _weights(self, name: str, weights: Array | None, shape: tuple[int, ...]) -> Array | None:
+        if weights is None:
+            return None
+        values = np.asarray(weights, dtype=np.float64)
+        if values.shape == shape and np.all(np.isfinite(values)) and np.all(values >= 0) and values.sum() > 0:
+            return values
+        self.counts.reject("weights", name)
+        return None
+
+    def _probability(self, value: float | None) -> float | None:
+        if value is None or (math.isfinite(value) and 0 <= value <= 1):
+            return value
+        self.counts.reject("weights", "crossover_probability")
+        return None
+
+    def _prior(self, prior: Prior | None) -> Prior | None:
+        if prior is None:
+            return None
+        operators = len(self.problem.operators.names)
+        parts = (
+            self._weights("prior.operators", prior.operators, (operators,)),
+            self._weights("prior.variables", prior.variables, (self.problem.X.shape[1],)),
+            self._weights("prior.pairs", prior.pairs, (operators + 1, operators + 2)),
+        )
+        return None if any(part is None for part in parts) else Prior(*parts)  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""Proposers without a model: answers from a list, and random trees.
+
+Owns: `ScriptedProposer` (tests, examples, your own candidates), `RandomProposer` (the control without any learning).
+Does not own: validity of the answers (`proposer.guarded`).
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.node import Node
+from pysr_neural.expression.sample import GrowRules, GrowSampler
+from pysr_neural.problem import Problem
+from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.rng import generator
+
+Answer = Node | Child | ProposalBatch | BaseException | object
+
+
+class ScriptedProposer:
+    """Answers from a list, in order; one list per search.
+
+    Parameters
+    ----------
+    answers : iterable
+        Each item is one of: a `Node` or a `Child` — a request takes as many in a row as it asks for; a
+        `ProposalBatch` — the answer to one request, whatever it asked for; an exception — raised by one request;
+        anything else — returned by one request as it is, to test what an engine does with nonsense.
+    cycle : bool
+        Whether to begin again at the end of the list; otherwise later requests get an empty batch.
+    delay : float
+        Seconds to wait before each answer.
+    """
+
+    def __init__(self, answers: Iterable[Answer], cycle: bool = False, delay: float = 0.0) -> None:
+        self.answers: tuple[Answer, ...] = tuple(answers)
+        self.cycle = cycle
+        self.delay = delay
+
+    def open(self, problem: Problem) -> "ScriptedSession":
+        """Start at the head of the list."""
+        return ScriptedSession(self.answers, self.cycle, self.delay)
+
+
+class ScriptedSession:
+    """One run through a script.
+
+    Parameters
+    ----------
+    answers : sequence
+    cycle : bool
+    delay : float
+
+    Attributes
+    ----------
+    requests : list of ProposalRequest
+        Everything that was asked, in order.
+    """
+
+    def __init__(self, answers: Sequence[Answer], cycle: bool, delay: float) -> None:
+        self.requests: list[ProposalRequest] = []
+        self._answers, self._cycle, self._delay = answers, cycle, delay
+        self._at = 0
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Give the next answer; see `ScriptedProposer`."""
+        self.requests.append(request)
+        if self._delay:
+            threading.Event().wait(self._delay)
+        children: list[Child] = []
+        while len(children) < request.count and (answer := self._peek()) is not None:
+            single = isinstance(answer, Node | Child)
+            if children and not single:
+                break
+            self._at += 1
+            if isinstance(answer, BaseException):
+                raise answer
+            if not single:
+                return answer  # type: ignore[return-value]
+            children.append(answer if isinstance(answer, Child) else Child(answer))  # type: ignore[arg-type]
+        return ProposalBatch(tuple(children))
+
+    def _peek(self) -> Answer | None:
+        if not self._answers or (self._at >= len(self._answers) and not self._cycle):
+            return None
+        return self._answers[self._at % len(self._answers)]
+
+
+@dataclass(frozen=True)
+class RandomProposer:
+    """Proposes trees of the grow method, blind to data and population.
+
+    Parameters
+    ----------
+    max_depth : int
+        Most operators on any path, at least 0.
+    constants : tuple of float
+        What constants may be.
+    rules : GrowRules, optional
+    """
+
+    max_depth: int = 4
+    constants: tuple[float, ...] = (1.0,)
+    rules: GrowRules = field(default_factory=GrowRules)
+
+    def __post_init__(self) -> None:
+        if self.max_depth < 0:
+            raise ConfigError(f"max_depth must be at least 0; got {self.max_depth}.")
+
+    def open(self, problem: Problem) -> "RandomSession":
+        """Start a search."""
+        sampler = GrowSampler(problem.operators, problem.X.shape[1], self.constants, self.rules)
+        return RandomSession(sampler, self.max_depth, problem.limits.max_size)
+
+
+@dataclass(frozen=True)
+class RandomSession:
+    """Random trees for one search.
+
+    Parameters
+    ----------
+    sampler : GrowSampler
+    max_depth, max_size : int
+    """
+
+    sampler: GrowSampler
+    max_depth: int
+    max_size: int
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Answer with up to ``count`` random trees within the size limit."""
+        rng = generator(request.seed, "random proposer")
+        limit = self.max_size if request.max_size is None else min(self.max_size, request.max_size)
+        children = []
+        for _ in range(request.count):
+            tree = self.sampler.tree(self.max_depth, rng)
+            if tree.size <= limit:
+                children.append(Child(tree))
+        return ProposalBatch(tuple(children))
