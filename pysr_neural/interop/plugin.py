@@ -1,0 +1,106 @@
+"""The plugin that PySR is given: `NeuralProposerPlugin`.
+
+Owns: turning `NeuralProposer` into the Julia package's plugin, with a server behind it; fetching the report.  Does not
+own: the estimator (`regressor`), the server's life (`process`).
+
+Importing this module does not import PySR: the class has what PySR asks of a plugin, the method `julia_plugin`.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from pysr_neural.config import NeuralProposer, neural_proposer_of
+from pysr_neural.errors import ConfigError
+from pysr_neural.interop import julia
+from pysr_neural.interop.process import ServerHandle, servers
+from pysr_neural.interop.report import NeuralReport
+
+RECORD_ONLY = ""
+"""Address given to the engine where no level is on, so that there is nothing to ask."""
+
+
+@dataclass(frozen=True)
+class NeuralProposerPlugin:
+    """Neural help for PySR's own estimator.
+
+    Parameters
+    ----------
+    neural_proposer : str, path, NeuralProposer, or Proposer
+        As in `pysr_neural.PySRRegressor`.
+    synchronous : bool
+        Wait for each answer; needed for reproducible searches, and only useful with ``parallelism="serial"``.
+    host : str, optional
+        Name of this machine as remote workers reach it; the server then listens on TCP at that name.
+
+    Raises
+    ------
+    ConfigError
+        If ``neural_proposer`` is none of these.
+
+    Examples
+    --------
+    ``pysr.PySRRegressor(plugins=[NeuralProposerPlugin("default")])``; with ``parallelism="multiprocessing"`` add
+    ``worker_imports=["NeuralProposer"]``.
+    """
+
+    neural_proposer: Any = "default"
+    synchronous: bool = False
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        if neural_proposer_of(self.neural_proposer) is None:
+            raise ConfigError("NeuralProposerPlugin needs a proposer; leave the plugin out for plain PySR.")
+
+    @property
+    def config(self) -> NeuralProposer:
+        """The settings in full form."""
+        config = neural_proposer_of(self.neural_proposer)
+        if config is None:
+            raise ConfigError("NeuralProposerPlugin needs a proposer; leave the plugin out for plain PySR.")
+        return config
+
+    def start_server(self) -> ServerHandle | None:
+        """Start the server, without waiting for it, so that it loads while Julia compiles; None if none is needed."""
+        return servers.get(self.config, self.host) if self.config.levels else None
+
+    def julia_plugin(self) -> Any:
+        """Make the Julia plugin; called by PySR before each search.
+
+        Raises
+        ------
+        EngineUnavailableError
+            If Julia, its package or the server cannot be started.
+        CheckpointError
+            If the server cannot load the checkpoint.
+        """
+        config, server = self.config, self.start_server()
+        package = julia.load_package()
+        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        return package.NeuralProposerPlugin(
+            address=address,
+            token="" if server is None else server.token,
+            levels=julia.vector_of_strings(config.levels),
+            max_overhead=float(config.max_overhead),
+            batch_size=int(config.batch_size),
+            temperature=float(config.temperature),
+            seed=int(config.seed),
+            weight=float(config.weight),
+            synchronous=self.synchronous,
+            seed_timeout=float(config.seed_timeout),
+        )
+
+    def report(self) -> NeuralReport:
+        """Return what this plugin's latest search counted."""
+        config, server = self.config, self.start_server()
+        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        answer = julia.plain(julia.load_package().report(address))
+        return NeuralReport.from_engine(
+            answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels
+        )
+
+
+def _name_of(config: NeuralProposer) -> str:
+    if config.proposer is None:
+        return os.path.basename(config.checkpoint.rstrip("/")) or config.checkpoint
+    return config.proposer if isinstance(config.proposer, str) else type(config.proposer).__name__

@@ -1,0 +1,128 @@
+"""What the neural help did in one search: `NeuralReport`.
+
+Owns: the figures, their text on one screen, their dict.  Does not own: counting (the Julia package counts).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+MAX_LINES = 8
+"""Longest list of reasons or members in the text; the dict has all."""
+
+
+@dataclass(frozen=True)
+class NeuralReport:
+    """What the neural help did in one search.
+
+    Parameters
+    ----------
+    engine, checkpoint : str
+    levels : tuple of str
+    calls : int
+        Requests to the model.
+    served : int
+        Mutation steps (and initial members) that took a proposal.
+    fallbacks : int
+        Steps that wanted a proposal and did an ordinary one instead.
+    accepted, improved : int
+        Proposals accepted; proposals with a lower loss than their parent.
+    invalid : dict of str to int
+        Refused proposals by reason.
+    neural_hall_of_fame : tuple of str
+        Members of the final hall of fame that the model proposed, or that descend from one.
+    model_seconds, search_seconds : float
+        Time in the model, time of the whole search.
+    failures : tuple of str
+        What went wrong and was survived, latest last.
+    disabled : tuple of str
+        Levels that this search or this engine could not use, with the reason.
+    """
+
+    engine: str = "PySR"
+    checkpoint: str = "default"
+    levels: tuple[str, ...] = ()
+    calls: int = 0
+    served: int = 0
+    fallbacks: int = 0
+    accepted: int = 0
+    improved: int = 0
+    invalid: dict[str, int] = field(default_factory=dict)
+    neural_hall_of_fame: tuple[str, ...] = ()
+    model_seconds: float = 0.0
+    search_seconds: float = 0.0
+    failures: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+    @classmethod
+    def from_engine(cls, answer: Mapping[str, Any], *, engine: str, checkpoint: str, levels: tuple[str, ...]) -> Self:
+        """Read the Julia package's answer, already plain; what it lacks stays at its default.
+
+        Parameters
+        ----------
+        answer : mapping
+        engine, checkpoint : str
+        levels : tuple of str
+        """
+        return cls(
+            engine=engine,
+            checkpoint=checkpoint,
+            levels=levels,
+            **{name: int(answer.get(name) or 0) for name in ("calls", "served", "fallbacks", "accepted", "improved")},
+            invalid={str(reason): int(count) for reason, count in (answer.get("invalid") or {}).items()},
+            neural_hall_of_fame=_texts(answer.get("neural_hall_of_fame")),
+            model_seconds=float(answer.get("model_seconds") or 0.0),
+            search_seconds=float(answer.get("search_seconds") or 0.0),
+            failures=_texts(answer.get("failures")),
+            disabled=_texts(answer.get("disabled")),
+        )
+
+    @property
+    def time_share(self) -> float:
+        """Share of the search's time spent in the model, 0 where no time was measured."""
+        return self.model_seconds / self.search_seconds if self.search_seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain data, ready for JSON."""
+        return {**asdict(self), "time_share": self.time_share}
+
+    def __str__(self) -> str:
+        lines = [
+            f"Neural report: {self.engine}, checkpoint {self.checkpoint}, "
+            f"levels {', '.join(self.levels) or 'none (record only)'}",
+            f"  requests to the model  {self.calls:>9,}",
+            f"  proposals taken        {self.served:>9,}",
+            f"  accepted               {self.accepted:>9,}  ({_percent(self.accepted, self.served)} of those taken)",
+            f"  with a lower loss      {self.improved:>9,}  ({_percent(self.improved, self.served)})",
+            f"  ordinary steps instead {self.fallbacks:>9,}",
+            f"  refused proposals      {sum(self.invalid.values()):>9,}",
+            *_listed(f"{count:,} × {reason}" for reason, count in sorted(self.invalid.items(), key=lambda r: -r[1])),
+            f"  time in the model      {self.model_seconds:>9.2f} s of {self.search_seconds:.2f} s "
+            f"({100 * self.time_share:.1f} %)",
+            f"  hall of fame: {len(self.neural_hall_of_fame)} member(s) of neural descent",
+            *_listed(self.neural_hall_of_fame),
+        ]
+        if self.disabled:
+            lines += ["  switched off:", *_listed(self.disabled)]
+        if self.failures:
+            lines += [f"  survived failures: {len(self.failures)}, the latest:", *_listed(self.failures[-3:])]
+        return "\n".join(lines)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Read a list of texts, or a mapping of name to reason, from a loosely typed answer."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}: {reason}" for name, reason in value.items())
+    if value is None or isinstance(value, int | float):
+        return ()
+    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+
+
+def _listed(items: Any) -> list[str]:
+    texts = [f"    {text}" for text in items]
+    rest = len(texts) - MAX_LINES
+    return texts if rest <= 0 else [*texts[:MAX_LINES], f"    … and {rest} more"]
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
