@@ -96,7 +96,7 @@ class DatasetEncoder(nn.Module):
         super().__init__()
         width = config.width
         self.rows = nn.Linear(DATA_COLUMNS * (BITS + SMOOTH), width)
-        self.row_blocks = nn.ModuleList(FeedForward(width, 2 * width) for _ in range(2))
+        self.row_block = FeedForward(width, 2 * width)
         self.latents = nn.Parameter(torch.randn(config.latents, width) * 0.02)
         self.reads = nn.ModuleList(CrossAttention(width, config.heads) for _ in range(config.encoder_layers))
         self.mixes = nn.ModuleList(CrossAttention(width, config.heads) for _ in range(config.encoder_layers))
@@ -116,8 +116,7 @@ class DatasetEncoder(nn.Module):
         tensor, shape (batch, latents, width)
         """
         rows = self.rows(number_features(data, row_mask))
-        for block in self.row_blocks:
-            rows = block(rows)
+        rows = self.row_block(rows)
         x = self.latents.expand(len(data), -1, -1)
         everywhere = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         for read, mix, block in zip(self.reads, self.mixes, self.blocks, strict=True):

@@ -5,7 +5,7 @@ of it, with the kind of the last repair), and batching.  Does not own: the prior
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,8 +63,11 @@ class ExampleConfig:
 def batches(prior: ProblemPrior, config: ExampleConfig, seed: int, shard: int) -> Iterator[dict[str, Tensor]]:
     """Yield padded batches without end; the stream depends on (seed, shard) alone."""
     rng = generator(seed, "train", shard)
-    problems = iter(Sampler(prior, rng))
+    sampler = Sampler(prior, rng)
+    problems = iter(sampler)
     while True:
+        rows = int(rng.choice(prior.rows, p=prior.row_weights))
+        sampler.prior = replace(prior, rows=(rows,), row_weights=(1.0,))
         onestep = rng.random() < config.onestep_share
         size = config.batch_size // 2 if onestep else config.batch_size
         chosen: list[Example] = []

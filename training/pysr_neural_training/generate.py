@@ -6,14 +6,16 @@ Train and held-out problems are told apart by the canonical fingerprint of the e
 problem shares an expression with training, whatever the seeds.  Streams depend on (seed, name, shard).
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from pysr_neural.expression.canonical import UNDEFINED, fingerprint
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
-from pysr_neural.expression.simplify import fingerprint, simplify
+from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.problem import Limits, OperatorSet, Problem
 
@@ -25,6 +27,7 @@ UNARY_WEIGHTS = {
 }
 EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
 HELD_OUT_SHARE = 0.05
+_UNDEFINED = hashlib.sha256(UNDEFINED.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class ProblemPrior:
     unary_share: float = 0.33
     noise_share: float = 0.2
     rows: tuple[int, ...] = (8, 16, 32, 64)
-    row_weights: tuple[float, ...] = (0.05, 0.1, 0.25, 0.6)
+    row_weights: tuple[float, ...] = (0.05, 0.15, 0.35, 0.45)
     distractor_share: float = 0.3
 
 
@@ -118,6 +121,8 @@ class Sampler:
         if any((node.operator, len(node.children)) not in operators.index for node in tree if node.operator):
             return "operators"
         print_ = fingerprint(tree)
+        if print_ == _UNDEFINED:
+            return "undefined"
         if is_held_out(print_) != self.held_out:
             return "split"
         if self.rng.random() >= self.prior.distractor_share:
