@@ -1,0 +1,57 @@
+# `make demo` and `make test` do all set-up that they need; `make setup` alone only makes .venv.
+# PYTHON=… chooses the interpreter (3.11 or newer); PIP_ARGS=… is handed to every pip install.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS)
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: setup demo test test-slow test-julia lint format bench-smoke wheel clean help
+
+help:
+	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | wheel | clean"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@if [ ! -x $(BIN)/python ]; then \
+		[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer must be installed; none was found."; exit 1; }; \
+		$(PYTHON) -m venv $(VENV) || { echo "The interpreter's venv module must work (Debian: python3-venv)."; exit 1; }; \
+	fi
+	@echo "Setting up $(VENV), once; this downloads PyTorch and takes some minutes."
+	$(PIP) -c constraints.txt torch
+	$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/pysr-neural demo $(ARGS)
+
+test: $(READY)
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+test-slow: $(READY)
+	$(PYTEST) -m "slow" $(ARGS)
+
+# Fails, instead of skipping, where Julia is missing.
+test-julia: $(READY)
+	PYSR_NEURAL_REQUIRE=julia $(PYTEST) -m "julia and not gpu" $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+
+bench-smoke: $(READY)
+	$(BIN)/pysr-neural bench proposals --smoke --json
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) outputs dist build
