@@ -93,7 +93,8 @@ def _summary(point: EntryPoint) -> str:
     if spec is None or spec.origin is None:
         return "(not installed)"
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    return text.partition("\n")[0]
+    line = text.partition("\n")[0]
+    return line.partition("`: ")[2] if line.startswith("`") else line
 
 
 def _version() -> str:
