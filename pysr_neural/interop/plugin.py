@@ -7,7 +7,7 @@ Importing this module does not import PySR: the class has what PySR asks of a pl
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pysr_neural.config import NeuralProposer, neural_proposer_of
@@ -20,7 +20,7 @@ RECORD_ONLY = ""
 """Address given to the engine where no level is on, so that there is nothing to ask."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class NeuralProposerPlugin:
     """Neural help for PySR's own estimator.
 
@@ -32,6 +32,11 @@ class NeuralProposerPlugin:
         Wait for each answer; needed for reproducible searches, and only useful with ``parallelism="serial"``.
     host : str, optional
         Name of this machine as remote workers reach it; the server then listens on TCP at that name.
+
+    Attributes
+    ----------
+    address : str
+        Where the server of the latest search listens; the engine keys its counts by it.
 
     Raises
     ------
@@ -47,6 +52,7 @@ class NeuralProposerPlugin:
     neural_proposer: Any = "default"
     synchronous: bool = False
     host: str | None = None
+    address: str = field(default=RECORD_ONLY, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if neural_proposer_of(self.neural_proposer) is None:
@@ -76,9 +82,9 @@ class NeuralProposerPlugin:
         """
         config, server = self.config, self.start_server()
         package = julia.load_package()
-        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        self.address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
         return package.NeuralProposerPlugin(
-            address=address,
+            address=self.address,
             token="" if server is None else server.token,
             levels=julia.vector_of_strings(config.levels),
             max_overhead=float(config.max_overhead),
@@ -92,9 +98,8 @@ class NeuralProposerPlugin:
 
     def report(self) -> NeuralReport:
         """Return what this plugin's latest search counted."""
-        config, server = self.config, self.start_server()
-        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
-        answer = julia.plain(julia.load_package().report(address))
+        config = self.config
+        answer = julia.plain(julia.load_package().report(self.address))
         return NeuralReport.from_engine(
             answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels
         )

@@ -129,7 +129,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
 
     def _define_julia_expression_types(self) -> None:
         """Load the Julia package before PySR reads back a state that mentions its types."""
-        if self.neural_proposer is not None:
+        if self.neural_proposer is not None or hasattr(self, "neural_report_"):
             julia.load_package()
         super()._define_julia_expression_types()
 

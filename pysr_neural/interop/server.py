@@ -82,6 +82,8 @@ class ProposerServer:
     def stop(self) -> None:
         """Close the listener and every connection; callable from any thread, more than once."""
         self._stopped.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         for connection in tuple(self._connections):
             with suppress(OSError):
@@ -222,7 +224,8 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         torch.set_num_threads(1)
         from pysr_neural.proposer.transformer import TransformerProposer
 
-        return TransformerProposer.from_checkpoint(checkpoint, device=device)
+        place = {} if device == "cpu" else {"device": device}
+        return TransformerProposer.from_checkpoint(checkpoint, **place)
     if name == "random":
         from pysr_neural.proposer.scripted import RandomProposer
 
@@ -260,6 +263,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = 0
     except (NeuralProposerError, OSError) as error:
         _report(f"error {type(error).__name__} {error}")
+    # Foreign code again (torch, a user's module): the parent turns this line into its own error.
+    except Exception as error:
+        logger.exception("The server could not start")
+        _report(f"error EngineUnavailableError The proposer server failed with {type(error).__name__}: {error}")
     finally:
         _clean_up(address, options.remove)
     return status
