@@ -29,15 +29,22 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/pysr-neural demo $(ARGS)
 
+# Two processes: Julia has to be loaded before torch, and keeps its signals for itself.
 test: $(READY)
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu and not julia" $(ARGS)
+	@if $(BIN)/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
+		$(PYTEST) -m "julia and not slow and not gpu" $(ARGS); \
+	else \
+		echo "Julia tests skipped: no Julia on this machine. 'make test-julia' installs one, given a network."; \
+	fi
 
 test-slow: $(READY)
-	$(PYTEST) -m "slow" $(ARGS)
+	$(PYTEST) -m "slow and not julia" $(ARGS)
+	$(PYTEST) -m "julia and slow" $(ARGS)
 
 # Fails, instead of skipping, where Julia is missing.
 test-julia: $(READY)
-	PYSR_NEURAL_REQUIRE=julia $(PYTEST) -m "julia and not gpu" $(ARGS)
+	PYSR_NEURAL_REQUIRE=julia $(PYTEST) -m "julia and not slow and not gpu" $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,42 @@
+"""What holds for every test: no network, one thread, Julia before torch where Julia is wanted, GPU tests only on GPUs."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Small matrices, and machines that are shared.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start Julia before any test module imports torch: the other order can crash the process."""
+    if config.option.markexpr.startswith("julia"):
+        from pysr_neural.errors import EngineUnavailableError
+        from pysr_neural.interop.julia import boot
+
+        try:
+            boot()
+        except EngineUnavailableError as error:
+            config.stash[NO_JULIA] = str(error)
+
+
+NO_JULIA = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say once, in full, why Julia's tests were skipped."""
+    reason = config.stash.get(NO_JULIA, None)
+    if reason is not None:
+        terminalreporter.section("Julia tests skipped")
+        terminalreporter.write_line(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip GPU tests where there is no GPU."""
+    wanting = [item for item in items if item.get_closest_marker("gpu")]
+    if wanting:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in wanting:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
