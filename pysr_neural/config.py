@@ -42,7 +42,7 @@ class NeuralProposer:
     seed : int
         Of sampling, not negative.
     weight : float
-        Weight of the mutation that takes whole children, beside PySR's own weights (which sum to about 8.5).
+        Share of mutations, between 0 and 1, that take a whole proposed child while some are in stock.
     seed_timeout : float
         Seconds that the start of a search may wait for its first proposals.
     start_timeout : float
@@ -72,7 +72,7 @@ class NeuralProposer:
     temperature: float = 1.0
     device: str = "cpu"
     seed: int = 0
-    weight: float = 0.3
+    weight: float = 0.1
     seed_timeout: float = 5.0
     start_timeout: float = 120.0
     transport: Transport = "auto"
@@ -91,7 +91,9 @@ class NeuralProposer:
         object.__setattr__(self, "device", _text("device", self.device))
         object.__setattr__(self, "levels", levels_of(_level_names(self.levels)))
         for name in ("max_overhead", "temperature", "weight", "seed_timeout", "start_timeout"):
-            _check_positive(name, getattr(self, name), allow_zero=name in ("weight", "seed_timeout"))
+            _check_positive(name, getattr(self, name), allow_zero=name == "seed_timeout")
+        if self.weight >= 1:
+            raise ConfigError(f"weight is a share of the mutations, below 1; got {self.weight}.")
         if self.max_overhead > 1:
             raise ConfigError(f"max_overhead is a share of the search's time, at most 1; got {self.max_overhead}.")
         _check_integer("batch_size", self.batch_size, 1, MAX_BATCH)

@@ -7,6 +7,7 @@ Importing this module does not import PySR: the class has what PySR asks of a pl
 """
 
 import os
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +36,8 @@ class NeuralProposerPlugin:
 
     Attributes
     ----------
-    address : str
-        Where the server of the latest search listens; the engine keys its counts by it.
+    session : str
+        Names the latest search; the engine keys its counts by it.
 
     Raises
     ------
@@ -52,7 +53,7 @@ class NeuralProposerPlugin:
     neural_proposer: Any = "default"
     synchronous: bool = False
     host: str | None = None
-    address: str = field(default=RECORD_ONLY, init=False, repr=False, compare=False)
+    session: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if neural_proposer_of(self.neural_proposer) is None:
@@ -82,9 +83,10 @@ class NeuralProposerPlugin:
         """
         config, server = self.config, self.start_server()
         package = julia.load_package()
-        self.address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        self.session = uuid.uuid4().hex
         return package.NeuralProposerPlugin(
-            address=self.address,
+            address=address,
             token="" if server is None else server.token,
             levels=julia.vector_of_strings(config.levels),
             max_overhead=float(config.max_overhead),
@@ -94,12 +96,13 @@ class NeuralProposerPlugin:
             weight=float(config.weight),
             synchronous=self.synchronous,
             seed_timeout=float(config.seed_timeout),
+            session=self.session,
         )
 
     def report(self) -> NeuralReport:
         """Return what this plugin's latest search counted."""
         config = self.config
-        answer = julia.plain(julia.load_package().report(self.address))
+        answer = julia.plain(julia.load_package().report(self.session))
         return NeuralReport.from_engine(
             answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels
         )
