@@ -232,9 +232,10 @@ class TransformerSession:
     @staticmethod
     def _select(found: list[Candidate], count: int) -> list[Candidate]:
         """Order by loss with a mild price on size, and keep the best without repeats."""
+
         def price(candidate: Candidate) -> float:
-            if np.isnan(candidate.loss):
-                return -candidate.log_probability
+            if np.isnan(candidate.loss):  # Operators that cannot be evaluated here: as sampled.
+                return 0.0
             return float(np.log(max(candidate.loss, 1e-300)) + 0.05 * candidate.tree.size)
 
         usable = {c.tree: c for c in reversed(found) if not np.isinf(c.loss)}

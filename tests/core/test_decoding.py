@@ -1,0 +1,134 @@
+"""Sampling: well-formed by construction, within every limit, reproducible."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pysr_neural.expression.node import Node
+from pysr_neural.model.decoding import Grammar, GrammarState, Prefix, sample
+from pysr_neural.model.policy import ProposerModel
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.base import ProposalRequest
+from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.state import LEVELS, MemberView
+from pysr_neural.wire import vocabulary as v
+from pysr_neural.wire.prompt import build_prompt, choose_slots, data_columns, operator_tokens
+
+OPERATORS = OperatorSet.of("sin", "exp", "+", "*", "/")
+
+
+def make_prefix(model: ProposerModel) -> Prefix:
+    X = np.random.default_rng(0).normal(size=(12, 2))
+    slots = choose_slots(X, X[:, 0])
+    data = torch.from_numpy(data_columns(X, X[:, 0], slots))[None]
+    with torch.inference_mode():
+        return Prefix(model, model.encoder(data, torch.ones(1, 12, dtype=torch.bool)),
+                      build_prompt("direct", OPERATORS, slots, 20))
+
+
+def nodes_and_depth(tokens: list[int]) -> tuple[int, int]:
+    """Read a sequence independently of the grammar's own bookkeeping; fails unless it is exactly one expression."""
+    position = 0
+
+    def read(depth: int) -> tuple[int, int]:
+        nonlocal position
+        token = tokens[position]
+        position += 1
+        if v.IS_EXPONENT[token]:
+            assert v.IS_MANTISSA[tokens[position]]
+            position += 1
+        parts = [read(depth + 1) for _ in range(v.ARITY[token])]
+        return 1 + sum(n for n, _ in parts), max([depth, *(d for _, d in parts)])
+
+    found = read(1)
+    assert position == len(tokens)
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2**31), st.sampled_from([0.3, 1.0, 5.0]))
+def test_every_sample_is_one_expression_within_the_limits(
+    small_model: ProposerModel, max_size: int, max_depth: int, seed: int, temperature: float
+) -> None:
+    grammar = Grammar(tuple(operator_tokens(OPERATORS)), 2, max_size, max_depth)
+    drawn = sample(make_prefix(small_model), grammar, 20, temperature, torch.Generator().manual_seed(seed))
+    for row in drawn.tokens.tolist():
+        tokens = [token for token in row if token != v.PAD]
+        size, depth = nodes_and_depth(tokens)
+        assert size <= max_size
+        assert depth <= max_depth
+        assert {v.NAMES[t] for t in tokens if v.ARITY[t]} <= set(OPERATORS.names)
+
+
+def test_nested_constraints_hold_on_every_path(small_model: ProposerModel) -> None:
+    sin, exp = v.ID["sin"], v.ID["exp"]
+    grammar = Grammar(tuple(operator_tokens(OPERATORS)), 2, 20, 20, ((sin, sin, 1), (sin, exp, 0)))
+    drawn = sample(make_prefix(small_model), grammar, 300, 3.0, torch.Generator().manual_seed(1))
+    problem = Problem(np.ones((3, 2)), np.arange(3.0), OPERATORS)
+    session = TransformerProposer(small_model).open(problem)
+    nested_sines = 0
+
+    def most(node: Node, name: str) -> int:
+        return (node.operator == name) + max((most(child, name) for child in node.children), default=0)
+
+    for row in drawn.tokens.tolist():
+        for node in session._tree(row, np.random.default_rng(0)):
+            if node.operator == "sin":
+                assert most(node.children[0], "sin") <= 1
+                assert most(node.children[0], "exp") == 0
+                nested_sines += most(node.children[0], "sin")
+    assert nested_sines > 0
+
+
+def test_log_probabilities_are_those_of_the_grammar() -> None:
+    state = GrammarState(Grammar((v.ID["sin"],), 1, 1, 1, constants=False), 4)
+    assert state.mask().sum(dim=1).tolist() == [1, 1, 1, 1]
+
+
+def test_same_seed_same_answer_and_global_state_untouched(small_model: ProposerModel) -> None:
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    session = TransformerProposer(small_model).open(Problem(X, X[:, 0] * X[:, 1], OPERATORS, Limits(15, 8)))
+    members = (MemberView(Node(index=0), 1.0, 1), MemberView(Node(index=1), 2.0, 1))
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    batches = [session.propose(ProposalRequest(members, 16, LEVELS, seed)) for seed in (5, 5, 6)]
+    assert [c.tree for c in batches[0].children] == [c.tree for c in batches[1].children]
+    assert [c.tree for c in batches[0].children] != [c.tree for c in batches[2].children]
+    assert torch.equal(torch_state, torch.random.get_rng_state())
+    assert np.array_equal(numpy_state, np.random.get_state()[1])
+
+
+@pytest.mark.parametrize(("rows", "features"), [(3, 1), (20, 60), (3000, 2)])
+def test_children_fit_the_problem_whatever_its_shape(small_model: ProposerModel, rows: int, features: int) -> None:
+    X = np.random.default_rng(0).normal(size=(rows, features))
+    problem = Problem(X, X[:, 0] - 2.5, OPERATORS, Limits(12, 5))
+    batch = TransformerProposer(small_model).open(problem).propose(ProposalRequest((), 16, LEVELS, 1))
+    assert 0 < len(batch.children) <= 16
+    for child in batch.children:
+        assert child.tree.size <= 12
+        assert child.tree.depth <= 5
+        assert child.tree.variables() <= set(range(features))
+    assert batch.prior is not None
+    assert batch.prior.variables.shape == (features,)
+    assert batch.prior.pairs.shape == (len(OPERATORS.names) + 1, len(OPERATORS.names) + 2)
+
+
+def test_unknown_operators_are_proposed_by_their_own_name(small_model: ProposerModel) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 1))
+    operators = OperatorSet(("my_function", "your_function", "+"), (1, 1, 2))
+    session = TransformerProposer(small_model).open(Problem(X, X[:, 0], operators))
+    batch = session.propose(ProposalRequest((), 64, ("seed",), 1, temperature=3.0))
+    used = {node.operator for child in batch.children for node in child.tree if node.operator}
+    assert used <= set(operators.names)
+    assert {"my_function", "your_function"} & used
+
+
+def test_residual_children_extend_a_member(small_model: ProposerModel) -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    problem = Problem(X, X[:, 0] + X[:, 1] ** 2, OPERATORS, Limits(15, 8))
+    member = MemberView(Node(index=0), 2.0, 1)
+    batch = TransformerProposer(small_model).open(problem).propose(ProposalRequest((member,), 64, ("child",), 1))
+    extended = [c for c in batch.children if c.parents == (0,)]
+    assert extended
+    assert all(c.tree.operator in ("+", "*") and c.tree.children[0] == member.tree for c in extended)
