@@ -1,0 +1,203 @@
+"""The estimator's own logic, on a stand-in for PySR that needs no Julia."""
+
+import importlib.util
+import inspect
+import pickle
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, clone
+
+from pysr_neural.config import NeuralProposer
+from pysr_neural.errors import CheckpointError, ConfigError, DataError
+from pysr_neural.interop import julia as boot_module
+from pysr_neural.interop import plugin as plugin_module
+from pysr_neural.proposer.scripted import RandomProposer
+
+X = np.linspace(-1, 1, 12).reshape(-1, 1)
+Y = X[:, 0] ** 2
+
+
+class StandIn(BaseEstimator):
+    """What the estimator relies on in PySR's."""
+
+    def __init__(self, model_selection="best", *, niterations=10, plugins=None, worker_imports=None, parallelism=None,
+                 deterministic=False, cluster_manager=None, default_mutations=None, type_spec=None, **kwargs):
+        for name in kwargs:
+            raise TypeError(f"`{name}` is not a valid keyword argument for PySRRegressor.")
+        self.model_selection = model_selection
+        self.niterations = niterations
+        self.plugins = plugins
+        self.worker_imports = worker_imports
+        self.parallelism = parallelism
+        self.deterministic = deterministic
+        self.cluster_manager = cluster_manager
+        self.default_mutations = default_mutations
+        self.type_spec = type_spec
+
+    def fit(self, X, y, *, weights=None, variable_names=None):
+        return self._run(X, y, runtime_params=None, parallelism=self.parallelism or "multithreading")
+
+    def _run(self, X, y, runtime_params, parallelism):
+        self.seen_ = (self.plugins, self.worker_imports)
+        if callable(weights := getattr(self, "during_", None)):
+            weights()
+        return self
+
+    def _define_julia_expression_types(self):
+        pass
+
+
+class FakePlugin(plugin_module.NeuralProposerPlugin):
+    def start_server(self):
+        return None
+
+    def report(self):
+        return plugin_module.NeuralReport(levels=self.config.levels, calls=3)
+
+
+@pytest.fixture
+def regressor(monkeypatch):
+    fake = types.ModuleType("pysr")
+    fake.PySRRegressor, fake.__version__ = StandIn, "0"
+    monkeypatch.setitem(sys.modules, "pysr", fake)
+    path = Path(boot_module.__file__).with_name("regressor.py")
+    spec = importlib.util.spec_from_file_location("regressor_on_a_stand_in", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "NeuralProposerPlugin", FakePlugin)
+    return module.PySRRegressor
+
+
+OURS = NeuralProposer(proposer="a:b")
+
+
+def test_the_signature_is_pysr_s_and_ours(regressor):
+    names = set(inspect.signature(regressor).parameters)
+    assert names == set(inspect.signature(StandIn).parameters) | {"neural_proposer"}
+    model = regressor(niterations=3, neural_proposer=OURS)
+    assert model.get_params()["neural_proposer"] is OURS
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(neural_proposer=None).neural_proposer is None
+    assert pickle.loads(pickle.dumps(regressor(neural_proposer=OURS))).neural_proposer == OURS
+    assert "weights" in inspect.signature(regressor.fit).parameters
+
+
+def test_the_plugin_is_there_for_the_search_alone(regressor):
+    mine = object()
+    model = regressor(neural_proposer=OURS, plugins=[mine]).fit(X, Y)
+    plugins, imports = model.seen_
+    assert plugins[0] is mine
+    assert isinstance(plugins[1], FakePlugin)
+    assert imports is None
+    assert model.plugins == [mine]
+    assert model.neural_report_.calls == 3
+
+
+def test_a_failing_search_leaves_the_parameters_alone(regressor):
+    model = regressor(neural_proposer=OURS, parallelism="multiprocessing", worker_imports=["Mine"])
+
+    def fail():
+        raise KeyboardInterrupt
+
+    model.during_ = fail
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert model.seen_[1] == ["Mine", "NeuralProposer"]
+    assert model.plugins is None
+    assert model.worker_imports == ["Mine"]
+    assert not hasattr(model, "neural_report_")
+
+
+def test_none_adds_nothing_at_all(regressor):
+    model = regressor().fit(X, np.where(X[:, 0] > 0, np.nan, 1.0))
+    assert model.seen_ == (None, None)
+    assert not hasattr(model, "neural_report_")
+    model.set_params(neural_proposer=OURS).fit(X, Y)
+    model.set_params(neural_proposer=None).fit(X, Y)
+    assert not hasattr(model, "neural_report_")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "synchronous"),
+    [
+        ({"deterministic": True, "parallelism": "serial"}, True),
+        ({"deterministic": False, "parallelism": "serial"}, False),
+        ({"deterministic": True}, False),
+    ],
+)
+def test_reproducible_searches_wait_for_answers(regressor, parameters, synchronous):
+    model = regressor(neural_proposer=OURS, **parameters).fit(X, Y)
+    assert model.seen_[0][0].synchronous is synchronous
+
+
+def test_remote_workers_get_a_host_name(regressor):
+    model = regressor(neural_proposer=OURS, parallelism="multiprocessing", cluster_manager="slurm").fit(X, Y)
+    assert model.seen_[0][0].host
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "part"),
+    [
+        (X, np.where(np.arange(12) == 4, np.nan, Y), r"y must be finite; got 1 .* \[4\]"),
+        (X, np.where(np.arange(12) == 4, np.inf, Y), "y must be finite"),
+        (np.where(X > 0.9, np.nan, X), Y, "X must be finite"),
+        (X, Y[:-1], "12 rows in X and 11 in y"),
+    ],
+)
+def test_bad_data_is_refused_before_the_search(regressor, X, y, part):
+    model = regressor(neural_proposer=OURS)
+    with pytest.raises(DataError, match=part):
+        model.fit(X, y)
+    assert not hasattr(model, "seen_")
+
+
+def test_data_of_other_types_is_left_to_pysr(regressor):
+    regressor(neural_proposer=OURS, type_spec="strings").fit([["a"]], ["b", "c"])
+    regressor(neural_proposer=OURS).fit(X.astype(int), Y.astype(int))
+    regressor(neural_proposer=OURS).fit(X.astype(object), Y)
+
+
+def test_wrong_settings_are_refused_before_the_search(regressor, tmp_path):
+    for value, error, part in (
+        (3, ConfigError, "neural_proposer must be"),
+        (str(tmp_path / "nothing"), CheckpointError, "nothing"),
+        (NeuralProposer(checkpoint=str(tmp_path / "model.pt")), CheckpointError, "pickle"),
+    ):
+        model = regressor(neural_proposer=value)
+        with pytest.raises(error, match=part):
+            model.fit(X, Y)
+        assert not hasattr(model, "seen_")
+
+
+def test_unknown_keywords_get_the_right_suggestion(regressor):
+    with pytest.raises(TypeError, match="Did you mean `neural_proposer`"):
+        regressor(neural_propose="default")
+    with pytest.raises(TypeError, match="niteration"):
+        regressor(niteration=3)
+
+
+def test_default_mutations_together_with_children_warn(regressor):
+    with pytest.warns(UserWarning, match="default_mutations"):
+        regressor(neural_proposer=OURS, default_mutations={}).fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        silent = NeuralProposer(proposer="a:b", levels=("seed", "prior"))
+        regressor(neural_proposer=silent, default_mutations={}).fit(X, Y)
+
+
+def test_a_finished_search_is_not_lost_over_its_report(regressor, monkeypatch):
+    monkeypatch.setattr(FakePlugin, "report", lambda self: 1 / 0)
+    with pytest.warns(RuntimeWarning, match="division by zero"):
+        model = regressor(neural_proposer=OURS).fit(X, Y)
+    assert "division by zero" in model.neural_report_.failures[0]
+
+
+def test_a_proposer_object_is_a_short_form(regressor):
+    model = regressor(neural_proposer=RandomProposer()).fit(X, Y)
+    assert isinstance(model.seen_[0][0].config.proposer, RandomProposer)
