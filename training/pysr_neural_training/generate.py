@@ -2,17 +2,18 @@
 
 Owns: the training prior over operator sets, expressions, constants and inputs.  Does not own: model input (`examples`).
 
-Train and held-out problems are told apart by the canonical fingerprint of the expression, never by example: no held-out
-problem shares an expression with training, whatever the seeds.  Streams depend on (seed, name, shard).
+Train and held-out problems are told apart by the canonical skeleton of the expression, never by example: no held-out
+problem shares an expression with training, whatever the seeds and the variables' names.  Streams depend on (seed, name, shard).
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pysr_neural.expression.canonical import UNDEFINED, fingerprint
+from pysr_neural.expression.canonical import UNDEFINED, canonical
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.expression.simplify import simplify
@@ -27,7 +28,8 @@ UNARY_WEIGHTS = {
 }
 EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
 HELD_OUT_SHARE = 0.05
-_UNDEFINED = hashlib.sha256(UNDEFINED.encode()).hexdigest()[:32]
+_BLOCK = re.compile(r"\^-?[\d.]+|\^C|[a-z]\w*|C")
+_VARIABLE = re.compile(r"x\d+")
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,12 @@ class GeneratedProblem:
     problem : Problem
     tree : Node
         The expression behind y, simplified.
-    fingerprint : str
     noise : float
         Standard deviation of the noise relative to that of y.
     """
 
     problem: Problem
     tree: Node
-    fingerprint: str
     noise: float = 0.0
 
 
@@ -120,16 +120,16 @@ class Sampler:
             return "size"
         if any((node.operator, len(node.children)) not in operators.index for node in tree if node.operator):
             return "operators"
-        print_ = fingerprint(tree)
-        if print_ == _UNDEFINED:
+        skeleton = canonical(tree)
+        if skeleton == UNDEFINED:
             return "undefined"
-        if is_held_out(print_) != self.held_out:
+        if is_held_out(skeleton) != self.held_out:
             return "split"
         if self.rng.random() >= self.prior.distractor_share:
             tree, features = _used_variables_only(tree)
-        return self._with_data(tree, features, operators, print_)
+        return self._with_data(tree, features, operators)
 
-    def _with_data(self, tree: Node, features: int, operators: OperatorSet, print_: str) -> GeneratedProblem | str:
+    def _with_data(self, tree: Node, features: int, operators: OperatorSet) -> GeneratedProblem | str:
         rows = int(self.rng.choice(self.prior.rows, p=self.prior.row_weights))
         for _ in range(2):
             X = sample_inputs(rows, features, self.rng)
@@ -139,13 +139,28 @@ class Sampler:
                 noise = float(self.rng.choice((0.001, 0.01, 0.1))) if self.rng.random() < self.prior.noise_share else 0.0
                 y = y + noise * float(np.std(y)) * self.rng.standard_normal(rows)
                 problem = Problem(X, y, operators, Limits(max_size=self.prior.max_size))
-                return GeneratedProblem(problem, tree, print_, noise)
+                return GeneratedProblem(problem, tree, noise)
         return "values"
 
 
-def is_held_out(print_: str) -> bool:
-    """Tell whether an expression belongs to the held-out split; depends on nothing but its fingerprint."""
-    return int(print_[:8], 16) < HELD_OUT_SHARE * 0x1_0000_0000
+def is_held_out(skeleton: str) -> bool:
+    """Tell whether an expression belongs to the held-out split.
+
+    Depends on nothing but the building blocks of its canonical skeleton, not counting which variable is which, signs and
+    order: expressions that differ in the names of variables only are always on the same side.
+
+    Parameters
+    ----------
+    skeleton : str
+        From `expression.canonical.canonical`.
+    """
+    digest = hashlib.sha256(" ".join(blocks_of(skeleton)).encode()).hexdigest()
+    return int(digest[:8], 16) < HELD_OUT_SHARE * 0x1_0000_0000
+
+
+def blocks_of(skeleton: str) -> tuple[str, ...]:
+    """Return the sorted building blocks of a canonical skeleton, every variable being ``x``."""
+    return tuple(sorted("x" if _VARIABLE.fullmatch(block) else block for block in _BLOCK.findall(skeleton)))
 
 
 def sample_operators(rng: np.random.Generator) -> OperatorSet:

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from pysr_neural.expression.canonical import fingerprint
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained, refine
 from pysr_neural.expression.node import Node
@@ -40,8 +41,9 @@ def held_out_problems(count: int, seed: int, max_size: int) -> list[tuple[Genera
         X_test = given.problem.X[rng.permutation(64)] * rng.uniform(0.9, 1.1, given.problem.X.shape)
         y_test = evaluate(given.tree, X_test)
         finite = np.isfinite(y_test)
-        if given.fingerprint not in chosen and finite.sum() >= 32:
-            chosen[given.fingerprint] = (given, X_test[finite], y_test[finite])
+        print_ = fingerprint(given.tree)
+        if print_ not in chosen and finite.sum() >= 32:
+            chosen[print_] = (given, X_test[finite], y_test[finite])
         if len(chosen) == count:
             return list(chosen.values())
     raise AssertionError("the sampler never ends")

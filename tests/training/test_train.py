@@ -1,0 +1,69 @@
+"""The training command: learns, writes what it promises, goes on after an interruption, refuses bad configurations."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.model.checkpoint import load
+from pysr_neural_training.recovery import held_out_problems, main, prior_candidates, recovers
+from pysr_neural_training.train import TrainConfig, load_config, train
+
+CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
+SMALL = ["model.width=32", "model.heads=2", "model.layers=1", "model.feedforward=32", "model.latents=4",
+         "examples.batch_size=16", "schedule.workers=0", "schedule.bf16=false"]
+QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+def config(*settings: str) -> TrainConfig:
+    return load_config(CONFIGS / "tiny.toml", [*SMALL, *settings])
+
+
+def losses(out: Path) -> list[float]:
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if "loss" in record]
+
+
+@QUIET
+def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
+    settings = config("schedule.steps=50", "schedule.save_every=25", "schedule.warmup=5")
+    final = train(settings, tmp_path)
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in final.iterdir()}
+    assert sum(q.numel() for q in load(str(final)).parameters()) > 0
+    train(config("schedule.steps=75", "schedule.save_every=25"), tmp_path)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert sorted(set(steps)) == [25, 50, 75]
+
+
+def test_settings_reach_their_sections() -> None:
+    assert config("schedule.steps=7").schedule.steps == 7
+    assert config("prior.rows=[4, 8]").prior.rows == (4, 8)
+
+
+@pytest.mark.parametrize(("setting", "reason"), [
+    ("schedule.step=7", "Did you mean 'steps'"), ("modle.width=1", "Did you mean 'model'"), ("seed=", "readable TOML"),
+])
+def test_bad_settings_are_refused(setting: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        config(setting)
+
+
+def test_missing_configuration_is_refused() -> None:
+    with pytest.raises(ConfigError, match="readable TOML"):
+        load_config(Path("nowhere.toml"), [])
+
+
+def test_recovery_counts_only_true_answers() -> None:
+    for given, X_test, y_test in held_out_problems(5, 3, 12):
+        assert recovers([given.tree], given, X_test, y_test)
+        wrong = [tree for tree in prior_candidates(given, 5, 1) if not tree.variables()]
+        assert not recovers(wrong, given, X_test, y_test)
+
+
+def test_recovery_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--problems", "2", "--draws", "4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["problems"] == 2
+    assert {"model_recovered", "prior_recovered", "ratio", "seed"} <= set(result)
