@@ -1,0 +1,71 @@
+# The operators of one search in wire order, under the names that pysr_neural/operators.py knows.
+#
+# Owns the order (all unary, then all binary, ...) and the translation of names. Does not own codes (Codes.jl).
+
+"""Names that differ between SymbolicRegression.jl and the wire; custom operators keep their Julia name."""
+const CANONICAL_NAMES = Dict{String,String}(
+    "plus" => "+",
+    "sub" => "-",
+    "mult" => "*",
+    "div" => "/",
+    "pow" => "^",
+    "safe_pow" => "^",
+    "safe_log" => "log",
+    "safe_log2" => "log2",
+    "safe_log10" => "log10",
+    "safe_log1p" => "log1p",
+    "safe_sqrt" => "sqrt",
+    "safe_asin" => "asin",
+    "safe_acos" => "acos",
+    "safe_acosh" => "acosh",
+    "safe_atanh" => "atanh",
+)
+
+"""
+The operators of a search. Operator `op` of arity `degree` has the wire index `offsets[degree] + op` (1-based here,
+0-based on the wire).
+"""
+struct OperatorTable
+    names::Vector{String}
+    arities::Vector{Int32}
+    offsets::Vector{Int}
+end
+
+function OperatorTable(operators::Tuple)
+    names, arities, offsets = String[], Int32[], Int[]
+    for (degree, functions) in enumerate(operators)
+        push!(offsets, length(names))
+        append!(names, (canonical_name(f, degree) for f in functions))
+        append!(arities, (Int32(degree) for _ in functions))
+    end
+    return OperatorTable(names, arities, offsets)
+end
+
+Base.length(table::OperatorTable) = length(table.names)
+
+"""Wire index (1-based) of an operator of the engine."""
+@inline wire_index(table::OperatorTable, degree::Integer, op::Integer) = table.offsets[degree] + Int(op)
+
+"""Arity and the engine's index of the operator at a wire index (1-based)."""
+@inline function engine_index(table::OperatorTable, index::Integer)
+    degree = Int(table.arities[index])
+    return degree, Int(index) - table.offsets[degree]
+end
+
+function canonical_name(f, degree::Integer)
+    name = string(nameof(f))
+    degree == 1 && name in ("-", "sub") && return "neg"
+    return get(CANONICAL_NAMES, name, name)
+end
+
+"""Nested constraints as the wire has them: one column (outer, inner, count) per constraint, 0-based."""
+function nested_triples(options, table::OperatorTable)
+    triples = NTuple{3,Int32}[]
+    for (degree, op, inner) in something(options.nested_constraints, ())
+        for (inner_degree, inner_op, count) in inner
+            outer_index = wire_index(table, degree, op) - 1
+            push!(triples, (outer_index, wire_index(table, inner_degree, inner_op) - 1, count))
+        end
+    end
+    return Int32[triple[row] for row in 1:3, triple in triples]
+end

@@ -1,0 +1,88 @@
+# One search (one output of one fit) in this process, and the process-global registry.
+#
+# Owns `Search`: stocks, guidance, lineage, tallies, the OPEN frame. A search lives in the registry under its id; worker
+# processes make their own entry the first time a hook runs there.
+
+mutable struct Search
+    const id::Int64
+    const plugin::NeuralProposerPlugin
+    const table::OperatorTable
+    const features::Int
+    const output::Int
+    const lock::ReentrantLock
+    const stocks::Dict{Int,Stock}
+    const parts::Dict{Int,Counters}
+    const tallies::Dict{Int,Tally}
+    const tally::Tally
+    const lineage::Lineage
+    const home::Bool
+    const started::Float64
+    share::Float64
+    open::Union{Nothing,Frame}
+    finished::Float64
+    const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
+    mutations::Vector{String}
+    @atomic cycles::Int
+    @atomic requests::Int
+    @atomic in_flight::Bool
+    @atomic guidance_cycle::Int
+    @atomic prior::Union{Nothing,Prior}
+    @atomic ratios::Union{Nothing,Vector{Float64}}
+    @atomic crossover_probability::Float64
+    @atomic warned::Bool
+end
+
+function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
+    return Search(
+        id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
+        share, nothing, NaN, Dict(), [], 0, 0, false, -1, nothing, nothing, NaN, false,
+    )
+end
+
+"""Searches of this process; finished ones stay for their report, the oldest go."""
+const SEARCHES = Dict{Int64,Search}()
+const SEARCH_ORDER = Int64[]
+const REGISTRY_LOCK = ReentrantLock()
+const SEARCHES_KEPT = 256
+
+function register!(search::Search)
+    @lock REGISTRY_LOCK begin
+        haskey(SEARCHES, search.id) || push!(SEARCH_ORDER, search.id)
+        SEARCHES[search.id] = search
+        while length(SEARCH_ORDER) > SEARCHES_KEPT
+            delete!(SEARCHES, popfirst!(SEARCH_ORDER))
+        end
+    end
+    return search
+end
+
+find_search(id::Int64) = @lock REGISTRY_LOCK get(SEARCHES, id, nothing)
+
+"""The stock of one population, made when first asked for."""
+stock_of(search::Search, population::Int) = @lock search.lock get!(Stock, search.stocks, population)
+
+const SEARCH_NUMBERS = Threads.Atomic{Int}(0)
+
+"""An id that no other search of this machine has, made without drawing from a random number generator."""
+function fresh_search_id()
+    number = Threads.atomic_add!(SEARCH_NUMBERS, 1)
+    return (hash((getpid(), number, time_ns())) >> 2) % Int64
+end
+
+"""Switch a level, or with `"all"` everything, off for the rest of the search; counted, and warned about once."""
+function disable!(search::Search, what::String, reason::String)
+    disable!(search.tally, what, reason)
+    warn_once(search, "The neural proposer's level $what is off for this search: $reason")
+    return nothing
+end
+
+function warn_once(search::Search, text::String)
+    search.plugin.verbose || return nothing
+    (@atomicswap search.warned = true) || @warn "$text The search goes on. See the neural report for details."
+    return nothing
+end
+
+"""Seconds of model time that the search has earned so far."""
+function budget(search::Search)
+    return search.plugin.max_overhead * search.share * (time() - search.started)
+end

@@ -1,0 +1,73 @@
+# A short search with the plugin, so that the first real one compiles little.
+#
+# No server is needed: the workload puts children and a prior into the search by hand and leaves no task, socket or
+# registry entry behind.
+
+function workload_options()
+    plugin = NeuralProposerPlugin(; levels=collect(LEVELS), verbose=false, interval=1, session="precompile")
+    return SymbolicRegression.Options(;
+        operators=SymbolicRegression.OperatorEnum(((), (+, -, /, *))),
+        plugins=[plugin],
+        populations=2,
+        population_size=20,
+        tournament_selection_n=6,
+        ncycles_per_iteration=20,
+        define_helper_functions=false,
+        save_to_file=false,
+    )
+end
+
+"""One population's cycles with children and guidance at hand."""
+function stocked_cycles(X, y, options)
+    dataset = SymbolicRegression.Dataset(X, y)
+    SymbolicRegression.update_baseline_loss!(dataset, options)
+    heads = SymbolicRegression.init_plugin_states(options, dataset)
+    states = map(options.plugins, heads) do plugin, head
+        SymbolicRegression.fork_plugin_state(head, plugin, dataset)
+    end
+    search = first(states).live.search
+    count, features = length(search.table), search.features
+    child = Child(Int32[features + 4, 1, 0], [0.5], CROSSOVER_KIND, NaN)
+    put!(first(states).live.stock, fill(child, 200))
+    @atomic search.prior = Prior(ones(count), ones(features), Float64[], count)
+    @atomic search.ratios = kind_ratios(ones(length(KINDS)))
+    @atomic search.crossover_probability = 0.5
+    population = SymbolicRegression.Population(
+        dataset; population_size=20, options, nfeatures=features, plugin_states=heads
+    )
+    return SymbolicRegression.s_r_cycle(
+        dataset, population, 200, options.maxsize; options, trace=nothing, plugin_states=states
+    )
+end
+
+function workload(::Type{T}) where {T}
+    X = T[cos(7i + 3j) for i in 1:3, j in 1:30]
+    y = X[1, :] .* X[2, :]
+    options = workload_options()
+    stocked_cycles(X, y, options)
+    for parallelism in (:serial, :multithreading)
+        SymbolicRegression.equation_search(
+            X, y; niterations=2, options, parallelism, verbosity=0, progress=false, return_state=true
+        )
+    end
+    report("precompile")
+    return nothing
+end
+
+"""Exercise the wire without a socket."""
+function workload_frames()
+    hello = pack(frame(HELLO; token="token"))
+    return read_frame(IOBuffer(hello))
+end
+
+@setup_workload begin
+    @compile_workload begin
+        redirect_stderr(devnull) do
+            workload(Float32)
+        end
+        workload_frames()
+    end
+    empty!(SEARCHES)
+    empty!(SEARCH_ORDER)
+    empty!(CLIENTS)
+end
