@@ -99,7 +99,7 @@ def is_well_formed(tokens: list[int], size: int = SIZE) -> bool:
     """Tell whether tokens are one complete prefix expression within a size limit, whatever the decoder believes."""
     open_slots, nodes, mantissa_due = 1, 0, False
     for token in tokens:
-        if mantissa_due != bool(v.IS_MANTISSA[token]) or open_slots == 0 and not mantissa_due:
+        if mantissa_due != bool(v.IS_MANTISSA[token]) or (open_slots == 0 and not mantissa_due):
             return False
         if mantissa_due:
             mantissa_due = False

@@ -90,7 +90,7 @@ def lorentz(rows: int = ROWS, noise: float = NOISE, seed: int = SEED) -> Case:
     force = q * (field + b * v * np.sin(angle))
     return Case(
         name="lorentz",
-        title="Feynman I.12.11: force on a charge",
+        title="Feynman I.12.11: Lorentz force",
         known="F = q · (Ef + B · v · sin(theta))",
         provenance=f"Generated: {rows} rows, ranges of the Feynman data base, {noise:.0%} noise, seed {seed}.",
         X=np.stack([q, field, b, v, angle], axis=1),

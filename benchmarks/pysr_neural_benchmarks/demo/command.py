@@ -14,7 +14,7 @@ from time import monotonic
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural_benchmarks.demo.cases import Case, cases
 from pysr_neural_benchmarks.demo.engines import ENGINES, Engine, choose
-from pysr_neural_benchmarks.demo.outcome import Outcome, front_of, pretty
+from pysr_neural_benchmarks.demo.outcome import Outcome, front_of
 
 SECONDS = 20.0
 OUTPUT = Path("outputs/demo")
@@ -65,7 +65,7 @@ def _search(engine: Engine, case: Case, seconds: float, position: str) -> Outcom
     started = monotonic()
     with progress(seconds):
         found = engine.search(case, seconds)
-    outcome = Outcome(case, front_of(case, found.equations, found.neural), found.report, monotonic() - started)
+    outcome = Outcome(case, front_of(case, found.equations), found.report, monotonic() - started)
     _say(describe(outcome))
     return outcome
 
@@ -75,8 +75,9 @@ def describe(outcome: Outcome) -> str:
     lines = ["", "  complexity  loss/variance  expression   (* neural ancestor, > the law found)"]
     for member in outcome.front:
         marks = (">" if member is outcome.law else " ") + ("*" if member.neural else " ")
-        lines.append(f"{marks}{member.complexity:>10}{member.loss:>15.2e}  {pretty(member.equation)}")
-    lines += ["", f"  Law found: {outcome.case.target} = {pretty(outcome.law.equation)}", f"  Known:     {outcome.case.known}"]
+        lines.append(f"{marks}{member.complexity:>10}{member.loss:>15.2e}  {outcome.shown(member)}")
+    lines += ["", f"  Law found: {outcome.case.target} = {outcome.shown(outcome.law)}"]
+    lines += [f"  Known:     {outcome.case.known}"]
     lines += ["", *(f"  {line}" for line in outcome.report.splitlines()), ""]
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 Owns: the choice and what each engine is told.  Does not own: the engines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from pysr_neural.errors import EngineUnavailableError
-from pysr_neural.expression.node import Node, constant
 from pysr_neural.expression.text import parse
 from pysr_neural.interop.julia import HOW_TO_GET_JULIA, boot
 from pysr_neural_benchmarks.demo.cases import BINARY, MAX_SIZE, SEED, UNARY, Case
+from pysr_neural_benchmarks.demo.outcome import rounded
 
 Say = Callable[[str], None]
 DIGITS = 3
+GENERATIONS = 1_000_000
+"""Never reached: time ends a search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +29,12 @@ class Found:
     Parameters
     ----------
     equations : data frame
-        With columns ``complexity``, ``loss`` (mean squared error) and ``equation``.
-    neural : set of int
-        Complexities whose member has a neural ancestor.
+        With columns ``complexity``, ``loss`` (mean squared error), ``score``, ``equation`` and ``neural`` (whether it
+        has a neural ancestor).
     report : str
     """
 
     equations: pd.DataFrame
-    neural: set[int]
     report: str
 
 
@@ -78,7 +78,8 @@ class PySREngine:
         model.fit(case.X, case.y, variable_names=list(case.features))
         report = model.neural_report_
         equations = model.equations_
-        return Found(equations, neural_complexities(equations, report.neural_hall_of_fame, case.features), str(report))
+        neural = are_listed(equations["equation"], report.neural_hall_of_fame, case.features)
+        return Found(equations.assign(neural=neural), str(report))
 
     def _model(self, seconds: float) -> Any:
         from pysr_neural import PySRRegressor
@@ -88,7 +89,7 @@ class PySREngine:
             binary_operators=list(BINARY),
             unary_operators=list(UNARY),
             maxsize=MAX_SIZE,
-            niterations=1_000_000,
+            niterations=GENERATIONS,
             timeout_in_seconds=seconds,
             random_state=SEED,
             progress=False,
@@ -113,7 +114,12 @@ class BasicSREngine:
         """See `Engine`."""
         from pysr_neural_baseline import BasicSR
 
-        raise NotImplementedError(BasicSR)
+        model = BasicSR(
+            binary_operators=BINARY, unary_operators=UNARY, proposer=self.proposer, max_size=MAX_SIZE,
+            generations=GENERATIONS, timeout_in_seconds=seconds, random_state=SEED,
+        )
+        model.fit(case.X, case.y, variable_names=case.features)
+        return Found(model.equations_, str(model.neural_report_))
 
 
 ENGINES: dict[str, Callable[[str], Engine]] = {"pysr": PySREngine, "basicsr": BasicSREngine}
@@ -147,20 +153,10 @@ def choose(name: str, checkpoint: str, say: Say) -> Engine:
         return BasicSREngine(checkpoint)
 
 
-def neural_complexities(equations: pd.DataFrame, neural: tuple[str, ...], features: tuple[str, ...]) -> set[int]:
-    """Find the complexities of those equations that a report lists as being of neural descent.
+def are_listed(equations: Iterable[str], listed: Iterable[str], features: tuple[str, ...]) -> list[bool]:
+    """Tell for each equation whether a report lists it.
 
-    Texts of both are read as expressions and compared with constants rounded, as the two may be printed differently.
+    Both are read as expressions and compared with constants rounded, as they may be printed differently.
     """
-    listed = {_rounded(text, features) for text in neural}
-    rows = equations.itertuples()
-    return {int(row.complexity) for row in rows if _rounded(str(row.equation), features) in listed}
-
-
-def _rounded(text: str, features: tuple[str, ...]) -> Node:
-    def rounded(node: Node) -> Node:
-        if node.value is not None:
-            return constant(float(f"{node.value:.{DIGITS}g}"))
-        return Node(node.operator, tuple(map(rounded, node.children)), node.index)
-
-    return rounded(parse(text, features))
+    known = {rounded(parse(text, features), DIGITS) for text in listed}
+    return [rounded(parse(text, features), DIGITS) in known for text in equations]

@@ -1,20 +1,23 @@
 """What a search of the demo ends with: the front, and which of its members is taken for the law.
 
-Owns: `Member`, `Outcome`, the choice.  Does not own: searching (`engines`), showing (`pictures`, `page`).
+Owns: `Member`, `Outcome`, how an equation is shown.  Does not own: searching (`engines`), drawing (`pictures`, `page`).
 """
 
-import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.text import parse
+from pysr_neural.expression.node import Node, constant
+from pysr_neural.expression.simplify import simplify
+from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import Array
 from pysr_neural_benchmarks.demo.cases import Case
 
-SMALLEST_LOSS = 1e-14
+WHOLE = re.compile(r"(?<![\w.])(\d+)\.0(?![\d\w])")
+"""A whole number as Python prints floats."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,20 @@ class Member:
 
     Parameters
     ----------
-    equation : str
-        In the case's variable names.
+    tree : Node
     complexity : int
     loss : float
         Mean squared error over the variance of the target.
+    score : float
+        Fall of the logarithm of the loss since the member before, per unit of complexity.
     neural : bool
         Whether the model proposed it or one of its ancestors.
     """
 
-    equation: str
+    tree: Node
     complexity: int
     loss: float
+    score: float
     neural: bool
 
 
@@ -60,65 +65,48 @@ class Outcome:
 
     @property
     def law(self) -> Member:
-        """The member with the steepest fall of the logarithm of the loss per unit of complexity."""
-        return self.front[steepest([m.complexity for m in self.front], [m.loss for m in self.front])]
+        """The member of highest score: the knee of the front."""
+        return max(self.front, key=lambda member: member.score)
+
+    def shown(self, member: Member, digits: int = 4) -> str:
+        """Return a member's expression for people: simplified, constants rounded to significant digits."""
+        text = to_string(rounded(simplify(member.tree), digits), self.case.features)
+        return WHOLE.sub(r"\1", text[1:-1] if _wrapped(text) else text)
+
+    def predicted(self, X: Array) -> Array:
+        """Evaluate the law at rows of X, shape (rows, features)."""
+        return evaluate(self.law.tree, X)
 
 
-def steepest(complexities: list[int], losses: list[float]) -> int:
-    """Return the position with the steepest fall in log loss since the one before it, per unit of complexity.
-
-    This is PySR's "score".  A loss below 1e-14 of the variance counts as 1e-14.
-    """
-    logs = [math.log(max(loss, SMALLEST_LOSS)) for loss in losses]
-    falls = [
-        (logs[i - 1] - logs[i]) / (complexities[i] - complexities[i - 1]) if i else 0.0 for i in range(len(losses))
-    ]
-    return int(np.argmax(falls))
-
-
-def front_of(case: Case, equations: pd.DataFrame, neural: set[int]) -> tuple[Member, ...]:
+def front_of(case: Case, equations: pd.DataFrame) -> tuple[Member, ...]:
     """Turn an engine's table of equations into the front.
 
     Parameters
     ----------
     case : Case
     equations : data frame
-        With columns ``complexity``, ``loss`` and ``equation``.
-    neural : set of int
-        Complexities whose member has a neural ancestor.
+        With columns ``complexity``, ``loss`` (mean squared error), ``score``, ``equation`` and ``neural``.
     """
-    scale = float(np.var(case.y)) or 1.0
-    best: list[Member] = []
-    for row in equations.sort_values("complexity").itertuples():
-        loss = float(row.loss) / scale
-        if not best or loss < best[-1].loss:
-            best.append(Member(str(row.equation), int(row.complexity), loss, int(row.complexity) in neural))
-    return tuple(best)
+    scale = float(np.var(case.y))
+    return tuple(
+        Member(parse(str(row.equation), case.features), int(row.complexity), float(row.loss) / scale,
+               float(row.score), bool(row.neural))
+        for row in equations.sort_values("complexity").itertuples()
+    )
 
 
-def predict(member: Member, case: Case, X: Array) -> Array:
-    """Evaluate a member's equation at rows of X, shape (rows, features)."""
-    return evaluate(parse(member.equation, case.features), X)
+def rounded(tree: Node, digits: int) -> Node:
+    """Round every constant of a tree to significant digits."""
+    if tree.value is not None:
+        return constant(float(f"{tree.value:.{digits}g}"))
+    return Node(tree.operator, tuple(rounded(child, digits) for child in tree.children), tree.index)
 
 
-def pretty(equation: str, digits: int = 4) -> str:
-    """Shorten an equation for people: round its constants, drop the outermost parentheses."""
-    return _trimmed(_rounded(equation, digits))
-
-
-def _rounded(equation: str, digits: int) -> str:
-    import re
-
-    number = re.compile(r"(?<![\w.])\d+\.?\d*(?:[eE][+-]?\d+)?")
-    return number.sub(lambda match: f"{float(match.group()):.{digits}g}", equation)
-
-
-def _trimmed(equation: str) -> str:
-    if not (equation.startswith("(") and equation.endswith(")")):
-        return equation
+def _wrapped(text: str) -> bool:
+    """Tell whether the first parenthesis closes at the very end."""
     depth = 0
-    for position, character in enumerate(equation):
+    for position, character in enumerate(text):
         depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(equation) - 1:
-            return equation
-    return equation[1:-1]
+        if depth == 0:
+            return character == ")" and position == len(text) - 1
+    return False

@@ -6,7 +6,7 @@ Owns: the layout and its texts.  Does not own: the pictures (`pictures`).
 from html import escape
 from string import Template
 
-from pysr_neural_benchmarks.demo.outcome import Outcome, pretty
+from pysr_neural_benchmarks.demo.outcome import Outcome
 from pysr_neural_benchmarks.demo.pictures import svg
 
 PAGE = Template("""<!doctype html>
@@ -83,7 +83,7 @@ def _section(outcome: Outcome) -> str:
     return SECTION.substitute(
         title=escape(case.title),
         target=escape(case.target),
-        law=escape(pretty(outcome.law.equation)),
+        law=escape(outcome.shown(outcome.law)),
         known=escape(case.known),
         provenance=escape(case.provenance),
         seconds=f"{outcome.seconds:.0f}",
@@ -100,7 +100,7 @@ def _rows(outcome: Outcome) -> list[str]:
             chosen=' class="chosen"' if member is law else "",
             complexity=member.complexity,
             loss=f"{member.loss:.2e}",
-            equation=escape(pretty(member.equation)),
+            equation=escape(outcome.shown(member)),
             neural="neural ancestor" if member.neural else "",
         )
         for member in outcome.front

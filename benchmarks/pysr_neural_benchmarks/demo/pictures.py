@@ -11,37 +11,47 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pysr_neural_benchmarks.demo.outcome import SMALLEST_LOSS, Member, Outcome, predict, pretty
+from pysr_neural_benchmarks.demo.outcome import Member, Outcome
 
-INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#7b8794", "#cbd2d9", "#0b6e99", "#d9480f"
+INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#616e7c", "#cbd2d9", "#0b6e99", "#d9480f"
 STYLE = {
-    "font.family": "sans-serif", "font.size": 10, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
+    "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": MUTED, "ytick.color": MUTED, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.titlesize": 11, "axes.titleweight": "bold", "legend.frameon": False, "legend.fontsize": 9,
-    "svg.fonttype": "none", "svg.hashsalt": "pysr-neural",
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlecolor": INK, "legend.frameon": False,
+    "legend.fontsize": 8.5, "svg.fonttype": "none", "svg.hashsalt": "pysr-neural",
 }
 CURVE_POINTS = 300
+SMALLEST_LOSS = 1e-16
+"""What a loss of zero is drawn at."""
+LAW_WIDTH = 42
+"""Longest law above a picture, in characters."""
 
 
 def overview(outcomes: list[Outcome], path: Path) -> None:
     """Write one picture of all cases, a column each."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.1 * len(outcomes), 7.2), layout="constrained", dpi=110)
-        axes = figure.subplots(2, len(outcomes), squeeze=False)
-        for column, outcome in enumerate(outcomes):
-            draw_law(axes[0, column], outcome)
-            draw_front(axes[1, column], outcome)
-            axes[0, column].set_title(f"{outcome.case.title}\n", loc="left")
+        figure = Figure(figsize=(3.3 * len(outcomes), 6.0), layout="constrained", dpi=144)
+        for column, (outcome, pair) in enumerate(zip(outcomes, figure.subplots(2, len(outcomes), squeeze=False).T,
+                                                     strict=True)):
+            draw_law(pair[0], outcome)
+            draw_front(pair[1], outcome)
+            pair[0].set_title(outcome.case.title, loc="left", pad=22)
+            pair[0].text(0, 1.03, _law_text(outcome), transform=pair[0].transAxes, color=LAW, fontsize=8.5)
+            if column == 0:
+                pair[0].legend()
+                pair[1].legend(markerscale=0.75)
         figure.savefig(path)
 
 
 def svg(outcome: Outcome) -> str:
     """Return the two pictures of one case, side by side, as SVG text."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 3.7), layout="constrained")
+        figure = Figure(figsize=(9.0, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         draw_law(left, outcome)
         draw_front(right, outcome)
+        left.legend()
+        right.legend(markerscale=0.75)
         stream = StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
@@ -49,47 +59,45 @@ def svg(outcome: Outcome) -> str:
 
 
 def draw_law(axes: Axes, outcome: Outcome) -> None:
-    """Draw the data and the law: over the variable if there is one, else predicted against measured."""
-    case, law = outcome.case, outcome.law
+    """Draw the data and the law: over the variable if there is one, else data over prediction."""
+    case = outcome.case
     if case.X.shape[1] == 1:
         x = case.X[:, 0]
-        grid = np.geomspace(x.min(), x.max(), CURVE_POINTS) if "x" in case.logarithmic else np.linspace(
-            min(0.0, x.min()), x.max(), CURVE_POINTS)
-        axes.plot(grid, predict(law, case, grid[:, None]), color=LAW, lw=2, label="law found")
-        axes.plot(x, case.y, "o", color=INK, ms=5, mec="white", mew=0.6, label="measured")
+        space = np.geomspace if "x" in case.logarithmic else np.linspace
+        grid = space(x.min(), x.max(), CURVE_POINTS)
+        axes.plot(grid, outcome.predicted(grid[:, None]), color=LAW, lw=2, label="law found")
+        axes.plot(x, case.y, "o", color=INK, ms=4.5, mec="white", mew=0.6, label="data")
         axes.set(xlabel=case.labels[0], ylabel=case.target_label)
     else:
         ends = [case.y.min(), case.y.max()]
         axes.plot(ends, ends, color=LAW, lw=2, label="law found")
-        axes.plot(predict(law, case, case.X), case.y, "o", color=INK, ms=4, mec="white", mew=0.5, label="data")
+        axes.plot(outcome.predicted(case.X), case.y, "o", color=INK, ms=4, mec="white", mew=0.5, label="data")
         axes.set(xlabel=f"{case.target_label} by the law", ylabel=f"{case.target_label} in the data")
-    for axis in case.logarithmic:
-        axes.set_xscale("log") if axis == "x" else axes.set_yscale("log")
-    axes.set_title(_shortened(f"{case.target} = {pretty(law.equation, 3)}"), loc="left", color=LAW, fontsize=9.5,
-                   fontweight="normal")
-    axes.legend(loc="best")
+    if "x" in case.logarithmic:
+        axes.set_xscale("log")
+    if "y" in case.logarithmic:
+        axes.set_yscale("log")
+
 
 
 def draw_front(axes: Axes, outcome: Outcome) -> None:
     """Draw loss against complexity, neural members and the chosen law marked."""
+    ordinary = [member for member in outcome.front if not member.neural]
+    neural = [member for member in outcome.front if member.neural]
     axes.plot(*_points(outcome.front), color=LINE, lw=1.5, drawstyle="steps-post", zorder=1)
-    for neural, marker, color, label in ((False, "o", MUTED, "by evolution"), (True, "D", NEURAL, "neural ancestor")):
-        members = [member for member in outcome.front if member.neural == neural]
-        if members:
-            axes.plot(*_points(members), marker, color=color, ms=7, mec="white", mew=0.8, label=label, zorder=3)
-    axes.plot(*_points([outcome.law]), "o", ms=15, mfc="none", mec=LAW, mew=1.8, label="law found", zorder=2)
+    axes.plot(*_points(ordinary), "o", color=MUTED, ms=6, mec="white", mew=0.8, label="by evolution", zorder=3)
+    axes.plot(*_points(neural), "D", color=NEURAL, ms=6.5, mec="white", mew=0.8, label="neural ancestor", zorder=3)
+    axes.plot(*_points([outcome.law]), "o", ms=14, mfc="none", mec=LAW, mew=1.8, ls="none", label="law found", zorder=2)
     axes.set_yscale("log")
-    axes.set(xlabel="complexity (nodes)", ylabel="loss (share of variance)")
+    axes.set(xlabel="complexity / nodes", ylabel="loss / variance")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.margins(x=0.06, y=0.12)
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles, labels, loc="best", markerscale=0.75)
+    axes.margins(x=0.08, y=0.14)
 
 
 def _points(members: tuple[Member, ...] | list[Member]) -> tuple[list[int], list[float]]:
     return [m.complexity for m in members], [max(m.loss, SMALLEST_LOSS) for m in members]
 
 
-def _shortened(text: str, width: int = 46) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
+def _law_text(outcome: Outcome) -> str:
+    text = f"{outcome.case.target} = {outcome.shown(outcome.law, 3)}"
+    return text if len(text) <= LAW_WIDTH else text[: LAW_WIDTH - 1] + "…"

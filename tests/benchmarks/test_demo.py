@@ -1,0 +1,136 @@
+"""The demo: facts, choice of engine, front, pictures and page."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pysr_neural.errors import ConfigError, EngineUnavailableError
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
+from pysr_neural.expression.text import parse
+from pysr_neural_benchmarks.demo import command, engines
+from pysr_neural_benchmarks.demo.cases import cases, lorentz
+from pysr_neural_benchmarks.demo.engines import Found, are_listed, choose
+from pysr_neural_benchmarks.demo.outcome import Outcome, front_of
+from pysr_neural_benchmarks.demo.page import page
+from pysr_neural_benchmarks.demo.pictures import overview, svg
+
+KEPLER, HUBBLE, LEAVITT, LORENTZ = cases()
+COLUMNS = ["complexity", "loss", "score", "equation", "neural"]
+LAWS = {
+    "kepler": ("365.25 * a * sqrt(a)", 1e-4),
+    "hubble": ("470 * distance", 0.3),
+    "leavitt": ("15.55 - 0.88 * log(period)", 0.1),
+    "lorentz": ("q * (Ef + B * v * sin(theta))", 2e-4),
+}
+
+
+class Scripted:
+    """An engine that finds two laws at once."""
+
+    sentence = "A script."
+
+    def warm_up(self, say):
+        say("warm")
+
+    def search(self, case, seconds):
+        return Found(table(case), "the report <1>")
+
+
+def table(case):
+    best, loss = LAWS[case.name]
+    rows = [(1, 1.0, 0.0, "1.5", False), (7, loss, 2.0, best, True), (9, loss / 2, 0.1, f"{best} + 0.001", False)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.assign(loss=frame["loss"] * np.var(case.y))
+
+
+def outcome(case):
+    return Outcome(case, front_of(case, table(case)), "the report <1>", 1.0)
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_the_known_law_explains_the_data(case):
+    law, bound = LAWS[case.name]
+    assert fraction_unexplained(evaluate(parse(law, case.features), case.X), case.y) < bound
+    assert case.X.shape == (len(case.y), len(case.features))
+    assert case.provenance
+
+
+def test_generated_data_repeat():
+    np.testing.assert_array_equal(lorentz().y, LORENTZ.y)
+    assert not np.array_equal(lorentz(seed=2).y, LORENTZ.y)
+
+
+def test_the_law_is_the_knee_and_losses_are_relative():
+    found = outcome(KEPLER)
+    assert found.law.complexity == 7
+    assert found.law.neural
+    assert found.law.loss == pytest.approx(1e-4)
+    np.testing.assert_allclose(found.predicted(np.array([[4.0]])), [2922.0])
+
+
+@pytest.mark.parametrize(("equation", "shown"), [
+    ("((a * 2.718281828) + 100.0)", "(a * 2.718) + 100"),
+    ("(a + 1.0) * (a - 0.5)", "(a + 1) * (a - 0.5)"),
+    ("(2.0 * 3.0) + a", "6 + a"),
+    ("sqrt(a)", "sqrt(a)"),
+])
+def test_expressions_are_shown_short(equation, shown):
+    frame = pd.DataFrame([(3, 1.0, 0.0, equation, False)], columns=COLUMNS)
+    found = Outcome(KEPLER, front_of(KEPLER, frame), "", 0.0)
+    assert found.shown(found.front[0]) == shown
+
+
+def test_neural_members_are_recognised_though_printed_differently():
+    equations = ["a * 2.71828", "(a + 1.0) * a", "a"]
+    assert are_listed(equations, ["((a) * 2.718282)", "a"], ("a",)) == [True, False, True]
+
+
+def test_auto_falls_back_to_basicsr_and_says_so(monkeypatch):
+    def refuse():
+        raise EngineUnavailableError("PySR could not start Julia (no network).\nmore")
+
+    monkeypatch.setattr(engines, "boot", refuse)
+    monkeypatch.setattr(engines, "BasicSREngine", lambda checkpoint: ("basicsr", checkpoint))
+    said = []
+    assert choose("auto", "default", said.append) == ("basicsr", "default")
+    assert "no network" in said[0]
+    assert "same checkpoint" in said[0]
+    assert "PYTHON_JULIACALL_EXE" in said[1]
+    with pytest.raises(EngineUnavailableError):
+        choose("pysr", "default", said.append)
+
+
+def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "choose", lambda name, checkpoint, say: Scripted())
+    assert command.main(["--output", str(tmp_path / "new"), "--cases", "kepler,lorentz"]) == 0
+    text = capsys.readouterr().out
+    assert "[2/2]" in text
+    assert "Law found: period = " in text
+    assert ">*" in text
+    assert "the report <1>" in text
+    assert (tmp_path / "new" / "laws.png").read_bytes().startswith(b"\x89PNG")
+    assert "Lorentz" in (tmp_path / "new" / "index.html").read_text(encoding="utf-8")
+
+
+def test_an_unknown_case_gets_a_suggestion():
+    with pytest.raises(ConfigError, match="Did you mean 'hubble'"):
+        command.main(["--cases", "huble"])
+
+
+def test_the_page_is_one_file_and_escapes_what_it_shows():
+    text = page([outcome(case) for case in cases()], "An engine & more.")
+    assert "An engine &amp; more." in text
+    assert "the report &lt;1&gt;" in text
+    assert "src=" not in text
+    assert text.count("<section>") == text.count("<svg ") == 4
+    assert text.count('class="chosen"') == 4
+
+
+def test_pictures_are_drawn(tmp_path):
+    found = outcome(HUBBLE)
+    assert ElementTree.fromstring(svg(found)).tag.endswith("svg")
+    overview([found], tmp_path / "one.png")
+    assert (tmp_path / "one.png").stat().st_size > 10_000
