@@ -45,6 +45,8 @@ class NeuralProposer:
         Share of mutations, between 0 and 1, that take a whole proposed child while some are in stock.
     seed_timeout : float
         Seconds that the start of a search may wait for its first proposals.
+    request_timeout : float
+        Seconds after which the search gives up an answer, and leaves the server alone for a while.
     start_timeout : float
         Seconds that the server process may take to load the model before the search refuses to start.
     transport : {"auto", "unix", "tcp"}
@@ -74,6 +76,7 @@ class NeuralProposer:
     seed: int = 0
     weight: float = 0.1
     seed_timeout: float = 5.0
+    request_timeout: float = 30.0
     start_timeout: float = 120.0
     transport: Transport = "auto"
     proposer: Any = None
@@ -90,7 +93,7 @@ class NeuralProposer:
         object.__setattr__(self, "checkpoint", _text("checkpoint", self.checkpoint))
         object.__setattr__(self, "device", _text("device", self.device))
         object.__setattr__(self, "levels", levels_of(_level_names(self.levels)))
-        for name in ("max_overhead", "temperature", "weight", "seed_timeout", "start_timeout"):
+        for name in ("max_overhead", "temperature", "weight", "seed_timeout", "request_timeout", "start_timeout"):
             _check_positive(name, getattr(self, name), allow_zero=name == "seed_timeout")
         if self.weight >= 1:
             raise ConfigError(f"weight is a share of the mutations, below 1; got {self.weight}.")

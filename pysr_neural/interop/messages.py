@@ -77,9 +77,8 @@ def request_of(message: Frame, problem: Problem) -> ProposalRequest:
 
 
 def _members_of(message: Frame, problem: Problem) -> tuple[MemberView, ...]:
-    lengths, codes, constants, losses, complexities = (
-        message.fields[name].reshape(-1) for name in ("lengths", "codes", "constants", "losses", "complexities")
-    )
+    lengths, codes, complexities = (_integers(message, name) for name in ("lengths", "codes", "complexities"))
+    constants, losses = (message.fields[name].reshape(-1).astype(np.float64) for name in ("constants", "losses"))
     if not len(lengths) == len(losses) == len(complexities):
         raise WireError(f"REQUEST must give each member a length, a loss and a complexity; got {len(lengths)}, "
                         f"{len(losses)} and {len(complexities)}.")
@@ -95,6 +94,10 @@ def _members_of(message: Frame, problem: Problem) -> tuple[MemberView, ...]:
         members.append(MemberView(tree, loss, complexity))
         at, constant_at = at + length, constant_at + zeros
     return tuple(members)
+
+
+def _integers(message: Frame, name: str) -> npt.NDArray[np.int64]:
+    return message.fields[name].reshape(-1).astype(np.int64)
 
 
 def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed: float) -> Frame:
@@ -129,15 +132,15 @@ def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed:
         kind_weights=_optional(batch.kind_weights),
         crossover_probability=math.nan if crossover is None else crossover,
         parent_weights=_optional(batch.parent_weights),
-        operator_weights=_optional(prior and prior.operators),
-        variable_weights=_optional(prior and prior.variables),
-        pair_weights=_optional(prior and prior.pairs),
+        operator_weights=_optional(None if prior is None else prior.operators),
+        variable_weights=_optional(None if prior is None else prior.variables),
+        pair_weights=_optional(None if prior is None else prior.pairs),
         elapsed=elapsed,
     )
 
 
 def _written_children(children: tuple[Child, ...], problem: Problem) -> list[tuple[Child, Value, Value]]:
-    written = []
+    written: list[tuple[Child, Value, Value]] = []
     for child in children:
         try:
             codes, constants = encode(child.tree, problem.operators, problem.X.shape[1])

@@ -96,6 +96,7 @@ class NeuralProposerPlugin:
             weight=float(config.weight),
             synchronous=self.synchronous,
             seed_timeout=float(config.seed_timeout),
+            request_timeout=float(config.request_timeout),
             session=self.session,
         )
 

@@ -232,8 +232,8 @@ def _endpoint(config: NeuralProposer, host: str | None) -> tuple[Path, Address]:
     usable = hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= UNIX_PATH_LIMIT
     if config.transport == "unix" and not usable:
         shutil.rmtree(directory)
-        raise EngineUnavailableError(f"transport='unix' needs Unix sockets and a path of at most {UNIX_PATH_LIMIT} bytes; "
-                                     f"got {path}. Set TMPDIR to a shorter path, or use transport='tcp'.")
+        raise EngineUnavailableError(f"transport='unix' needs Unix sockets and a path of at most {UNIX_PATH_LIMIT} "
+                                     f"bytes; got {path}. Set TMPDIR to a shorter path, or use transport='tcp'.")
     if config.transport == "tcp" or not usable:
         return directory, Address()
     return directory, Address(path=str(path))

@@ -9,11 +9,11 @@ Importing this module imports PySR and so starts Julia.
 import inspect
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -25,6 +25,14 @@ from pysr_neural.interop.report import NeuralReport
 
 _Parent = julia.boot().PySRRegressor
 PARAMETER = "neural_proposer"
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _like(original: Callable[..., Any]) -> Callable[[Method], Method]:
+    """Give a method the signature of the one that it overrides, for scikit-learn to read; typed as itself."""
+    return cast(Callable[[Method], Method], wraps(original))
 
 
 def _signature() -> inspect.Signature:
@@ -60,17 +68,20 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
     """
 
     neural_report_: NeuralReport
+    plugins: Any
+    worker_imports: Any
 
     def __init__(self, model_selection: str = "best", *, neural_proposer: Any = None, **parameters: Any) -> None:
         for name in parameters:
             if name not in _PARENT_PARAMETERS and get_close_matches(name, [PARAMETER], cutoff=0.75):
-                raise TypeError(f"`{name}` is not a valid keyword argument for PySRRegressor. Did you mean `{PARAMETER}`?")
+                raise TypeError(f"`{name}` is not a valid keyword argument for PySRRegressor. "
+                                f"Did you mean `{PARAMETER}`?")
         super().__init__(model_selection, **parameters)
         self.neural_proposer = neural_proposer
 
     __init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
-    @wraps(_Parent.fit)
+    @_like(_Parent.fit)
     def fit(self, X: Any, y: Any, **options: Any) -> "PySRRegressor":
         """Search for expressions; see PySR's `fit`.  `neural_report_` tells what the neural help did."""
         self.__dict__.pop("neural_report_", None)
@@ -102,7 +113,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         host = socket.getfqdn() if self.cluster_manager is not None else None
         return NeuralProposerPlugin(config, synchronous=bool(self.deterministic and serial), host=host)
 
-    @wraps(_Parent._run)
+    @_like(_Parent._run)
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         config = neural_proposer_of(self.neural_proposer)
         if config is None:
@@ -116,7 +127,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         return result
 
     @contextmanager
-    def _added(self, plugin: NeuralProposerPlugin, parallelism: str) -> Iterator[None]:
+    def _added(self, plugin: NeuralProposerPlugin, parallelism: str | None) -> Iterator[None]:
         """Show PySR the plugin for the length of the search; the user's parameters are never changed."""
         plugins, imports = self.plugins, self.worker_imports
         self.plugins = [*(plugins or ()), plugin]
@@ -170,5 +181,6 @@ def _report_of(plugin: NeuralProposerPlugin) -> NeuralReport:
     try:
         return plugin.report()
     except Exception as error:  # noqa: BLE001
-        warnings.warn(f"The search ended, but its neural report could not be read: {error}", RuntimeWarning, stacklevel=4)
+        text = f"The search ended, but its neural report could not be read: {error}"
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
         return NeuralReport(levels=plugin.config.levels, failures=(f"report: {error}",))

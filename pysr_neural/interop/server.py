@@ -159,7 +159,7 @@ class Conversation:
             return _error(request, str(error))
         # A proposer is foreign code (a user's, or a model on a device): whatever it raises becomes the engine's
         # counted fallback, and the other searches of this server go on.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             logger.exception("The proposer failed")
             return _error(request, f"The proposer raised {type(error).__name__}: {error}")
 
@@ -238,7 +238,7 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"A proposer 'module:attribute' must be importable by the server; got {name!r}: "
                           f"{error}.") from error
-    made = found() if isinstance(found, type) or not isinstance(found, Proposer) and callable(found) else found
+    made = found() if isinstance(found, type) or (not isinstance(found, Proposer) and callable(found)) else found
     if not isinstance(made, Proposer):
         raise ConfigError(f"A proposer must have a method open(problem); got {made!r} at {name!r}.")
     return made

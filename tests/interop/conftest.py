@@ -49,10 +49,15 @@ def serve(tmp_path):
 
 def _why_no_julia() -> str | None:
     """Boot Julia in a process of its own: a start that fails half way cannot be repeated in this one."""
+    if "pysr" in sys.modules:
+        return None
+    if "torch" in sys.modules:
+        return "torch was imported before Julia, which can crash the process: run these tests with -m julia"
     code = "from pysr_neural.interop.julia import load_package; load_package()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+    command = [sys.executable, "-c", code]
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     except subprocess.TimeoutExpired:
         return "Julia did not start within 15 minutes"
     return None if done.returncode == 0 else f"Julia does not start: {done.stderr.strip()[-500:]}"
@@ -69,3 +74,44 @@ def julia():
     from pysr_neural.interop.julia import load_package
 
     return load_package()
+
+
+SMALL = {
+    "niterations": 2, "populations": 2, "population_size": 20, "ncycles_per_iteration": 60, "maxsize": 12,
+    "binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos"], "parallelism": "serial", "progress": False,
+    "verbosity": 0, "temp_equation_file": True, "input_stream": "devnull", "optimizer_iterations": 2,
+}
+
+
+def small_data(rows: int = 40, features: int = 2, seed: int = 0):
+    X = np.random.default_rng(seed).uniform(-2, 2, (rows, features))
+    return X, X[:, 0] ** 2 + np.cos(X[:, -1])
+
+
+@pytest.fixture
+def small_fit(julia):
+    """Fit our estimator on a little data with little effort; keywords change the parameters."""
+    from pysr_neural import PySRRegressor
+
+    def fit(X=None, y=None, fit_options=None, **changed):
+        if X is None:
+            X, y = small_data()
+        return PySRRegressor(**{**SMALL, **changed}).fit(X, y, **(fit_options or {}))
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory) -> str:
+    """An untrained model of 2 layers and 32 wide, saved by another process: Julia and torch need not meet."""
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    code = (
+        "import sys, torch; torch.manual_seed(0)\n"
+        "from pysr_neural.model.config import ProposerConfig\n"
+        "from pysr_neural.model.policy import ProposerModel\n"
+        "config = ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1)\n"
+        "ProposerModel(config).save_pretrained(sys.argv[1])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120, env=environment)
+    return str(folder)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from interop.wire_client import WireClient, open_frame, request_frame
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import CheckpointError, ConfigError, EngineUnavailableError
 from pysr_neural.interop.process import ServerProcess, Servers, ServerThread
 from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.scripted import RandomProposer
 from pysr_neural.wire.frames import MessageType, frame
+from tests.interop.wire_client import WireClient, open_frame, request_frame
 
 RANDOM = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer")
 REQUEST = ProposalRequest(members=(), count=4, levels=("seed",), seed=1)
@@ -96,8 +96,8 @@ def test_no_orphan_whatever_ends_the_parent(tmp_path, end):
         time.sleep(60)
     """))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                              env=environment)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True, env=environment)
     with parent.stdout:
         pid, directory = parent.stdout.readline().split()
     if end.startswith("SIG"):

@@ -1,0 +1,194 @@
+"""`pysr-neural bench overhead`: what neural help costs PySR in evaluations per second.
+
+Owns: the three ways of fitting, their interleaving, the table.  Does not own: counting (`interop.meter`), the quality
+of what is found.
+
+Three estimators search the same data for the same time, turn and turn about: plain (``neural_proposer=None``),
+record-only (the plugin's hooks fire, nothing is asked or changed) and neural (``max_overhead=0.10``).  Each round gives
+a ratio to its own plain search, so that a machine that slows down does so for all three; the median over rounds counts.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from pysr_neural.config import NeuralProposer
+from pysr_neural.errors import ConfigError
+from pysr_neural.interop.report import NeuralReport
+from pysr_neural.rng import generator
+
+WAYS = ("none", "record", "neural")
+TARGETS = {"record": 0.98, "neural": 0.88}
+ROWS, FEATURES = 200, 3
+OPERATORS: dict[str, Any] = {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos", "exp"]}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Parameters
+    ----------
+    checkpoint : str
+    seconds : float
+        Length of each search.
+    repeats : int
+        Rounds of the three.
+    max_overhead : float
+        Of the neural search.
+    parallelism : str
+        PySR's.
+    seed : int
+        Of the data.
+    """
+
+    checkpoint: str = "default"
+    seconds: float = 10.0
+    repeats: int = 5
+    max_overhead: float = 0.10
+    parallelism: str = "multithreading"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What was measured.
+
+    Parameters
+    ----------
+    rates : dict of str to tuple of float
+        Evaluations per second of each way, one per round.
+    engine : str
+    served : int
+        Proposals that the neural searches took: 0 would mean that nothing was measured.
+    model_share : float
+        Share of the neural searches' time spent in the model.
+    """
+
+    rates: dict[str, tuple[float, ...]]
+    engine: str
+    served: int
+    model_share: float
+
+    def ratio(self, way: str) -> float:
+        """Median over rounds of this way's rate divided by plain PySR's."""
+        return median(mine / plain for mine, plain in zip(self.rates[way], self.rates["none"], strict=True))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all figures for JSON."""
+        return {
+            "record_ratio": self.ratio("record"), "neural_ratio": self.ratio("neural"), "engine": self.engine,
+            "served": self.served, "model_share": self.model_share,
+            "evaluations_per_second": {way: median(rates) for way, rates in self.rates.items()},
+            "rates": {way: list(rates) for way, rates in self.rates.items()},
+        }
+
+
+def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None) -> Overhead:
+    """Fit in all three ways, interleaved; the first round, which compiles, is not counted.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If PySR's Julia engine cannot be started here.
+    """
+    from pysr_neural.interop.julia import boot
+
+    pysr = boot()
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    served, shares = 0, []
+    for round_ in range(settings.repeats + 1):
+        order = WAYS[round_ % 3 :] + WAYS[: round_ % 3]
+        for way in order:
+            seconds = settings.seconds if round_ else min(settings.seconds, 3.0)
+            rate, report = _fit(way, settings, seconds)
+            progress(f"round {round_}/{settings.repeats} {way:>6}: {rate:12,.0f} evaluations/s"
+                     + ("" if round_ else "  (warm-up)"))
+            if round_ == 0:
+                continue
+            rates[way].append(rate)
+            if way == "neural" and report is not None:
+                served += report.served
+                shares.append(report.time_share)
+    counted = {way: tuple(values) for way, values in rates.items()}
+    return Overhead(counted, f"PySR {pysr.__version__}", served, median(shares))
+
+
+def _fit(way: str, settings: Settings, seconds: float) -> tuple[float, NeuralReport | None]:
+    from pysr_neural.interop.meter import EvaluationMeter
+    from pysr_neural.interop.regressor import PySRRegressor
+
+    X, y = _data(settings.seed)
+    meter = EvaluationMeter()
+    model = PySRRegressor(
+        **OPERATORS, neural_proposer=_proposer(way, settings), niterations=10**6, timeout_in_seconds=seconds,
+        parallelism=settings.parallelism, progress=False, verbosity=0, logger_spec=meter, temp_equation_file=True,
+        input_stream="devnull", maxsize=30, early_stop_condition=None,
+    )
+    model.fit(X, y)
+    if not math.isfinite(meter.rate):
+        raise ConfigError(f"A search must finish at least two iterations to be measured; {seconds:g} s were too short. "
+                          "Raise --seconds.")
+    return meter.rate, getattr(model, "neural_report_", None)
+
+
+def _proposer(way: str, settings: Settings) -> NeuralProposer | None:
+    if way == "none":
+        return None
+    if way == "record":
+        return NeuralProposer(levels=())
+    return NeuralProposer(checkpoint=settings.checkpoint, max_overhead=settings.max_overhead)
+
+
+def _data(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw data of a law that no search solves in the time given, so that all three search to the end."""
+    rng = generator(seed, "bench overhead")
+    X = rng.uniform(-2.0, 2.0, size=(ROWS, FEATURES))
+    y = np.cos(2.3 * X[:, 0]) * np.exp(-X[:, 1] ** 2) + X[:, 2] / (1.5 + X[:, 0] ** 2) + rng.normal(0, 0.1, ROWS)
+    return X, y
+
+
+def table(result: Overhead) -> str:
+    """Write the result as text."""
+    lines = [f"{'search':<14}{'evaluations/s':>16}{'of plain':>10}{'target':>9}"]
+    for way, label in zip(WAYS, ("plain PySR", "record-only", "neural"), strict=True):
+        target = TARGETS.get(way)
+        lines.append(f"{label:<14}{median(result.rates[way]):>16,.0f}{result.ratio(way):>10.3f}"
+                     + (f"{f'≥ {target}':>9}" if target else ""))
+    lines.append(f"{result.engine}; {result.served:,} proposals taken, {100 * result.model_share:.1f} % of the neural "
+                 f"searches' time in the model; median of {len(result.rates['none'])} interleaved rounds")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if both ratios reach their targets, else 1."""
+    options = _parser().parse_args(argv)
+    settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+    result = measure(settings, lambda line: print(line, flush=True))
+    print(table(result))
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    return 0 if all(result.ratio(way) >= target for way, target in TARGETS.items()) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(prog="pysr-neural bench overhead", description=__doc__.split("\n")[0])
+    parser.add_argument("--checkpoint", default=defaults.checkpoint, help="'default', a directory, or a hub id")
+    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="length of each search")
+    parser.add_argument("--repeats", type=int, default=defaults.repeats, help="rounds of the three searches")
+    parser.add_argument("--max-overhead", type=float, default=defaults.max_overhead, help="of the neural search")
+    parser.add_argument("--parallelism", default=defaults.parallelism, choices=("serial", "multithreading"))
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the data")
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

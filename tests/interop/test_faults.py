@@ -1,0 +1,139 @@
+"""Whatever the server does, the search goes on, and the report says what happened."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from pysr_neural.config import NeuralProposer
+from pysr_neural.interop import plugin as plugin_module
+from pysr_neural.interop.process import servers
+from pysr_neural.wire.frames import HEADER, MAGIC, MessageType, frame, pack
+from tests.interop.fake_server import FakeServer, batch, children
+
+pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
+
+CONFIG = NeuralProposer(proposer="nobody:asks", levels="all", max_overhead=1.0, seed_timeout=1.0, request_timeout=1.0)
+
+
+@pytest.fixture
+def search_against(small_fit, monkeypatch, tmp_path):
+    """Run a search against a server that answers requests as given; returns its report."""
+    started = []
+
+    def run(answer, welcome=True, **changed):
+        fake = FakeServer(answer, welcome, tmp_path)
+        started.append(fake)
+        monkeypatch.setattr(plugin_module, "servers", fake.as_servers())
+        model = small_fit(neural_proposer=CONFIG, **{"niterations": 4, **changed})
+        assert len(model.equations_) > 0
+        return model.neural_report_, fake
+
+    yield run
+    for fake in started:
+        fake.stop()
+
+
+@pytest.mark.parametrize("parallelism", ["serial", "multithreading"])
+def test_a_hanging_server(search_against, parallelism):
+    report, _ = search_against(lambda message: "hang", parallelism=parallelism)
+    assert any("no answer within" in text for text in report.failures)
+    assert report.served == 0
+
+
+def test_a_server_that_never_says_welcome(search_against):
+    report, _ = search_against(lambda message: b"", welcome=False)
+    assert report.failures
+    assert report.served == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda message: os.urandom(4000), id="noise"),
+        pytest.param(lambda message: b"HTTP/1.1 200 OK\r\n\r\n" * 10, id="another protocol"),
+        pytest.param(lambda message: pack(batch(message))[:40], id="truncated, then silence"),
+        pytest.param(lambda message: None, id="closed"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 6, message.request, 1 << 60), id="absurd length"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, 9, 6, message.request, 0), id="another version"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 77, message.request, 0), id="unknown type"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 6, message.request, 3) + b"abc", id="no fields"),
+        pytest.param(lambda message: frame(MessageType.PONG, message.request), id="an answer to something else"),
+        pytest.param(lambda message: batch(message, search=-5), id="another search"),
+        pytest.param(lambda message: batch(message, lengths=[9], kinds=[13], log_probabilities=[0]), id="lengths lie"),
+    ],
+)
+def test_nonsense_on_the_wire(search_against, answer):
+    report, _ = search_against(answer)
+    assert report.failures
+    assert report.served == 0
+
+
+def test_errors_from_the_server(search_against):
+    report, _ = search_against(lambda message: frame(MessageType.ERROR, message.request, message="no model today"))
+    assert any("no model today" in text for text in report.failures)
+
+
+def test_impossible_children_are_refused_one_by_one(search_against):
+    # Codes: 0 constant, 1-2 variables, 3 cos, 4 +, 5 -, 6 *, 7 /
+    def answer(message):
+        wrong = [([4, 1], []), ([1, 1], []), ([99], []), ([-1], []), ([4] * 20 + [1] * 21, [])]
+        return children(message, [*wrong, ([4, 1, 2], [])])
+
+    report, _ = search_against(answer)
+    assert sum(report.invalid.values()) > 0
+    assert any("decode" in reason for reason in report.invalid)
+    assert not report.failures
+    assert report.served > 0
+
+
+def test_weights_of_the_wrong_length_are_refused(search_against):
+    report, _ = search_against(lambda message: children(
+        message, [([4, 1, 2], [])], kind_weights=[1.0] * 3, parent_weights=[0.5] * 500, operator_weights=[1.0] * 99,
+        variable_weights=[1.0], pair_weights=[1.0], crossover_probability=7.0,
+    ))
+    assert any("prior of another size" in reason for reason in report.invalid)
+    assert not report.failures
+
+
+def test_weights_that_are_no_numbers(search_against):
+    def answer(message):
+        return children(message, [([4, 1, 2], [])], kind_weights=[np.nan] * 14, operator_weights=[np.nan] * 5,
+                        variable_weights=[-1.0, np.inf], pair_weights=np.full((6, 7), np.nan),
+                        crossover_probability=np.nan)
+
+    report, _ = search_against(answer)
+    assert not report.failures
+
+
+def test_a_server_killed_in_mid_search(small_fit):
+    config = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", max_overhead=1.0, seed=77,
+                            request_timeout=2.0)
+    handle = servers.get(config)
+    handle.wait_until_ready(60)
+
+    def kill():
+        time.sleep(2.0)
+        os.kill(handle.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    model = small_fit(neural_proposer=config, niterations=10**6, timeout_in_seconds=6, parallelism="multithreading")
+    killer.join()
+    assert not handle.alive
+    assert len(model.equations_) > 0
+    assert model.neural_report_.failures
+    again = small_fit(neural_proposer=config, niterations=4)
+    assert servers.get(config).pid != handle.pid
+    assert again.neural_report_.calls > 0
+
+
+def test_a_proposer_that_raises(small_fit):
+    from pysr_neural.proposer.scripted import ScriptedProposer
+
+    raising = ScriptedProposer([RuntimeError("the device is lost")], cycle=True)
+    model = small_fit(neural_proposer=NeuralProposer(proposer=raising, max_overhead=1.0), niterations=4)
+    assert any("the device is lost" in text for text in model.neural_report_.failures)
