@@ -3,13 +3,15 @@
 Owns: the training prior over operator sets, expressions, constants and inputs.  Does not own: model input (`examples`).
 
 Train and held-out problems are told apart by the canonical skeleton of the expression, never by example: no held-out
-problem shares an expression with training, whatever the seeds and the variables' names.  Streams depend on (seed, name, shard).
+problem, and none of the benchmark suites, shares an expression with training, whatever the seeds and the variables' names.  Streams depend on (seed, name, shard).
 """
 
 import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +30,9 @@ UNARY_WEIGHTS = {
 }
 EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
 HELD_OUT_SHARE = 0.05
-_BLOCK = re.compile(r"\^-?[\d.]+|\^C|[a-z]\w*|C")
+SUITE_KEYS = Path(__file__).parent / "suite_keys.txt"
+"""Split keys of the benchmark suites; written by ``python -m pysr_neural_benchmarks.suite``."""
+_BLOCK = re.compile(r"\^-?[\d.]+|\^C|[a-z]\w*|C|[+*]")
 _VARIABLE = re.compile(r"x\d+")
 
 
@@ -123,7 +127,8 @@ class Sampler:
         skeleton = canonical(tree)
         if skeleton == UNDEFINED:
             return "undefined"
-        if is_held_out(skeleton) != self.held_out:
+        key = split_key(skeleton)
+        if not (is_held_out(key) if self.held_out else in_training(key)):
             return "split"
         if self.rng.random() >= self.prior.distractor_share:
             tree, features = _used_variables_only(tree)
@@ -143,24 +148,43 @@ class Sampler:
         return "values"
 
 
-def is_held_out(skeleton: str) -> bool:
-    """Tell whether an expression belongs to the held-out split.
+def split_key(skeleton: str) -> str:
+    """Return what decides on which side of the split an expression is.
 
     Depends on nothing but the building blocks of its canonical skeleton, not counting which variable is which, signs and
-    order: expressions that differ in the names of variables only are always on the same side.
+    order: expressions that differ in the names of variables only have the same key.
 
     Parameters
     ----------
     skeleton : str
         From `expression.canonical.canonical`.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
     """
-    digest = hashlib.sha256(" ".join(blocks_of(skeleton)).encode()).hexdigest()
-    return int(digest[:8], 16) < HELD_OUT_SHARE * 0x1_0000_0000
+    return hashlib.sha256(" ".join(blocks_of(skeleton)).encode()).hexdigest()[:16]
 
 
 def blocks_of(skeleton: str) -> tuple[str, ...]:
     """Return the sorted building blocks of a canonical skeleton, every variable being ``x``."""
     return tuple(sorted("x" if _VARIABLE.fullmatch(block) else block for block in _BLOCK.findall(skeleton)))
+
+
+@cache
+def _suite_keys() -> frozenset[str]:
+    return frozenset(SUITE_KEYS.read_text().split())
+
+
+def in_training(key: str) -> bool:
+    """Tell whether expressions of a key may be trained on: not those of the benchmark suites, nor of the held-out share."""
+    return key not in _suite_keys() and not is_held_out(key)
+
+
+def is_held_out(key: str) -> bool:
+    """Tell whether expressions of a key belong to the held-out random problems."""
+    return int(key[:8], 16) < HELD_OUT_SHARE * 0x1_0000_0000 and key not in _suite_keys()
 
 
 def sample_operators(rng: np.random.Generator) -> OperatorSet:
