@@ -1,4 +1,4 @@
-"""Expressions as text: `parse` and `to_string` are mutual inverses for every expression and every finite float.
+"""Expressions as text: `parse` and `to_string` are mutual inverses, for trees up to `MAX_DEPTH` and all finite floats.
 
 Owns: the infix syntax.  Does not own: any other notation (`sympy_bridge`).  Texts are read by our own parser, never by
 Python's `eval`.
@@ -18,7 +18,9 @@ from pysr_neural.operators import ALIASES, OPERATORS
 INFIX = ("+", "-", "*", "/", "^")
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 4}
 _UNARY_PRECEDENCE = 3
-MAX_NESTING = 400
+MAX_DEPTH = 130
+"""Deepest tree that can be read: deeper ones would overflow Python's stack in the reader and in evaluation."""
+_MAX_FRAMES = 800
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<power>\*\*)|(?P<symbol>[-+*/^(),]))"
 )
@@ -68,6 +70,8 @@ def parse(text: str, variable_names: Sequence[str] | None = None) -> Node:
     reader = _Reader(text, variable_names)
     tree = reader.expression(0)
     reader.expect_end()
+    if tree.depth > MAX_DEPTH:
+        raise ExpressionError(f"An expression's depth must be at most {MAX_DEPTH}; got {tree.depth} from {text[:80]!r}.")
     return tree
 
 
@@ -79,7 +83,7 @@ class _Reader:
         self.names = None if variable_names is None else {name: i for i, name in enumerate(variable_names)}
         self.tokens = list(self._tokenize())
         self.at = 0
-        self.nesting = 0
+        self.frames = 0
 
     def _tokenize(self) -> list[tuple[str, str, int]]:
         tokens, position = [], 0
@@ -87,7 +91,8 @@ class _Reader:
         while position < end:
             match = _TOKEN.match(self.text, position)
             if match is None:
-                raise self.error("a number, a name or an operator", position)
+                blank = len(self.text[position:]) - len(self.text[position:].lstrip())
+                raise self.error("a number, a name or an operator", position + blank)
             kind = match.lastgroup or ""
             word = "^" if kind == "power" else match.group(kind)
             tokens.append(("symbol" if kind == "power" else kind, word, match.start(kind)))
@@ -113,9 +118,10 @@ class _Reader:
             raise self.error("the end or an infix operator")
 
     def expression(self, least: int) -> Node:
-        self.nesting += 1
-        if self.nesting > MAX_NESTING:
-            raise self.error(f"at most {MAX_NESTING} nested parts")
+        frames = 2 if least else 4  # At most so many calls lie between this one and the next of its kind.
+        self.frames += frames
+        if self.frames > _MAX_FRAMES:
+            raise self.error("less nesting")
         left = self.prefix()
         while self.at < len(self.tokens):
             kind, word, _ = self.tokens[self.at]
@@ -124,7 +130,7 @@ class _Reader:
                 break
             self.at += 1
             left = apply(word, left, self.expression(precedence - (word == "^")))
-        self.nesting -= 1
+        self.frames -= frames
         return left
 
     def prefix(self) -> Node:

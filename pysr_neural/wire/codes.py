@@ -1,6 +1,6 @@
 """Expressions as integer codes: what travels between Python and Julia, and what traces store.
 
-Owns: prefix codes with constants in a parallel array (DESIGN.md §4).  Does not own: model tokens (`vocabulary`), frames.
+Owns: prefix codes, with constants in a parallel array.  Does not own: model tokens (`vocabulary`), frames (`frames`).
 
 Code 0 is a constant; ``1 … F`` are the F variables; ``F+1 …`` are the operators in the order of the search's
 `OperatorSet`.  The Julia package implements the same; `tests/golden/wire_v1.toml` ties the two.

@@ -208,7 +208,7 @@ def read_payload(stream: BinaryIO, header: Header) -> bytes:
 
 
 def _read_exactly(stream: BinaryIO, count: int, optional: bool = False) -> bytes | None:
-    data = b""
+    data = bytearray()
     while len(data) < count:
         piece = stream.read(count - len(data))
         if not piece:
@@ -216,7 +216,7 @@ def _read_exactly(stream: BinaryIO, count: int, optional: bool = False) -> bytes
                 return None
             raise WireError(f"The stream ended in mid-frame: {len(data)} of {count} bytes.")
         data += piece
-    return data
+    return bytes(data)
 
 
 def unpack(type_: int, request: int, payload: bytes) -> Frame:
@@ -252,6 +252,8 @@ def _read_field(payload: bytes, offset: int, label: str) -> tuple[Value, int]:
     shape = struct.unpack_from(f"<{dimensions}I", payload, offset)
     offset += 4 * dimensions
     size = math.prod(shape) * DTYPES[code].itemsize
+    if math.prod(max(side, 1) for side in shape) > MAX_PAYLOAD:  # Also of an empty array: NumPy refuses huge sides.
+        raise WireError(f"{label} must not have more than {MAX_PAYLOAD} places; got shape {shape}.")
     if offset + size > len(payload):
         raise WireError(f"{label} of shape {shape} is truncated: {size} bytes declared, {len(payload) - offset} left.")
     values = np.frombuffer(payload, dtype=DTYPES[code], count=math.prod(shape), offset=offset).reshape(shape)

@@ -139,7 +139,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         """Return an equation in LaTeX, numbers rounded to significant digits."""
         import sympy
 
-        return str(sympy.latex(self.sympy(index).evalf(precision), full_prec=False))
+        equation = self.sympy(index)
+        rounded = {number: sympy.Float(number, precision) for number in equation.atoms(sympy.Float)}
+        return str(sympy.latex(equation.xreplace(rounded)))
 
     def _settings(self) -> BasicSRConfig:
         own = {

@@ -1,0 +1,81 @@
+"""Evaluation, losses and refinement."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from pysr_neural.expression.evaluate import GUARDED, evaluate
+from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
+from pysr_neural.expression.node import apply, constant, variable
+from pysr_neural.expression.text import parse, to_string
+from tests.strategies import trees
+
+X = np.random.default_rng(0).uniform(0.2, 2.0, (12, 3))
+
+
+def test_values_are_those_of_numpy():
+    expected = np.sin(X[:, 0]) * X[:, 1] - 2.0 / X[:, 2]
+    np.testing.assert_allclose(evaluate(parse("sin(x0) * x1 - 2 / x2"), X), expected, rtol=1e-15)
+
+
+@given(trees())
+def test_any_tree_gives_one_value_per_row_and_never_warns(tree):
+    values = evaluate(tree, X)
+    assert values.shape == (len(X),)
+    assert values.dtype == np.float64
+
+
+def test_a_bare_variable_does_not_hand_out_the_data_itself():
+    data = X.copy()
+    evaluate(variable(0), data)[:] = 0.0
+    np.testing.assert_array_equal(data, X)
+
+
+def test_non_finite_values_are_results():
+    assert np.isnan(evaluate(parse("log(x0 - 5)"), X)).all()
+    assert np.isinf(evaluate(parse("1 / (x0 - x0)"), X)).all()
+    assert np.isfinite(evaluate(parse("1 / (x0 - x0)"), X, GUARDED)).all()
+
+
+def test_missing_variables_and_operators_are_errors_of_the_caller():
+    with pytest.raises(IndexError):
+        evaluate(variable(7), X)
+    with pytest.raises(KeyError):
+        evaluate(apply("bessel", variable(0)), X)
+
+
+def test_losses():
+    y = X[:, 0]
+    assert mean_squared_error(variable(0), X, y) == 0.0
+    assert mean_squared_error(parse("x0 + 2"), X, y) == pytest.approx(4.0)
+    assert mean_squared_error(parse("log(0 - x0)"), X, y) == float("inf")
+    assert fraction_unexplained(np.full(12, y.mean()), y) == pytest.approx(1.0)
+    assert fraction_unexplained(np.full(12, np.nan), y) == float("inf")
+    assert fraction_unexplained(np.full(12, 3.0), np.full(12, 2.0)) == pytest.approx(0.25)
+
+
+def test_refinement_finds_the_constants():
+    y = 2.5 * np.sin(1.3 * X[:, 0]) + 0.7
+    tree, loss = refine(parse("1 * sin(1 * x0) + 1"), X, y)
+    assert loss < 1e-20
+    assert sorted(np.round(tree.constants(), 6)) == [0.7, 1.3, 2.5]
+
+
+@pytest.mark.parametrize("text", ["x0", "log(0 - x0) + 1", "1 / (x0 - x0)", "exp(exp(exp(x0 * 9)))", "0 * x0"])
+def test_refinement_never_makes_worse_and_never_raises(text):
+    y = X[:, 1]
+    tree, loss = refine(parse(text), X, y)
+    assert loss <= mean_squared_error(parse(text), X, y)
+    assert to_string(tree)
+
+
+def test_refinement_leaves_alone_what_has_too_many_constants():
+    tree = parse("+".join(["1"] * 5))
+    few = X[:3]
+    assert refine(tree, few, few[:, 0])[0] is tree
+
+
+def test_constant_tree_is_fitted_to_the_mean():
+    y = X[:, 0]
+    tree, _ = refine(constant(0.0), X, y)
+    assert tree.value == pytest.approx(y.mean())
