@@ -1,0 +1,127 @@
+"""BasicSR as a scikit-learn estimator."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sympy
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from pysr_neural.errors import ConfigError, DataError
+from pysr_neural.expression.text import parse
+from pysr_neural.proposer.guarded import GuardRules
+from pysr_neural.proposer.scripted import ScriptedProposer
+from pysr_neural_baseline import BasicSR, BasicSRConfig
+
+X = np.random.default_rng(0).uniform(0.5, 3.0, (40, 2))
+Y = X[:, 0] * X[:, 1] + X[:, 0]
+QUICK = BasicSRConfig(population_size=30, generations=60, extra_generations=5)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return BasicSR(config=QUICK, unary_operators=["square"]).fit(X, Y)
+
+
+def test_the_law_is_found_and_predicts(fitted):
+    np.testing.assert_allclose(fitted.predict(X), Y, rtol=1e-9)
+    assert fitted.score(X, Y) == pytest.approx(1.0)
+    x0, x1 = sympy.symbols("x0 x1", real=True)
+    assert sympy.simplify(fitted.sympy() - (x0 * x1 + x0)) == 0
+    assert "x_{0}" in fitted.latex()
+    assert fitted.neural_report_ is None
+
+
+def test_table_of_equations(fitted):
+    table = fitted.equations_
+    assert list(table.columns) == ["complexity", "loss", "score", "equation", "tree", "neural"]
+    assert table["complexity"].is_monotonic_increasing
+    assert table["loss"].is_monotonic_decreasing
+    for row in table.itertuples():
+        assert parse(row.equation) == row.tree
+        assert row.tree.size == row.complexity
+        assert np.mean((fitted.predict(X, row.Index) - Y) ** 2) == pytest.approx(row.loss, rel=1e-6, abs=1e-25)
+
+
+def test_clone_params_and_pickle(fitted):
+    model = BasicSR(config=QUICK, proposer=ScriptedProposer([parse("x0")]), random_state=3)
+    copy = clone(model)
+    assert copy.get_params()["random_state"] == 3
+    assert not hasattr(copy, "equations_")
+    assert copy.set_params(max_size=7).max_size == 7
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+
+
+def test_own_parameters_overrule_the_config():
+    model = BasicSR(config=QUICK, generations=2, max_size=3, population_size=12).fit(X, Y)
+    assert model.result_.generations == 2
+    assert len(model.result_.population) == 12
+    assert model.equations_["complexity"].max() <= 3
+
+
+def test_same_state_same_equations():
+    first, again = (BasicSR(config=QUICK, generations=5, random_state=2).fit(X, Y).equations_ for _ in range(2))
+    assert first["equation"].tolist() == again["equation"].tolist()
+
+
+def test_column_names_are_used():
+    frame = pd.DataFrame(X, columns=["mass", "speed"])
+    model = BasicSR(config=QUICK).fit(frame, pd.Series(Y))
+    assert set(map(str, model.sympy().free_symbols)) == {"mass", "speed"}
+    assert list(model.feature_names_in_) == ["mass", "speed"]
+    np.testing.assert_allclose(model.predict(frame), Y, rtol=1e-9)
+    assert not hasattr(model.fit(X, Y), "feature_names_in_")
+    named = BasicSR(config=QUICK).fit(X, Y, variable_names=["a", "b"])
+    assert set(map(str, named.sympy().free_symbols)) == {"a", "b"}
+
+
+def test_it_works_in_a_pipeline():
+    model = make_pipeline(FunctionTransformer(lambda data: data * 2), BasicSR(config=QUICK, generations=3))
+    assert model.fit(X, Y).predict(X).shape == Y.shape
+
+
+def test_injected_proposer_shows_in_the_report():
+    target = parse("x0 * x1 + x0")
+    config = BasicSRConfig(population_size=20, generations=3, guard=GuardRules(max_overhead=1.0))
+    model = BasicSR(config=config, proposer=ScriptedProposer([target])).fit(X, Y)
+    report = model.neural_report_
+    assert report.engine == "BasicSR"
+    assert report.served == 1
+    assert report.neural_hall_of_fame == ("((x0 * x1) + x0)",)
+    assert "((x0 * x1) + x0)" in str(report)
+    assert model.equations_["neural"].any()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [((X, Y[:-1]), "one value per row"), ((X[:, 0], Y), "two dimensions"),
+     ((X, np.full(40, np.nan)), "y must be finite"), ((np.empty((0, 2)), np.empty(0)), "at least one row")],
+)
+def test_unusable_data_are_refused(data, message):
+    with pytest.raises(DataError, match=message):
+        BasicSR(config=QUICK).fit(*data)
+
+
+def test_other_mistakes_are_refused(fitted):
+    with pytest.raises(DataError, match=r"shape \(rows, 2\)"):
+        fitted.predict(X[:, :1])
+    with pytest.raises(DataError, match="needs a name"):
+        BasicSR(config=QUICK).fit(X, Y, variable_names=["a"])
+    with pytest.raises(ConfigError, match="Did you mean 'sqrt'"):
+        BasicSR(unary_operators=["sqr"]).fit(X, Y)
+    with pytest.raises(ConfigError, match="operators of 1 argument"):
+        BasicSR(unary_operators=["*"], binary_operators=["+"]).fit(X, Y)
+    with pytest.raises(ConfigError, match="must be a BasicSRConfig"):
+        BasicSR(config={"generations": 3}).fit(X, Y)
+
+
+def test_three_rows_constant_target_and_many_features():
+    BasicSR(config=QUICK, generations=5).fit(X[:3], Y[:3])
+    constant = BasicSR(config=QUICK, generations=20).fit(X, np.full(40, 3.25))
+    assert constant.predict(X) == pytest.approx(3.25)
+    wide = np.random.default_rng(1).normal(size=(30, 60))
+    assert BasicSR(population_size=100, generations=3).fit(wide, wide[:, 59]).get_best()["equation"] == "x59"

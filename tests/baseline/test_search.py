@@ -1,0 +1,277 @@
+"""The loop: it finds laws, is reproducible, obeys its limits, and survives any proposer."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.node import Node, variable
+from pysr_neural.expression.text import parse, to_string
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.base import Child, ProposalBatch
+from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
+from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
+from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.objective import Objective
+from pysr_neural_baseline.search import Search, run_search
+from pysr_neural_baseline.variation import EvolutionaryProposer
+from tests.strategies import make_problem
+
+ARITHMETIC = ("+", "-", "*", "/")
+TARGET = parse("x0 / (x1 + 1) - x0 * x1")
+
+
+def hard_problem():
+    return make_problem(ARITHMETIC, target=lambda a, b: a / (b + 1) - a * b)
+
+
+def small(**changes):
+    return BasicSRConfig.reference(**{"population_size": 20, "generations": 30, "extra_generations": 0, **changes})
+
+
+def unlimited(**changes):
+    return small(guard=GuardRules(max_overhead=1.0, retry_after=5), **changes)
+
+
+def quiet_search(*args, **kws):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProposerWarning)
+        return run_search(*args, **kws)
+
+
+def same(a, b):
+    return [(m.tree, m.cost, m.ref, m.parents) for m in a.population] == [
+        (m.tree, m.cost, m.ref, m.parents) for m in b.population
+    ] and a.evaluations == b.evaluations
+
+
+def test_reference_finds_a_product_in_a_few_generations():
+    problem = make_problem(ARITHMETIC, rows=50, target=lambda a, b: a * b**2)
+    result = run_search(problem, small(generations=60), seed=1)
+    assert result.stopped_by == "solved"
+    assert result.generations < 60
+    assert result.hall_of_fame.front()[-1].loss < 1e-20
+    assert result.best.tree.size == 5
+
+
+def test_default_preset_fits_constants():
+    problem = make_problem(ARITHMETIC, target=lambda a, b: 2.7 * a + 0.3 * b)
+    result = run_search(problem, BasicSRConfig(population_size=50, generations=150), seed=0)
+    best = result.hall_of_fame.front()[-1]
+    assert best.loss < 1e-15
+    assert result.stopped_by == "solved"
+
+
+def test_same_seed_gives_the_same_search_and_leaves_global_state_alone():
+    np.random.seed(5)  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    results = [run_search(hard_problem(), small(), seed=seed) for seed in (3, 3, 4)]
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_slot_zero_is_the_best_ever():
+    costs = []
+    run_search(hard_problem(), small(), seed=0, callback=lambda search: costs.append(
+        (search.population[0].cost, min(m.cost for m in search.population), search.best.cost)))
+    for (_, cheapest, best), (elite, _, later) in pairwise(costs):
+        assert best <= cheapest
+        assert elite == best
+        assert later <= best
+    assert costs[-1][2] < costs[0][2]
+
+
+def test_ancestry_names_the_parents_of_every_member():
+    config = small(generations=10)
+    history = []
+    result = run_search(hard_problem(), config, seed=2, callback=lambda s: history.append(list(s.population)))
+    history.append(list(result.population))
+    size = config.population_size
+    assert len(result.ancestry) == 11 * size
+    for generation, members in enumerate(history):
+        for slot, member in enumerate(members):
+            assert member.ref == generation * size + slot
+            assert result.ancestry.parents(member.ref) == member.parents
+            assert all((generation - 1) * size <= ref < generation * size for ref in member.parents)
+            assert len(member.parents) == (0 if generation == 0 else 2 if member.kind == "crossover" else 1)
+    ancestors = result.ancestry.ancestors(result.best.ref)
+    assert any(ref < size for ref in ancestors)
+    assert result.best.ref not in ancestors
+
+
+def test_children_are_made_from_their_parents():
+    history = []
+    run_search(hard_problem(), small(generations=8), seed=2, callback=lambda s: history.append(list(s.population)))
+    members = {member.ref: member for generation in history for member in generation}
+    for member in members.values():
+        if member.kind == "do_nothing":
+            assert member.tree == members[member.parents[0]].tree
+        if member.kind == "crossover":
+            first, second = (members[ref].tree for ref in member.parents)
+            assert any(first.replace(i, donor) == member.tree for i in range(first.size) for donor in set(second))
+
+
+def test_hall_of_fame_is_a_front():
+    result = run_search(hard_problem(), small(), seed=0)
+    front = result.hall_of_fame.front()
+    sizes, losses = [m.tree.size for m in front], [m.loss for m in front]
+    assert sizes == sorted(set(sizes))
+    assert losses == sorted(set(losses), reverse=True)
+    assert all(m.loss <= other.loss for m, other in zip(front, front, strict=True))
+
+
+def test_solved_search_looks_for_a_simpler_solution_as_long_as_told():
+    problem = make_problem(ARITHMETIC, target=lambda a, b: a + b * b)
+    short = run_search(problem, small(generations=400), seed=0)
+    long = run_search(problem, small(generations=400, extra_generations=25), seed=0)
+    assert (short.stopped_by, long.stopped_by) == ("solved", "solved")
+    assert long.generations == short.generations + 25
+
+
+def test_a_solution_of_one_node_ends_the_search_at_once():
+    problem = make_problem(ARITHMETIC, target=lambda a, b: b)
+    result = run_search(problem, small(extra_generations=500))
+    assert (result.generations, result.stopped_by, result.best.tree) == (0, "solved", variable(1))
+
+
+def test_limits_end_the_search():
+    ticks = iter(range(10**6))
+    timed = run_search(hard_problem(), small(generations=10**6, timeout_seconds=50), clock=lambda: float(next(ticks)))
+    assert timed.stopped_by == "time"
+    assert timed.generations < 50
+    counted = run_search(hard_problem(), small(generations=10**6, max_evaluations=200))
+    assert counted.stopped_by == "evaluations"
+    assert 200 <= counted.evaluations < 220
+    stopped = run_search(hard_problem(), small(), callback=lambda search: search.generation == 3)
+    assert (stopped.stopped_by, stopped.generations) == ("callback", 3)
+    assert run_search(hard_problem(), small(generations=0)).generations == 0
+
+
+def test_progress_rises_to_one():
+    seen = []
+    run_search(hard_problem(), small(), callback=lambda search: seen.append(search.progress))
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, pytest.approx(29 / 30))
+
+
+def test_reference_objective_skips_bad_points_and_the_default_counts_them():
+    X = np.linspace(-1.0, 1.0, 20)[:, None]
+    problem = Problem(X, np.sqrt(np.abs(X[:, 0])), OperatorSet.of("+", "sqrt", "/"), Limits(15))
+    assert Objective(problem, BasicSRConfig.reference()).loss(parse("sqrt(x0)")) == 0.0
+    assert Objective(problem, BasicSRConfig()).loss(parse("sqrt(x0)")) == float("inf")
+    partly = BasicSRConfig(skip_bad_points=True)
+    assert Objective(problem, partly).loss(parse("sqrt(x0)")) == 0.0
+    assert Objective(problem, partly).loss(parse("sqrt(x0 + -0.5)")) == float("inf")
+
+
+def test_relative_loss_does_not_depend_on_units():
+    problem = hard_problem()
+    scaled = Problem(problem.X, 1000 * problem.y, problem.operators, problem.limits)
+    config = BasicSRConfig()
+    tree = parse("x0 * 1000")
+    one, thousand = Objective(problem, config), Objective(scaled, config)
+    assert thousand.cost(thousand.loss(tree), 3) == pytest.approx(one.cost(one.loss(parse("x0")), 3))
+
+
+def test_operators_that_cannot_be_evaluated_are_refused():
+    problem = Problem(np.ones((3, 1)), np.arange(3.0), OperatorSet(("bessel", "+"), (1, 2)))
+    with pytest.raises(ConfigError, match="Use PySR"):
+        run_search(problem)
+
+
+def test_a_scripted_child_is_found():
+    result = run_search(hard_problem(), unlimited(), ScriptedProposer([parse("x0 + 1"), TARGET]), seed=0)
+    assert result.stopped_by == "solved"
+    best = result.hall_of_fame.front()[-1]
+    assert best.tree == TARGET
+    assert best.neural
+    assert (result.counts.served, result.counts.accepted) == (2, 2)
+    assert result.counts.improved >= 1
+
+
+def test_seeds_enter_the_initial_population_and_the_rest_is_ordinary():
+    seen = []
+    config = unlimited(levels=("seed",), generations=1, proposal_share=0.2)
+    proposer = ScriptedProposer([TARGET, parse("x0 - x1")])
+    result = run_search(hard_problem(), config, proposer, callback=lambda search: seen.append(search.population))
+    first = [to_string(member.tree) for member in (seen[0] if seen else result.population)]
+    assert first[:4] == [to_string(TARGET), "(x0 - x1)", "x0", "x1"]
+    assert len(first) == 20
+    assert (result.counts.calls, result.counts.served, result.counts.fallbacks) == (1, 2, 2)
+
+
+def test_refresh_asks_only_when_the_search_stagnates():
+    config = unlimited(levels=("refresh",), stagnation=5, generations=40)
+    session_calls = []
+    problem = make_problem(("+",), target=lambda a, b: np.sin(7 * a))
+    run_search(problem, config, ScriptedProposer([]), callback=lambda s: session_calls.append(s.session.counts.calls))
+    assert session_calls[4] == 0
+    assert 1 <= session_calls[-1] <= 40 // 5
+
+
+def test_neural_descent_is_inherited():
+    config = unlimited(levels=("seed",), generations=20, extra_generations=30)
+    result = run_search(hard_problem(), config, ScriptedProposer([parse("x0 / (x1 + 1)")]), seed=1)
+    roots = {ref for ref in result.ancestry.ancestors(result.best.ref) if ref < 20}
+    assert result.best.neural == (0 in roots or result.best.ref == 0)
+
+
+class Broken:
+    """Fails in one of the ways in which a proposer can."""
+
+    def __init__(self, way):
+        self.way = way
+
+    def open(self, problem):
+        if self.way == "open":
+            raise OSError("no model here")
+        return self
+
+    def propose(self, request):
+        if self.way == "raise":
+            raise RuntimeError("out of memory")
+        return {"none": None, "number": 3, "empty": ProposalBatch(), "garbage": ProposalBatch((1, 2)),
+                "wrong": ProposalBatch((Child(variable(99)), Child(Node()), Child(parse("sin(x0)"))))}[self.way]
+
+
+@pytest.mark.parametrize("way", ["open", "raise", "none", "number", "empty", "garbage", "wrong"])
+def test_a_failing_proposer_does_not_break_the_search(way):
+    config = unlimited(generations=12)
+    result = quiet_search(hard_problem(), config, Broken(way), seed=3)
+    assert result.generations == 12
+    assert result.counts.served == 0
+    assert result.counts.fallbacks == 4 * 13
+    assert result.counts.invalid or way == "empty"
+    assert bool(result.failures) == (way in ("open", "raise", "none", "number"))
+    assert same(result, run_search(hard_problem(), small(generations=12), seed=3)), "the fallback is the plain search"
+
+
+def test_children_with_infinite_loss_do_no_harm():
+    result = run_search(hard_problem(), unlimited(guarded_arithmetic=False), ScriptedProposer(
+        [parse("1 / (x0 - x0)")], cycle=True), seed=0)
+    assert result.counts.accepted == 0
+    assert np.isfinite(result.best.loss)
+
+
+@pytest.mark.parametrize("proposer", [RandomProposer(), EvolutionaryProposer(BasicSRConfig.reference())])
+def test_any_proposer_runs_in_the_same_loop_and_reproducibly(proposer):
+    config = unlimited(levels=("seed", "child"), proposal_share=1.0)
+    first, again = (run_search(hard_problem(), config, proposer, seed=5) for _ in range(2))
+    assert same(first, again)
+    assert first.counts.served > 300
+    assert first.counts.improved > 10
+
+
+def test_requests_describe_the_search():
+    proposer = ScriptedProposer([])
+    search = Search(hard_problem(), unlimited(generations=3, max_size=11, levels="all"), proposer, 0, lambda: 0.0)
+    search.run()
+    requests = search.session._inner.requests
+    assert [len(request.members) for request in requests] == [0, 20, 20, 20]
+    assert [request.levels for request in requests] == [("seed",), *[("child", "parents", "crossover")] * 3]
+    assert {request.max_size for request in requests} == {11}
+    assert len({request.seed for request in requests}) == 4
+    assert [round(request.progress, 2) for request in requests] == [0.0, 0.33, 0.67, 1.0]
