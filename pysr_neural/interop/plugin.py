@@ -8,6 +8,7 @@ Importing this module does not import PySR: the class has what PySR asks of a pl
 
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,12 +101,19 @@ class NeuralProposerPlugin:
             session=self.session,
         )
 
-    def report(self) -> NeuralReport:
-        """Return what this plugin's latest search counted."""
+    def report(self, fronts: Sequence[Mapping[int, str]] = ()) -> NeuralReport:
+        """Return what this plugin's latest search counted.
+
+        Parameters
+        ----------
+        fronts : sequence of mapping of int to str
+            Per output, the final front's expression of each complexity; only names the neural members.
+        """
         config = self.config
         answer = julia.plain(julia.load_package().report(self.session))
         return NeuralReport.from_engine(
-            answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels
+            answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels,
+            fronts=fronts,
         )
 
 

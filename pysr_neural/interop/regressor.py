@@ -123,7 +123,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         plugin = self._plugin(config, parallelism)
         with self._added(plugin, parallelism):
             result = super()._run(*args, **kwargs)
-        self.neural_report_ = _report_of(plugin)
+        self.neural_report_ = _report_of(plugin, self.equations_)
         return result
 
     @contextmanager
@@ -176,10 +176,11 @@ def _array(values: Any) -> np.ndarray[Any, Any]:
         return np.zeros(())
 
 
-def _report_of(plugin: NeuralProposerPlugin) -> NeuralReport:
+def _report_of(plugin: NeuralProposerPlugin, equations: Any) -> NeuralReport:
     """Fetch the report; a finished search is never lost over its report."""
     try:
-        return plugin.report()
+        frames = equations if isinstance(equations, list) else [equations]
+        return plugin.report([dict(zip(f["complexity"], f["equation"], strict=True)) for f in frames])
     except Exception as error:  # noqa: BLE001
         text = f"The search ended, but its neural report could not be read: {error}"
         warnings.warn(text, RuntimeWarning, stacklevel=4)

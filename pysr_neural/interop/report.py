@@ -3,10 +3,11 @@
 Owns: the figures, their text on one screen, their dict.  Does not own: counting (the Julia package counts).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+_COUNTS = ("calls", "served", "fallbacks", "accepted", "improved", "seeded", "injected", "crossovers")
 MAX_LINES = 8
 """Longest list of reasons or members in the text; the dict has all."""
 
@@ -27,10 +28,12 @@ class NeuralReport:
         Steps that wanted a proposal and did an ordinary one instead.
     accepted, improved : int
         Proposals accepted; proposals with a lower loss than their parent.
+    seeded, injected, crossovers : int
+        Proposals among the initial members; put in when the search stagnated; made as crossovers.
     invalid : dict of str to int
         Refused proposals by reason.
     neural_hall_of_fame : tuple of str
-        Members of the final hall of fame that the model proposed, or that descend from one.
+        Members of the final front that the model proposed, or that descend from a proposal.
     model_seconds, search_seconds : float
         Time in the model, time of the whole search.
     failures : tuple of str
@@ -47,6 +50,9 @@ class NeuralReport:
     fallbacks: int = 0
     accepted: int = 0
     improved: int = 0
+    seeded: int = 0
+    injected: int = 0
+    crossovers: int = 0
     invalid: dict[str, int] = field(default_factory=dict)
     neural_hall_of_fame: tuple[str, ...] = ()
     model_seconds: float = 0.0
@@ -55,7 +61,15 @@ class NeuralReport:
     disabled: tuple[str, ...] = ()
 
     @classmethod
-    def from_engine(cls, answer: Mapping[str, Any], *, engine: str, checkpoint: str, levels: tuple[str, ...]) -> Self:
+    def from_engine(
+        cls,
+        answer: Mapping[str, Any],
+        *,
+        engine: str,
+        checkpoint: str,
+        levels: tuple[str, ...],
+        fronts: Sequence[Mapping[int, str]] = (),
+    ) -> Self:
         """Read the Julia package's answer, already plain; what it lacks stays at its default.
 
         Parameters
@@ -63,14 +77,16 @@ class NeuralReport:
         answer : mapping
         engine, checkpoint : str
         levels : tuple of str
+        fronts : sequence of mapping of int to str
+            Per output, the final front's expression of each complexity; without them, complexities stand for members.
         """
         return cls(
             engine=engine,
             checkpoint=checkpoint,
             levels=levels,
-            **{name: int(answer.get(name) or 0) for name in ("calls", "served", "fallbacks", "accepted", "improved")},
+            **{name: int(answer.get(name) or 0) for name in _COUNTS},
             invalid={str(reason): int(count) for reason, count in (answer.get("invalid") or {}).items()},
-            neural_hall_of_fame=_texts(answer.get("neural_hall_of_fame")),
+            neural_hall_of_fame=_neural_members(answer, fronts),
             model_seconds=float(answer.get("model_seconds") or 0.0),
             search_seconds=float(answer.get("search_seconds") or 0.0),
             failures=_texts(answer.get("failures")),
@@ -94,6 +110,7 @@ class NeuralReport:
             f"  proposals taken        {self.served:>9,}",
             f"  accepted               {self.accepted:>9,}  ({_percent(self.accepted, self.served)} of those taken)",
             f"  with a lower loss      {self.improved:>9,}  ({_percent(self.improved, self.served)})",
+            f"  seeds, injections, crossovers: {self.seeded:,}, {self.injected:,}, {self.crossovers:,}",
             f"  ordinary steps instead {self.fallbacks:>9,}",
             f"  refused proposals      {sum(self.invalid.values()):>9,}",
             *_listed(f"{count:,} × {reason}" for reason, count in sorted(self.invalid.items(), key=lambda r: -r[1])),
@@ -107,6 +124,22 @@ class NeuralReport:
         if self.failures:
             lines += [f"  survived failures: {len(self.failures)}, the latest:", *_listed(self.failures[-3:])]
         return "\n".join(lines)
+
+
+def _neural_members(answer: Mapping[str, Any], fronts: Sequence[Mapping[int, str]]) -> tuple[str, ...]:
+    """Name the hall of fame's neural members: the engine flags complexities, the fronts hold their expressions."""
+    flagged = [
+        [complexity for complexity, neural in zip(complexities, flags, strict=True) if neural]
+        for complexities, flags in zip(
+            answer.get("hall_of_fame_complexities") or (), answer.get("hall_of_fame_neural") or (), strict=True
+        )
+    ]
+    if not fronts:
+        return tuple(f"complexity {complexity}" for members in flagged for complexity in members)
+    return tuple(
+        front[complexity] for front, members in zip(fronts, flagged, strict=False) for complexity in members
+        if complexity in front
+    )
 
 
 def _texts(value: Any) -> tuple[str, ...]:
