@@ -1,10 +1,12 @@
 """Grammar-constrained batched sampling with a shared prefix.
 
-Owns: turning an encoded prefix into well-formed token sequences.  Does not own: prompts, trees (`proposer.transformer`).
+Owns: turning an encoded prefix into well-formed token sequences.  Does not own: prompts, trees
+(`proposer.transformer`).
 
-A prefix expression is complete when no slot is open, so no end token is needed: at each step the mask admits exactly the
-tokens after which the rest still fits the limits.  The prefix's keys and values are computed once and enter attention
-as one matrix product for all samples; only the suffix is per sample.
+A prefix expression is complete when no slot is open, so no end token is needed: at each step the mask admits exactly
+the tokens after which the rest still fits the limits.  The prefix's keys and values are computed once and enter
+attention as one matrix product for all samples.  Samples that begin alike are computed once for as long as they are
+alike: the rows of a step are the distinct beginnings, not the samples.
 """
 
 from dataclasses import dataclass
@@ -162,7 +164,7 @@ class Prefix:
 
 def start_hidden(prefix: Prefix) -> Tensor:
     """Return the decoder's state at ``<target>``, where the heads read, shape (width,)."""
-    suffix = _Suffix(prefix, 1, 1)
+    suffix = _Suffix(prefix)
     return suffix.step(torch.tensor([v.TARGET]), 0)[0]
 
 
@@ -191,73 +193,81 @@ def sample(
     Samples
     """
     steps = min(2 * grammar.max_size + 1, MAX_POSITION - 1)
-    grammar = _within(grammar, steps)
-    state = GrammarState(grammar, count)
-    suffix = _Suffix(prefix, count, steps)
+    state = GrammarState(_within(grammar, steps), 1)
+    suffix = _Suffix(prefix)
     tokens = torch.full((count, steps), v.PAD)
     scores = torch.zeros(count)
-    rows = torch.arange(count)
-    current = torch.full((count,), v.TARGET)
+    samples, beginnings = torch.arange(count), torch.zeros(count, dtype=torch.int64)
+    current = torch.tensor([v.TARGET])
     for step in range(steps):
-        logits = prefix.model.head(suffix.step(current, step))
-        logits = logits.masked_fill(~state.mask(), float("-inf"))
+        logits = prefix.model.head(suffix.step(current, step)).masked_fill(~state.mask(), float("-inf"))
         logs = logits.log_softmax(dim=-1)
-        noise = torch.empty_like(logs).exponential_(generator=generator).clamp_(min=1e-30).log_()
-        current = (logs / temperature - noise).argmax(dim=-1)
-        scores[rows] += logs.gather(1, current[:, None])[:, 0]
-        tokens[rows, step] = current
+        drawn = _draw(logs / temperature, beginnings, generator)
+        scores[samples] += logs[beginnings, drawn]
+        tokens[samples, step] = drawn
+        distinct, beginnings = torch.unique(beginnings * len(v.NAMES) + drawn, return_inverse=True)
+        current, parents = distinct % len(v.NAMES), distinct // len(v.NAMES)
+        state.keep(parents)
         state.advance(current)
-        finished = state.finished
-        remaining = int((~finished).sum())
-        if remaining == 0:
+        growing = ~state.finished
+        if not growing.any():
             break
-        if remaining < len(rows):
-            alive = torch.nonzero(~finished)[:, 0]
-            rows, current = rows[alive], current[alive]
-            state.keep(alive)
-            suffix.keep(alive, step + 1)
+        rows = torch.nonzero(growing)[:, 0]
+        if len(rows) < len(current):
+            state.keep(rows)
+            current, parents = current[rows], parents[rows]
+            unfinished = growing[beginnings]
+            samples = samples[unfinished]
+            beginnings = (growing.cumsum(0) - 1)[beginnings[unfinished]]
+        suffix.follow(parents)
     return Samples(tokens, scores)
+
+
+def _draw(logits: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a token for each sample from its row's distribution, by inversion."""
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)[rows]
+    points = torch.rand(len(rows), 1, generator=generator, dtype=torch.float64) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, points, right=True)[:, 0]
 
 
 def _within(grammar: Grammar, steps: int) -> Grammar:
     """Shrink the size limit where the position table is too short for the worst case of two tokens per leaf."""
     largest = min(grammar.max_size, steps * 2 // 3)
-    return Grammar(grammar.operators, grammar.variables, max(largest, 1), grammar.max_depth, grammar.nested,
-                   grammar.constants)
+    return Grammar(
+        grammar.operators, grammar.variables, max(largest, 1), grammar.max_depth, grammar.nested, grammar.constants
+    )
 
 
 class _Suffix:
-    """Static buffers of the samples' own keys and values."""
+    """The distinct beginnings' own keys and values: (layers, 2, rows, heads, steps, head width)."""
 
-    def __init__(self, prefix: Prefix, count: int, steps: int) -> None:
+    def __init__(self, prefix: Prefix) -> None:
         self.prefix = prefix
         heads, width, _ = prefix.keys[0].shape
-        self.keys = [torch.empty(count, heads, steps, width) for _ in prefix.keys]
-        self.values = [torch.empty(count, heads, steps, width) for _ in prefix.keys]
+        self.store = torch.empty(len(prefix.keys), 2, 1, heads, 0, width)
         self.scale = width**-0.5
 
-    def keep(self, rows: Tensor, steps: int) -> None:
-        """Drop all samples but some; rows ascend, so moving them up in place is safe."""
-        for buffers in (self.keys, self.values):
-            for i, buffer in enumerate(buffers):
-                kept = buffer[: len(rows)]
-                kept[:, :, :steps] = buffer[rows, :, :steps]
-                buffers[i] = kept
+    def follow(self, parents: Tensor) -> None:
+        """Make the beginnings at ``parents`` the rows of the next step; some go on in several ways, some not at all."""
+        self.store = self.store.index_select(2, parents)
 
     def step(self, tokens: Tensor, step: int) -> Tensor:
-        """Advance every sample by one token; returns the normalised hidden state (count, width)."""
+        """Advance every row by one token; returns the normalised hidden state (rows, width)."""
         model = self.prefix.model
         count = len(tokens)
+        room = torch.empty(*self.store.shape[:4], 1, self.store.shape[5])
+        self.store = torch.cat([self.store, room], dim=4)
         x = model.embed(tokens, torch.tensor(step), torch.tensor(TARGET_SEGMENT))[:, None, :]
         for i, layer in enumerate(model.layers):
             query, key, value = layer.attention.split(x)
-            self.keys[i][:, :, step] = key[:, :, 0]
-            self.values[i][:, :, step] = value[:, :, 0]
+            keys, values = self.store[i]
+            keys[:, :, step] = key[:, :, 0]
+            values[:, :, step] = value[:, :, 0]
             shared = torch.matmul(query[:, :, 0].transpose(0, 1), self.prefix.keys[i]).transpose(0, 1)
-            own = torch.matmul(query, self.keys[i][:, :, : step + 1].transpose(2, 3))[:, :, 0]
+            own = (keys * query).sum(dim=-1)
             weights = torch.cat([shared, own], dim=-1).mul_(self.scale).softmax(dim=-1)
             split = shared.shape[-1]
             mixed = torch.matmul(weights[:, :, :split].transpose(0, 1), self.prefix.values[i]).transpose(0, 1)
-            mixed = mixed + torch.matmul(weights[:, :, None, split:], self.values[i][:, :, : step + 1])[:, :, 0]
+            mixed = mixed + (weights[:, :, split:, None] * values).sum(dim=2)
             x = layer.feedforward(layer.attention.merge(x, mixed.reshape(count, -1, 1, mixed.shape[-1])))
         return model.norm(x[:, 0])  # type: ignore[no-any-return]

@@ -24,8 +24,11 @@ def make_prefix(model: ProposerModel) -> Prefix:
     slots = choose_slots(X, X[:, 0])
     data = torch.from_numpy(data_columns(X, X[:, 0], slots))[None]
     with torch.inference_mode():
-        return Prefix(model, model.encoder(data, torch.ones(1, 12, dtype=torch.bool)),
-                      build_prompt("direct", OPERATORS, slots, 20))
+        return Prefix(
+            model,
+            model.encoder(data, torch.ones(1, 12, dtype=torch.bool)),
+            build_prompt("direct", OPERATORS, slots, 20),
+        )
 
 
 def nodes_and_depth(tokens: list[int]) -> tuple[int, int]:
@@ -91,12 +94,12 @@ def test_same_seed_same_answer_and_global_state_untouched(small_model: ProposerM
     X = np.random.default_rng(0).normal(size=(30, 2))
     session = TransformerProposer(small_model).open(Problem(X, X[:, 0] * X[:, 1], OPERATORS, Limits(15, 8)))
     members = (MemberView(Node(index=0), 1.0, 1), MemberView(Node(index=1), 2.0, 1))
-    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     batches = [session.propose(ProposalRequest(members, 16, LEVELS, seed)) for seed in (5, 5, 6)]
     assert [c.tree for c in batches[0].children] == [c.tree for c in batches[1].children]
     assert [c.tree for c in batches[0].children] != [c.tree for c in batches[2].children]
     assert torch.equal(torch_state, torch.random.get_rng_state())
-    assert np.array_equal(numpy_state, np.random.get_state()[1])
+    assert np.array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
 
 
 @pytest.mark.parametrize(("rows", "features"), [(3, 1), (20, 60), (3000, 2)])
@@ -132,3 +135,14 @@ def test_residual_children_extend_a_member(small_model: ProposerModel) -> None:
     extended = [c for c in batch.children if c.parents == (0,)]
     assert extended
     assert all(c.tree.operator in ("+", "*") and c.tree.children[0] == member.tree for c in extended)
+
+
+def test_frequencies_are_the_probabilities(small_model: ProposerModel) -> None:
+    prefix = make_prefix(small_model)
+    drawn = sample(prefix, Grammar((v.ID["sin"], v.ID["+"]), 2, 3, 3, constants=False), 4000, 1.0,
+                   torch.Generator().manual_seed(0))
+    rows = [tuple(row) for row in drawn.tokens.tolist()]
+    probability = dict(zip(rows, drawn.log_probabilities.exp().tolist(), strict=True))
+    assert sum(probability.values()) == pytest.approx(1.0, abs=1e-3)
+    for row, expected in probability.items():
+        assert rows.count(row) / len(rows) == pytest.approx(expected, abs=4 * (expected / len(rows)) ** 0.5)

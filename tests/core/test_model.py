@@ -30,15 +30,24 @@ def problem_input(rows: int = 9) -> tuple[torch.Tensor, torch.Tensor, p.Prompt]:
     return data, torch.ones(1, rows, dtype=torch.bool), p.build_prompt("onestep", OPERATORS, slots, 20, members)
 
 
-def forward(model: ProposerModel, data: torch.Tensor, mask: torch.Tensor, prompt: p.Prompt, targets: list[int],
-            padding: int = 0) -> torch.Tensor:
+def forward(
+    model: ProposerModel, data: torch.Tensor, mask: torch.Tensor, prompt: p.Prompt, targets: list[int], padding: int = 0
+) -> torch.Tensor:
     def padded(values: np.ndarray, fill: int) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([values, np.full(padding, fill)]))[None]
 
     ids = torch.tensor([[v.TARGET, *targets]])
     with torch.inference_mode():
-        output = model(data, mask, padded(prompt.tokens, v.PAD), padded(prompt.positions, 0), padded(prompt.segments, 0),
-                       ids, torch.arange(ids.shape[1])[None], torch.full_like(ids, p.TARGET_SEGMENT))
+        output = model(
+            data,
+            mask,
+            padded(prompt.tokens, v.PAD),
+            padded(prompt.positions, 0),
+            padded(prompt.segments, 0),
+            ids,
+            torch.arange(ids.shape[1])[None],
+            torch.full_like(ids, p.TARGET_SEGMENT),
+        )
     return output.logits[0]
 
 
@@ -49,7 +58,7 @@ def test_shared_prefix_equals_the_full_pass(small_model: ProposerModel) -> None:
     data, mask, prompt = problem_input()
     expected = forward(small_model, data, mask, prompt, TARGETS)
     with torch.inference_mode():
-        suffix = _Suffix(Prefix(small_model, small_model.encoder(data, mask), prompt), 1, 8)
+        suffix = _Suffix(Prefix(small_model, small_model.encoder(data, mask), prompt))
         steps = [suffix.step(torch.tensor([token]), i) for i, token in enumerate([v.TARGET, *TARGETS])]
         found = small_model.head(torch.cat(steps))
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
@@ -66,15 +75,20 @@ def test_padding_of_prompt_and_rows_means_nothing(small_model: ProposerModel) ->
 
 def test_order_of_rows_means_nothing(small_model: ProposerModel) -> None:
     data, mask, prompt = problem_input()
-    torch.testing.assert_close(forward(small_model, data.flip(1), mask, prompt, TARGETS),
-                               forward(small_model, data, mask, prompt, TARGETS), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        forward(small_model, data.flip(1), mask, prompt, TARGETS),
+        forward(small_model, data, mask, prompt, TARGETS),
+        atol=2e-5,
+        rtol=1e-4,
+    )
 
 
 def test_future_tokens_are_not_seen(small_model: ProposerModel) -> None:
     data, mask, prompt = problem_input()
     changed = [*TARGETS[:-1], v.ID["man:7"]]
-    torch.testing.assert_close(forward(small_model, data, mask, prompt, changed)[:-1],
-                               forward(small_model, data, mask, prompt, TARGETS)[:-1])
+    torch.testing.assert_close(
+        forward(small_model, data, mask, prompt, changed)[:-1], forward(small_model, data, mask, prompt, TARGETS)[:-1]
+    )
 
 
 def test_numbers_keep_every_bit_of_single_precision() -> None:
@@ -94,8 +108,9 @@ def test_huge_and_tiny_values_stay_finite() -> None:
 def test_save_and_load_give_identical_logits(small_model: ProposerModel, tmp_path: Path) -> None:
     small_model.save_pretrained(tmp_path)
     data, mask, prompt = problem_input()
-    assert torch.equal(forward(load(str(tmp_path)), data, mask, prompt, TARGETS),
-                       forward(small_model, data, mask, prompt, TARGETS))
+    assert torch.equal(
+        forward(load(str(tmp_path)), data, mask, prompt, TARGETS), forward(small_model, data, mask, prompt, TARGETS)
+    )
 
 
 def test_default_checkpoint_is_small_and_loads() -> None:
@@ -105,16 +120,25 @@ def test_default_checkpoint_is_small_and_loads() -> None:
     assert 500_000 <= parameters <= 1_500_000
 
 
-@pytest.mark.parametrize("damage", ["missing", "pickle file", "pickle only", "truncated", "foreign", "vocabulary", "shape"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "pickle file", "pickle only", "truncated", "foreign", "vocabulary", "shape"]
+)
 def test_bad_checkpoints_are_refused_with_the_reason(small_model: ProposerModel, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model"
     small_model.save_pretrained(path)
     weights, config = path / "model.safetensors", path / "config.json"
-    name, reason = str(path), {
-        "missing": "does not exist", "pickle file": "Pickles can run code", "pickle only": "never read",
-        "truncated": "must be a complete safetensors file", "foreign": "another program", "vocabulary": "vocabulary must be",
-        "shape": "must fit its configuration",
-    }[damage]
+    name, reason = (
+        str(path),
+        {
+            "missing": "does not exist",
+            "pickle file": "Pickles can run code",
+            "pickle only": "never read",
+            "truncated": "must be a complete safetensors file",
+            "foreign": "another program",
+            "vocabulary": "vocabulary must be",
+            "shape": "must fit its configuration",
+        }[damage],
+    )
     if damage == "missing":
         name = str(tmp_path / "nowhere")
     elif damage == "pickle file":
