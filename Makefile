@@ -56,6 +56,7 @@ format: $(READY)
 
 bench-smoke: $(READY)
 	$(BIN)/pysr-neural bench proposals --smoke --json
+	$(BIN)/pysr-neural bench recovery --problems 4 --draws 32 --json
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -1,4 +1,4 @@
-"""What holds for every test: no network, one thread, Julia before torch where Julia is wanted, GPU tests only on GPUs."""
+"""What holds for every test: no network, one thread, Julia before torch, GPU tests on GPUs only."""
 
 import os
 

@@ -81,7 +81,8 @@ def test_every_declared_command_loads():
 
 
 def test_version_and_module_run():
-    done = subprocess.run([sys.executable, "-m", "pysr_neural", "--version"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "pysr_neural", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("pysr-neural 0.")
 
 
