@@ -33,7 +33,9 @@ class OperatorSet:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.arities):
-            raise ConfigError(f"Each operator needs an arity; got {len(self.names)} names, {len(self.arities)} arities.")
+            raise ConfigError(
+                f"Each operator needs an arity; got {len(self.names)} names, {len(self.arities)} arities."
+            )
         if list(self.arities) != sorted(self.arities) or any(not 1 <= a <= 3 for a in self.arities):
             raise ConfigError(f"Arities must ascend and lie in 1..3; got {self.arities}.")
         if len(set(zip(self.names, self.arities, strict=True))) != len(self.names):
@@ -64,8 +66,10 @@ class OperatorSet:
     @property
     def evaluable(self) -> bool:
         """Whether the operator table can evaluate every member of the set."""
-        return all(OPERATORS.get(n) is not None and OPERATORS[n].arity == a
-                   for n, a in zip(self.names, self.arities, strict=True))
+        return all(
+            OPERATORS.get(n) is not None and OPERATORS[n].arity == a
+            for n, a in zip(self.names, self.arities, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,10 @@ def check_data(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             where = ", ".join(map(str, bad[0]))
-            raise DataError(f"{label} must be finite; got {len(bad)} NaN or infinite value(s), the first at "
-                            f"[{where}]. Drop or impute these rows.")
+            raise DataError(
+                f"{label} must be finite; got {len(bad)} NaN or infinite value(s), the first at "
+                f"[{where}]. Drop or impute these rows."
+            )
     return X, y
 
 

@@ -10,8 +10,20 @@ from pysr_neural.expression.node import Node
 
 LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
 KINDS = (
-    "constant", "operator", "feature", "swap", "rotate", "add", "insert", "delete", "simplify", "randomize",
-    "do_nothing", "optimize", "crossover", "neural",
+    "constant",
+    "operator",
+    "feature",
+    "swap",
+    "rotate",
+    "add",
+    "insert",
+    "delete",
+    "simplify",
+    "randomize",
+    "do_nothing",
+    "optimize",
+    "crossover",
+    "neural",
 )
 """Variation kinds in wire order: SymbolicRegression.jl's mutations, then crossover, then whole proposals."""
 
@@ -28,7 +40,9 @@ def levels_of(names: tuple[str, ...] | list[str] | str) -> tuple[str, ...]:
         names = LEVELS if names == "all" else (names,)
     for name in names:
         if name not in LEVELS:
-            raise ConfigError(f"A level must be one of the proposer's levels; got {name!r}." + did_you_mean(name, LEVELS))
+            raise ConfigError(
+                f"A level must be one of the proposer's levels; got {name!r}." + did_you_mean(name, LEVELS)
+            )
     return tuple(level for level in LEVELS if level in names)
 
 

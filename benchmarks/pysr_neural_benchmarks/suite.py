@@ -1,11 +1,11 @@
 """Benchmark suites: formulas with ranges, read from TOML.
 
-Owns: the suite format, data drawn from it, and the keys by which suites are held out of training.  Does not own: methods
-and measurements.
+Owns: the suite format, data drawn from it, and the keys by which suites are held out of training.  Does not own:
+methods and measurements.
 
-A suite is a file ``suites/NAME.toml``: ``source``, ``points``, and ``[[problems]]`` with ``name``, ``formula`` (the syntax
-of `expression.text`) and ``variables``, each with ``name``, ``low``, ``high`` and optionally ``sampling`` (``"uniform"``,
-``"log"`` or ``"integer"``) and ``signs = "both"``.
+A suite is a file ``suites/NAME.toml``: ``source``, ``points``, and ``[[problems]]`` with ``name``, ``formula`` (the
+syntax of `expression.text`) and ``variables``, each with ``name``, ``low``, ``high`` and optionally ``sampling``
+(``"uniform"``, ``"log"`` or ``"integer"``) and ``signs = "both"``.
 """
 
 import tomllib
@@ -66,7 +66,7 @@ class SuiteProblem:
     variables: tuple[Variable, ...]
 
     def draw(self, points: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Draw X, shape (points, variables), and y, shape (points,); rows where y is not finite are drawn again."""
+        """Draw X (points, variables) and y (points,); rows where y is not finite are drawn again."""
         rows: list[Array] = []
         found = 0
         for _ in range(100):
@@ -76,7 +76,9 @@ class SuiteProblem:
             if found >= points:
                 X = np.concatenate(rows)[:points]
                 return X, evaluate(self.tree, X)
-        raise ConfigError(f"{self.suite}/{self.name} must be finite somewhere in its ranges; got too few finite values.")
+        raise ConfigError(
+            f"{self.suite}/{self.name} must be finite somewhere in its ranges; got too few finite values."
+        )
 
 
 def suite_names() -> list[str]:
@@ -98,7 +100,9 @@ def load_suite(name: str) -> list[SuiteProblem]:
     try:
         return [_problem(path.stem, entry) for entry in tomllib.loads(path.read_text())["problems"]]
     except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} must follow the suite format of pysr_neural_benchmarks.suite; got: {error!r}.") from error
+        raise ConfigError(
+            f"{path} must follow the suite format of pysr_neural_benchmarks.suite; got: {error!r}."
+        ) from error
 
 
 def _problem(suite: str, entry: dict[str, object]) -> SuiteProblem:

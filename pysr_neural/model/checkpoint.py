@@ -37,13 +37,16 @@ def resolve(name: str) -> Path:
     """
     path = Path(__file__).parents[1] / "checkpoints" / DEFAULT if name == DEFAULT else Path(name).expanduser()
     if path.suffix in PICKLES:
-        raise CheckpointError(f"A checkpoint must be a directory with {WEIGHTS}; got the pickle {path.name!r}. Pickles "
-                              "can run code when loaded, so they are never read. Re-save with save_pretrained().")
+        raise CheckpointError(
+            f"A checkpoint must be a directory with {WEIGHTS}; got the pickle {path.name!r}. Pickles "
+            "can run code when loaded, so they are never read. Re-save with save_pretrained()."
+        )
     if not path.exists():
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return _from_hub(name)
-        raise CheckpointError(f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {name!r}, "
-                              "which does not exist.")
+        raise CheckpointError(
+            f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {name!r}, which does not exist."
+        )
     _check_files(path)
     return path
 
@@ -78,13 +81,17 @@ def load(name: str) -> "ProposerModel":
         model = ProposerModel(config)
         weights = load_file(path / WEIGHTS)
     except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f"The checkpoint {path} must be readable; got: {error}. Download or save it again.") from error
+        raise CheckpointError(
+            f"The checkpoint {path} must be readable; got: {error}. Download or save it again."
+        ) from error
     expected = {key: value.shape for key, value in model.state_dict().items()}
     found = {key: value.shape for key, value in weights.items()}
     if expected != found:
         differing = sorted(set(expected.items()) ^ set(found.items()))
-        raise CheckpointError(f"The weights of {path} must fit its configuration; got a difference at "
-                              f"{differing[0][0]!r} and {len(differing) - 1} more.")
+        raise CheckpointError(
+            f"The weights of {path} must fit its configuration; got a difference at "
+            f"{differing[0][0]!r} and {len(differing) - 1} more."
+        )
     model.load_state_dict(weights)
     return model.eval()
 
@@ -114,8 +121,10 @@ def _check_files(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"A checkpoint must hold a readable {CONFIG}; got: {error}") from error
     if config.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(f"The checkpoint's model_type must be {MODEL_TYPE!r}; got "
-                              f"{config.get('model_type')!r}: {path} belongs to another program.")
+        raise CheckpointError(
+            f"The checkpoint's model_type must be {MODEL_TYPE!r}; got "
+            f"{config.get('model_type')!r}: {path} belongs to another program."
+        )
     if config.get("wire_version") != WIRE_VERSION or config.get("vocabulary_hash") != VOCABULARY_HASH:
         raise CheckpointError(
             f"The checkpoint's vocabulary must be {VOCABULARY_HASH} (wire {WIRE_VERSION}); got "
@@ -132,5 +141,6 @@ def _check_complete(weights: Path) -> None:
         with safe_open(weights, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"The weights {weights} must be a complete safetensors file; got: {error}. Download or "
-                              "save it again.") from error
+        raise CheckpointError(
+            f"The weights {weights} must be a complete safetensors file; got: {error}. Download or save it again."
+        ) from error

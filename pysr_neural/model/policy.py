@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.encoder import DatasetEncoder, FeedForward

@@ -17,9 +17,22 @@ from pysr_neural.problem import Problem
 from pysr_neural.state import KINDS, LEVELS, MemberView, level_bits, levels_from_bits, levels_of
 
 __all__ = [
-    "KINDS", "LEVELS", "Child", "MemberView", "Prior", "ProposalBatch", "ProposalCounts", "ProposalRequest", "Proposer",
-    "Session", "level_bits", "levels_from_bits", "levels_of", "normalized",
+    "KINDS",
+    "LEVELS",
+    "Child",
+    "MemberView",
+    "Prior",
+    "ProposalBatch",
+    "ProposalCounts",
+    "ProposalRequest",
+    "Proposer",
+    "Session",
+    "level_bits",
+    "levels_from_bits",
+    "levels_of",
+    "normalized",
 ]
+
 
 @dataclass(frozen=True)
 class ProposalRequest:

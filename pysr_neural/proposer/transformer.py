@@ -124,8 +124,8 @@ class TransformerSession:
     ) -> list[Candidate]:
         count = request.count
         if not request.members:
-            found = self._draw(state, size, SEED_OVERSAMPLING * count, request.temperature, rng)
-            return self._select(self._refined(found, ()), count)
+            drawn = self._draw(state, size, SEED_OVERSAMPLING * count, request.temperature, rng)
+            return self._select(self._refined(drawn, ()), count)
         total = CHILD_OVERSAMPLING * count
         found = self._refined(self._draw(state, size, total // 2, request.temperature, rng), ())
         direct = self._prefix("direct", self.problem.y, size)
@@ -212,7 +212,9 @@ class TransformerSession:
     def _base_member(self, members: Sequence[MemberView], size: int) -> int | None:
         """Choose the member of lowest loss per node that leaves room for more."""
         scores = [
-            np.log(max(m.loss, 1e-300)) + 0.1 * m.tree.size if m.tree.size + 4 <= size and np.isfinite(m.loss) else np.inf
+            np.log(max(m.loss, 1e-300)) + 0.1 * m.tree.size
+            if m.tree.size + 4 <= size and np.isfinite(m.loss)
+            else np.inf
             for m in members
         ]
         best = int(np.argmin(scores))
@@ -224,8 +226,9 @@ class TransformerSession:
             return [Candidate(tree, float("nan"), score, parents) for tree, score in drawn]
         found = []
         for tree, score in drawn:
-            fitted, loss = refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (
-                tree, mean_squared_error(tree, X, y))
+            fitted, loss = (
+                refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
+            )
             found.append(Candidate(fitted, loss, score, parents))
         return found
 
@@ -269,7 +272,9 @@ class TransformerSession:
         operators, features = self.problem.operators, self.problem.X.shape[1]
         by_operator = np.array([presence[t] for t in p.operator_tokens(operators)])
         by_variable = np.full(features, 0.02)
-        by_variable[list(self.slots.features)] += presence[v.FIRST_VARIABLE : v.FIRST_VARIABLE + len(self.slots.features)]
+        by_variable[list(self.slots.features)] += presence[
+            v.FIRST_VARIABLE : v.FIRST_VARIABLE + len(self.slots.features)
+        ]
         symbols = np.concatenate([[0.3, float(by_variable.mean()) + 0.3], by_operator + 0.02])
         pairs = np.tile(normalized(symbols), (len(operators.names) + 1, 1))
         for rank, tree in enumerate(trees):
@@ -277,9 +282,7 @@ class TransformerSession:
         return Prior(normalized(by_operator + 0.02), normalized(by_variable), pairs / pairs.sum(axis=1, keepdims=True))
 
 
-def _count_pairs(
-    node: Node, parent: int, pairs: Array, weight: float, index: dict[tuple[str, int], int]
-) -> None:
+def _count_pairs(node: Node, parent: int, pairs: Array, weight: float, index: dict[tuple[str, int], int]) -> None:
     if node.operator is None:
         pairs[parent, 0 if node.value is not None else 1] += weight
         return

@@ -158,8 +158,12 @@ def build_prompt(
     mark = v.ID.get(f"<{task}>")
     if f"<{task}>" not in v.TASKS or mark is None:
         raise WireError(f"A task must be one of {[t.strip('<>') for t in v.TASKS]}; got {task!r}.")
-    header = [mark, *sorted(set(operator_tokens(operators))), *(v.FIRST_VARIABLE + i for i in range(len(slots.features))),
-              v.complexity_token(max_size)]
+    header = [
+        mark,
+        *sorted(set(operator_tokens(operators))),
+        *(v.FIRST_VARIABLE + i for i in range(len(slots.features))),
+        v.complexity_token(max_size),
+    ]
     tokens, positions, segments = list(header), [0] * len(header), [HEADER_SEGMENT] * len(header)
     scale = variance if variance > 0 else 1.0
     for member in best_members(members, max_members):

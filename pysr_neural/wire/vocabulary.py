@@ -27,11 +27,17 @@ KIND_TOKENS = 14
 GENERIC = {1: "<unary>", 2: "<binary>", 3: "<ternary>"}
 
 NAMES: tuple[str, ...] = (
-    *MARKS, *TASKS,
-    *(f"int:{i}" for i in INTEGERS), *(f"const:{name}" for name in SPECIALS),
-    *(f"exp:{sign}{e}" for sign in "+-" for e in EXPONENTS), *(f"man:{m}" for m in range(MANTISSAS)),
-    *(f"var:{i}" for i in range(VARIABLE_SLOTS)), *OPERATORS, *GENERIC.values(),
-    *(f"loss:{b}" for b in range(LOSS_BUCKETS)), *(f"size:{b}" for b in range(COMPLEXITY_BUCKETS)),
+    *MARKS,
+    *TASKS,
+    *(f"int:{i}" for i in INTEGERS),
+    *(f"const:{name}" for name in SPECIALS),
+    *(f"exp:{sign}{e}" for sign in "+-" for e in EXPONENTS),
+    *(f"man:{m}" for m in range(MANTISSAS)),
+    *(f"var:{i}" for i in range(VARIABLE_SLOTS)),
+    *OPERATORS,
+    *GENERIC.values(),
+    *(f"loss:{b}" for b in range(LOSS_BUCKETS)),
+    *(f"size:{b}" for b in range(COMPLEXITY_BUCKETS)),
     *(f"kind:{k}" for k in range(KIND_TOKENS)),
 )
 ID = MappingProxyType({name: i for i, name in enumerate(NAMES)})
@@ -42,8 +48,10 @@ _ARITY = {**{name: row.arity for name, row in OPERATORS.items()}, **{name: a for
 ARITY = np.array([_ARITY.get(name, 0) for name in NAMES], dtype=np.int64)
 """Arity of the operator that a token stands for; 0 for every other token."""
 VALUE = np.array(
-    [float(name[4:]) if name.startswith("int:") else SPECIALS.get(name.removeprefix("const:"), math.nan)
-     for name in NAMES]
+    [
+        float(name[4:]) if name.startswith("int:") else SPECIALS.get(name.removeprefix("const:"), math.nan)
+        for name in NAMES
+    ]
 )
 """The value of each one-token constant; NaN for every other token."""
 FIRST_EXPONENT, FIRST_MANTISSA = ID[f"exp:+{EXPONENTS[0]}"], ID["man:0"]

@@ -36,7 +36,9 @@ def test_no_formula_of_a_suite_is_trained_on_whatever_its_variables_are_called()
 
 def test_own_suites_are_read_from_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('[[problems]]\nname = "line"\nformula = "2*t + 1"\nvariables = [{ name = "t", low = 0, high = 1 }]\n')
+    path.write_text(
+        '[[problems]]\nname = "line"\nformula = "2*t + 1"\nvariables = [{ name = "t", low = 0, high = 1 }]\n'
+    )
     assert load_suite(str(path))[0].suite == "mine"
     path.write_text("problems = 3")
     with pytest.raises(ConfigError, match="must follow the suite format"):

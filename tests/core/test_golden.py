@@ -39,7 +39,11 @@ def test_frames(vector: dict) -> None:
     data = bytes.fromhex(vector["hex"])
     message = read_frame(io.BytesIO(data))
     assert message is not None
-    assert (message.type.name, int(message.type), message.request) == (vector["type"], vector["type_id"], vector["request"])
+    assert (message.type.name, int(message.type), message.request) == (
+        vector["type"],
+        vector["type_id"],
+        vector["request"],
+    )
     for field in vector.get("fields", []):
         values = message.fields[field["name"]]
         assert values.dtype == np.dtype("<" + field["dtype"])

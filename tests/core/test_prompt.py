@@ -12,8 +12,10 @@ from pysr_neural.wire import vocabulary as v
 
 OPERATORS = OperatorSet.of("+", "*", "sin")
 SLOTS = p.Slots((0, 1))
-MEMBERS = tuple(MemberView(parse(text), loss, parse(text).size)
-                for text, loss in [("x0 + x1", 2.0), ("sin(x0)", 1.0), ("x1 * 3.3", 4.0)])
+MEMBERS = tuple(
+    MemberView(parse(text), loss, parse(text).size)
+    for text, loss in [("x0 + x1", 2.0), ("sin(x0)", 1.0), ("x1 * 3.3", 4.0)]
+)
 
 
 def names(prompt: p.Prompt) -> list[str]:
@@ -22,8 +24,21 @@ def names(prompt: p.Prompt) -> list[str]:
 
 def test_layout_is_the_documented_one() -> None:
     prompt = p.build_prompt("onestep", OPERATORS, SLOTS, 15, MEMBERS[:1], variance=2.0)
-    assert names(prompt) == ["<onestep>", "sin", "+", "*", "var:0", "var:1", "size:4",
-                             "<member>", "loss:9", "size:1", "+", "var:0", "var:1"]
+    assert names(prompt) == [
+        "<onestep>",
+        "sin",
+        "+",
+        "*",
+        "var:0",
+        "var:1",
+        "size:4",
+        "<member>",
+        "loss:9",
+        "size:1",
+        "+",
+        "var:0",
+        "var:1",
+    ]
     assert prompt.positions.tolist() == [0] * 7 + [0, 1, 2, 3, 4, 5]
     assert prompt.segments.tolist() == [p.HEADER_SEGMENT] * 7 + [p.MEMBER_SEGMENT] * 6
 

@@ -32,7 +32,8 @@ def test_names_and_whole_numbers():
     b = sympy.Symbol("b", real=True)
     assert sympy.simplify(expression - (sympy.Float(2.5) * b**2 + 3)) == 0
     assert from_sympy(b, ["a", "b"]) == variable(1)
-    assert to_sympy(constant(1e16)) == sympy.Float(1e16)
+    assert to_sympy(constant(3.0)) == sympy.Integer(3)
+    assert float(to_sympy(constant(1e16))) == 1e16
 
 
 def test_constants_of_sympy_are_numbers():

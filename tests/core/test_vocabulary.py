@@ -29,7 +29,7 @@ def test_unknown_operators_get_the_generic_token_of_their_arity() -> None:
 
 
 def test_every_kind_has_a_token() -> None:
-    assert v.KIND_TOKENS == len(KINDS)
+    assert len(KINDS) == v.KIND_TOKENS
 
 
 @given(st.floats(min_value=1e-4, max_value=9.9e4), st.booleans())
@@ -51,8 +51,10 @@ def test_every_float_has_tokens(value: float) -> None:
         assert not math.isnan(v.VALUE[tokens[0]])
 
 
-@pytest.mark.parametrize(("loss", "bucket"), [(0.0, 0), (1e-11, 0), (1e-7, 1), (0.7, 8), (1.0, 9), (50.0, 11),
-                                              (math.inf, 11), (math.nan, 11)])
+@pytest.mark.parametrize(
+    ("loss", "bucket"),
+    [(0.0, 0), (1e-11, 0), (1e-7, 1), (0.7, 8), (1.0, 9), (50.0, 11), (math.inf, 11), (math.nan, 11)],
+)
 def test_loss_buckets(loss: float, bucket: int) -> None:
     assert v.loss_token(loss) == v.FIRST_LOSS + bucket
 

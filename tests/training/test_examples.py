@@ -42,7 +42,9 @@ def test_splits_share_no_expression() -> None:
     assert not train & held_out
 
 
-@pytest.mark.parametrize("text", ["x0 + x1 ^ 2.0", "sin(x0 - x1) * x2", "(2 * x0 + 3 * x1) / (x0 - x2)", "exp(x1 - x0 * x2)"])
+@pytest.mark.parametrize(
+    "text", ["x0 + x1 ^ 2.0", "sin(x0 - x1) * x2", "(2 * x0 + 3 * x1) / (x0 - x2)", "exp(x1 - x0 * x2)"]
+)
 def test_split_does_not_depend_on_names_of_variables(text: str) -> None:
     sides = set()
     for names in itertools.permutations(["x0", "x1", "x2"]):
@@ -69,8 +71,14 @@ def test_prompt_of_an_example_is_the_prompt_of_the_live_state() -> None:
         rng = generator(4, "example")
         limit = min(given.tree.size + int(rng.integers(0, 12)), given.problem.limits.max_size)
         members, _ = damaged_members(given, PRIOR, ExampleConfig().max_members, rng)
-        live = build_prompt("onestep", given.problem.operators, choose_slots(given.problem.X, given.problem.y), limit,
-                            members, float(np.var(given.problem.y)))
+        live = build_prompt(
+            "onestep",
+            given.problem.operators,
+            choose_slots(given.problem.X, given.problem.y),
+            limit,
+            members,
+            float(np.var(given.problem.y)),
+        )
         assert live.tokens.tolist() == example.prompt.tokens.tolist()
         assert best_members(members, 1)[0].loss == min(m.loss for m in members)
 

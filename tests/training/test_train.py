@@ -11,8 +11,16 @@ from pysr_neural_training.recovery import held_out_problems, main, prior_candida
 from pysr_neural_training.train import TrainConfig, load_config, train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
-SMALL = ["model.width=32", "model.heads=2", "model.layers=1", "model.feedforward=32", "model.latents=4",
-         "examples.batch_size=16", "schedule.workers=0", "schedule.bf16=false"]
+SMALL = [
+    "model.width=32",
+    "model.heads=2",
+    "model.layers=1",
+    "model.feedforward=32",
+    "model.latents=4",
+    "examples.batch_size=16",
+    "schedule.workers=0",
+    "schedule.bf16=false",
+]
 QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
 
@@ -42,9 +50,14 @@ def test_settings_reach_their_sections() -> None:
     assert config("prior.rows=[4, 8]").prior.rows == (4, 8)
 
 
-@pytest.mark.parametrize(("setting", "reason"), [
-    ("schedule.step=7", "Did you mean 'steps'"), ("modle.width=1", "Did you mean 'model'"), ("seed=", "readable TOML"),
-])
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("schedule.step=7", "Did you mean 'steps'"),
+        ("modle.width=1", "Did you mean 'model'"),
+        ("seed=", "readable TOML"),
+    ],
+)
 def test_bad_settings_are_refused(setting: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         config(setting)

@@ -165,9 +165,16 @@ def collate(examples: list[Example]) -> dict[str, Tensor]:
         presence[i, e.target] = 1.0
     positions = np.broadcast_to(np.arange(steps), inputs.shape)
     arrays = {
-        "data": data, "row_mask": row_mask, "tokens": prompts[0], "positions": prompts[1], "segments": prompts[2],
-        "target_tokens": inputs, "target_positions": np.ascontiguousarray(positions),
-        "target_segments": np.full_like(inputs, p.TARGET_SEGMENT), "labels": labels,
-        "kinds": np.array([e.kind for e in examples], dtype=np.int64), "presence": presence,
+        "data": data,
+        "row_mask": row_mask,
+        "tokens": prompts[0],
+        "positions": prompts[1],
+        "segments": prompts[2],
+        "target_tokens": inputs,
+        "target_positions": np.ascontiguousarray(positions),
+        "target_segments": np.full_like(inputs, p.TARGET_SEGMENT),
+        "labels": labels,
+        "kinds": np.array([e.kind for e in examples], dtype=np.int64),
+        "presence": presence,
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

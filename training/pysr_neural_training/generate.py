@@ -3,7 +3,8 @@
 Owns: the training prior over operator sets, expressions, constants and inputs.  Does not own: model input (`examples`).
 
 Train and held-out problems are told apart by the canonical skeleton of the expression, never by example: no held-out
-problem, and none of the benchmark suites, shares an expression with training, whatever the seeds and the variables' names.  Streams depend on (seed, name, shard).
+problem, and none of the benchmark suites, shares an expression with training, whatever the seeds and the variables'
+names.  Streams depend on (seed, name, shard).
 """
 
 import hashlib
@@ -24,9 +25,28 @@ from pysr_neural.problem import Limits, OperatorSet, Problem
 
 BINARY_WEIGHTS = {"+": 1.0, "-": 0.7, "*": 1.2, "/": 0.7, "^": 0.15}
 UNARY_WEIGHTS = {
-    "sin": 0.8, "cos": 0.8, "exp": 0.8, "log": 0.6, "sqrt": 0.6, "square": 0.7, "cube": 0.3, "tanh": 0.25, "inv": 0.25,
-    "neg": 0.25, "abs": 0.2, "tan": 0.15, "sinh": 0.05, "cosh": 0.05, "asin": 0.08, "acos": 0.05, "atan": 0.1,
-    "log10": 0.05, "log2": 0.03, "log1p": 0.05, "sign": 0.02, "relu": 0.02,
+    "sin": 0.8,
+    "cos": 0.8,
+    "exp": 0.8,
+    "log": 0.6,
+    "sqrt": 0.6,
+    "square": 0.7,
+    "cube": 0.3,
+    "tanh": 0.25,
+    "inv": 0.25,
+    "neg": 0.25,
+    "abs": 0.2,
+    "tan": 0.15,
+    "sinh": 0.05,
+    "cosh": 0.05,
+    "asin": 0.08,
+    "acos": 0.05,
+    "atan": 0.1,
+    "log10": 0.05,
+    "log2": 0.03,
+    "log1p": 0.05,
+    "sign": 0.02,
+    "relu": 0.02,
 }
 EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
 HELD_OUT_SHARE = 0.05
@@ -141,7 +161,9 @@ class Sampler:
             y = evaluate(tree, X)
             scale = float(np.abs(y).max()) if np.all(np.isfinite(y)) else np.inf
             if 1e-6 < scale < 1e7 and float(np.std(y)) > 1e-4 * scale:
-                noise = float(self.rng.choice((0.001, 0.01, 0.1))) if self.rng.random() < self.prior.noise_share else 0.0
+                noise = (
+                    float(self.rng.choice((0.001, 0.01, 0.1))) if self.rng.random() < self.prior.noise_share else 0.0
+                )
                 y = y + noise * float(np.std(y)) * self.rng.standard_normal(rows)
                 problem = Problem(X, y, operators, Limits(max_size=self.prior.max_size))
                 return GeneratedProblem(problem, tree, noise)
@@ -151,8 +173,8 @@ class Sampler:
 def split_key(skeleton: str) -> str:
     """Return what decides on which side of the split an expression is.
 
-    Depends on nothing but the building blocks of its canonical skeleton, not counting which variable is which, signs and
-    order: expressions that differ in the names of variables only have the same key.
+    Depends on nothing but the building blocks of its canonical skeleton, not counting which variable is which, signs
+    and order: expressions that differ in the names of variables only have the same key.
 
     Parameters
     ----------
@@ -178,7 +200,7 @@ def _suite_keys() -> frozenset[str]:
 
 
 def in_training(key: str) -> bool:
-    """Tell whether expressions of a key may be trained on: not those of the benchmark suites, nor of the held-out share."""
+    """Tell whether expressions of a key may be trained on: those of neither suites nor the held-out share."""
     return key not in _suite_keys() and not is_held_out(key)
 
 
@@ -231,7 +253,9 @@ def sample_constant(rng: np.random.Generator) -> float:
     """Draw a constant: half small integers, half rounded normal or log-uniform numbers."""
     kind = rng.random()
     if kind < 0.5:
-        return float(rng.choice((1, 2, 3, 4, 5, 0.5, -1, -2, 10), p=(0.2, 0.3, 0.15, 0.05, 0.05, 0.1, 0.08, 0.04, 0.03)))
+        return float(
+            rng.choice((1, 2, 3, 4, 5, 0.5, -1, -2, 10), p=(0.2, 0.3, 0.15, 0.05, 0.05, 0.1, 0.08, 0.04, 0.03))
+        )
     if kind < 0.85:
         return float(np.round(rng.normal(0, 3), 2)) or 1.0
     return float(f"{rng.choice((-1, 1)) * 10 ** rng.uniform(-2, 3):.3g}")

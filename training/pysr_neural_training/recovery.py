@@ -21,7 +21,7 @@ from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.proposer.transformer import TransformerProposer
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_inputs, sample_tree
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_tree
 
 THRESHOLD = 1e-9
 FIT_THRESHOLD = 1e-6
@@ -61,13 +61,15 @@ def recovers(trees: list[Node], given: GeneratedProblem, X_test: Array, y_test: 
     return False
 
 
-def model_candidates(proposer: TransformerProposer, given: GeneratedProblem, draws: int, seed: int,
-                     temperature: float) -> list[Node]:
+def model_candidates(
+    proposer: TransformerProposer, given: GeneratedProblem, draws: int, seed: int, temperature: float
+) -> list[Node]:
     """Draw from the model; exactly ``draws`` samples, of which the distinct ones are returned."""
     session = proposer.open(given.problem)
     size = given.problem.limits.max_size
-    drawn = session._draw(session._prefix("direct", given.problem.y, size), size, draws, temperature,  # noqa: SLF001
-                          generator(seed, "model"))
+    drawn = session._draw(
+        session._prefix("direct", given.problem.y, size), size, draws, temperature, generator(seed, "model")
+    )
     return [tree for tree, _ in drawn]
 
 
@@ -82,7 +84,9 @@ def prior_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Nod
     return list(drawn)
 
 
-def measure(checkpoint: str, problems: int, draws: int, seed: int, temperature: float, max_size: int) -> dict[str, object]:
+def measure(
+    checkpoint: str, problems: int, draws: int, seed: int, temperature: float, max_size: int
+) -> dict[str, object]:
     """Measure recovery of the model and of the unconditioned prior on the same problems."""
     from tqdm import tqdm
 
@@ -91,20 +95,31 @@ def measure(checkpoint: str, problems: int, draws: int, seed: int, temperature: 
     solved: dict[str, list[bool]] = {"model": [], "prior": []}
     seconds = {"model": 0.0, "prior": 0.0}
     for i, (given, X_test, y_test) in enumerate(tqdm(given_problems, unit="problem")):
-        for name in solved:
+        for name, outcomes in solved.items():
             began = time.perf_counter()
-            trees = (model_candidates(proposer, given, draws, seed + i, temperature) if name == "model"
-                     else prior_candidates(given, draws, seed + i))
-            solved[name].append(recovers(trees, given, X_test, y_test))
+            trees = (
+                model_candidates(proposer, given, draws, seed + i, temperature)
+                if name == "model"
+                else prior_candidates(given, draws, seed + i)
+            )
+            outcomes.append(recovers(trees, given, X_test, y_test))
             seconds[name] += time.perf_counter() - began
     sizes = np.array([given.tree.size for given, _, _ in given_problems])
-    by_size = {f"{low}-{high}": {name: int(np.array(s)[(sizes >= low) & (sizes <= high)].sum()) for name, s in solved.items()}
-               | {"problems": int(((sizes >= low) & (sizes <= high)).sum())}
-               for low, high in ((1, 5), (6, 9), (10, 15), (16, 30))}
+    by_size = {
+        f"{low}-{high}": {name: int(np.array(s)[(sizes >= low) & (sizes <= high)].sum()) for name, s in solved.items()}
+        | {"problems": int(((sizes >= low) & (sizes <= high)).sum())}
+        for low, high in ((1, 5), (6, 9), (10, 15), (16, 30))
+    }
     model, prior = sum(solved["model"]), sum(solved["prior"])
     return {
-        "problems": problems, "draws": draws, "seed": seed, "temperature": temperature, "model_recovered": model,
-        "prior_recovered": prior, "ratio": model / max(prior, 1), "by_size": by_size,
+        "problems": problems,
+        "draws": draws,
+        "seed": seed,
+        "temperature": temperature,
+        "model_recovered": model,
+        "prior_recovered": prior,
+        "ratio": model / max(prior, 1),
+        "by_size": by_size,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }
 
@@ -120,10 +135,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-size", type=int, default=25)
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
-    result = measure(options.checkpoint, options.problems, options.draws, options.seed, options.temperature,
-                     options.max_size)
-    print(f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each: model "
-          f"{result['model_recovered']}, unconditioned prior {result['prior_recovered']} (ratio {result['ratio']:.1f})")
+    result = measure(
+        options.checkpoint, options.problems, options.draws, options.seed, options.temperature, options.max_size
+    )
+    print(
+        f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each: model "
+        f"{result['model_recovered']}, unconditioned prior {result['prior_recovered']} (ratio {result['ratio']:.1f})"
+    )
     print(f"{'size':>8} {'problems':>9} {'model':>6} {'prior':>6}")
     for size, row in result["by_size"].items():  # type: ignore[attr-defined]
         print(f"{size:>8} {row['problems']:>9} {row['model']:>6} {row['prior']:>6}")

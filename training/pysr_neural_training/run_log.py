@@ -21,7 +21,11 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
         self.path = path
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None,
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
         """Write one record."""

@@ -113,7 +113,9 @@ def load_config(path: Path, settings: list[str]) -> TrainConfig:
                 target = target.setdefault(section, {})
             target[last] = tomllib.loads(f"value = {text}")["value"]
     except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
-        raise ConfigError(f"A configuration must be a readable TOML file with settings KEY=VALUE; got: {error}.") from error
+        raise ConfigError(
+            f"A configuration must be a readable TOML file with settings KEY=VALUE; got: {error}."
+        ) from error
     return _filled(TrainConfig(), values, "")
 
 
@@ -168,17 +170,35 @@ def train(config: TrainConfig, out: Path) -> Path:
     set_seed(config.seed)
     model = ProposerModel(ProposerConfig(**asdict(config.model)))
     arguments = TrainingArguments(
-        output_dir=str(out), max_steps=schedule.steps, per_device_train_batch_size=1, learning_rate=schedule.learning_rate,
-        lr_scheduler_type="constant", weight_decay=schedule.weight_decay, max_grad_norm=schedule.gradient_clip,
-        adam_beta2=0.98, save_steps=schedule.save_every, save_total_limit=2, logging_steps=25, seed=config.seed,
-        dataloader_num_workers=schedule.workers, dataloader_prefetch_factor=8 if schedule.workers else None,
-        bf16=schedule.bf16, report_to=[], disable_tqdm=False, remove_unused_columns=False, ignore_data_skip=True,
-        use_cpu=not torch.cuda.is_available(), label_names=["labels"],
+        output_dir=str(out),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=1,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=schedule.weight_decay,
+        max_grad_norm=schedule.gradient_clip,
+        adam_beta2=0.98,
+        save_steps=schedule.save_every,
+        save_total_limit=2,
+        logging_steps=25,
+        seed=config.seed,
+        dataloader_num_workers=schedule.workers,
+        dataloader_prefetch_factor=8 if schedule.workers else None,
+        bf16=schedule.bf16,
+        report_to=[],
+        disable_tqdm=False,
+        remove_unused_columns=False,
+        ignore_data_skip=True,
+        use_cpu=not torch.cuda.is_available(),
+        label_names=["labels"],
     )
     last = get_last_checkpoint(str(out))
     start = int(last.rsplit("-", 1)[1]) if last else 0
     trainer = Trainer(
-        model=model, args=arguments, train_dataset=GeneratedBatches(config, start), data_collator=lambda batch: batch[0],
+        model=model,
+        args=arguments,
+        train_dataset=GeneratedBatches(config, start),
+        data_collator=lambda batch: batch[0],
         callbacks=[MetricsLog(out / "metrics.jsonl")],
     )
     trainer.add_callback(TimedSchedule(schedule, trainer))
@@ -192,9 +212,15 @@ def train(config: TrainConfig, out: Path) -> Path:
 
 def _write_card(config: TrainConfig, path: Path, steps: int, seconds: float) -> None:
     card = {
-        "name": config.name, "command": f"pysr-neural train {config.name}", "seed": config.seed, "steps": steps,
-        "examples": steps * config.examples.batch_size, "seconds_of_last_run": round(seconds),
-        "vocabulary_hash": VOCABULARY_HASH, "config": asdict(config), "torch": torch.__version__,
+        "name": config.name,
+        "command": f"pysr-neural train {config.name}",
+        "seed": config.seed,
+        "steps": steps,
+        "examples": steps * config.examples.batch_size,
+        "seconds_of_last_run": round(seconds),
+        "vocabulary_hash": VOCABULARY_HASH,
+        "config": asdict(config),
+        "torch": torch.__version__,
     }
     (path / "card.json").write_text(json.dumps(card, indent=1) + "\n")
 
