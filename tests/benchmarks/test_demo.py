@@ -92,7 +92,7 @@ def test_auto_falls_back_to_basicsr_and_says_so(monkeypatch):
     def refuse():
         raise EngineUnavailableError("PySR could not start Julia (no network).\nmore")
 
-    monkeypatch.setattr(engines, "boot", refuse)
+    monkeypatch.setattr(engines, "load_package", refuse)
     monkeypatch.setattr(engines, "BasicSREngine", lambda checkpoint: ("basicsr", checkpoint))
     said = []
     assert choose("auto", "default", said.append) == ("basicsr", "default")

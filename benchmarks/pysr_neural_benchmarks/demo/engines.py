@@ -12,7 +12,7 @@ import pandas as pd
 
 from pysr_neural.errors import EngineUnavailableError
 from pysr_neural.expression.text import parse
-from pysr_neural.interop.julia import HOW_TO_GET_JULIA, boot
+from pysr_neural.interop.julia import HOW_TO_GET_JULIA, load_package
 from pysr_neural_benchmarks.demo.cases import BINARY, MAX_SIZE, SEED, UNARY, Case
 from pysr_neural_benchmarks.demo.outcome import rounded
 
@@ -58,11 +58,11 @@ class PySREngine:
     Raises
     ------
     EngineUnavailableError
-        If Julia cannot be started.
+        If Julia or the Julia package cannot be loaded.
     """
 
     def __init__(self, checkpoint: str) -> None:
-        boot()
+        load_package()
         self.checkpoint = checkpoint
         self.sentence = "PySR (Julia) with neural help."
 
