@@ -39,7 +39,9 @@ def evaluate(tree: Node, X: Array, functions: Mapping[str, Callable[..., Array]]
     """
     with np.errstate(all="ignore"):
         values = _evaluate(tree, X.T, functions)
-    return np.broadcast_to(values, (X.shape[0],)).astype(np.float64, copy=True)
+    result = np.empty(X.shape[0])
+    result[:] = values
+    return result
 
 
 def _evaluate(node: Node, columns: Array, functions: Mapping[str, Callable[..., Array]]) -> Array:
@@ -47,4 +49,9 @@ def _evaluate(node: Node, columns: Array, functions: Mapping[str, Callable[..., 
         return columns[node.index]  # type: ignore[no-any-return]
     if node.operator is None:
         return np.float64(node.value)  # type: ignore[return-value]
-    return functions[node.operator](*[_evaluate(child, columns, functions) for child in node.children])
+    children = node.children
+    if len(children) == 2:  # Written out, since this is the innermost loop of BasicSR and of refinement.
+        return functions[node.operator](
+            _evaluate(children[0], columns, functions), _evaluate(children[1], columns, functions)
+        )
+    return functions[node.operator](*[_evaluate(child, columns, functions) for child in children])

@@ -71,7 +71,7 @@ def parse(text: str, variable_names: Sequence[str] | None = None) -> Node:
     tree = reader.expression(0)
     reader.expect_end()
     if tree.depth > MAX_DEPTH:
-        raise ExpressionError(f"An expression's depth must be at most {MAX_DEPTH}; got {tree.depth} from {text[:80]!r}.")
+        raise ExpressionError(f"A tree must have depth at most {MAX_DEPTH}; got {tree.depth} from {text[:80]!r}.")
     return tree
 
 

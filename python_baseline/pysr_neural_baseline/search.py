@@ -16,6 +16,7 @@ import numpy as np
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
+from pysr_neural.expression.simplify import simplify
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalCounts, ProposalRequest, Proposer
 from pysr_neural.proposer.guarded import Failure, GuardedProposer
@@ -26,6 +27,8 @@ from pysr_neural_baseline.population import Ancestry, HallOfFame, Member
 from pysr_neural_baseline.variation import Variation
 
 NOTHING = ProposalBatch()
+ROUNDING = 1e-9
+"""A simplified tree may be worse by this share: adding constants in another order changes the last digits."""
 
 
 @dataclass(frozen=True)
@@ -256,8 +259,8 @@ class Search:
                     self._refined(member)
 
     def _refined(self, member: Member) -> Member:
-        tree, loss = self.objective.refined(member.tree)
-        if tree is member.tree:
+        tree, loss = self.objective.refined(simplify(member.tree))
+        if tree == member.tree or loss > member.loss * (1 + ROUNDING):
             return member
         fitted = Member(tree, loss, self.objective.cost(loss, tree.size), member.ref, member.parents, "optimize",
                         member.neural)
