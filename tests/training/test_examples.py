@@ -13,7 +13,7 @@ from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.prompt import best_members, build_prompt, choose_slots
 from pysr_neural_training.examples import IGNORED, ExampleConfig, batches, collate, damaged_members, make_example
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, split_key
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_reducible, split_key
 
 PRIOR = ProblemPrior(noise_share=0.0)
 
@@ -92,3 +92,18 @@ def test_labels_are_the_whole_target_and_nothing_else() -> None:
         assert batch["target_tokens"][row, 0] == v.TARGET
         assert batch["target_tokens"][row, 1 : len(example.target)].tolist() == example.target[:-1]
         assert batch["presence"][row].nonzero()[:, 0].tolist() == sorted(set(example.target))
+
+
+@pytest.mark.parametrize(
+    ("text", "reducible"),
+    [
+        ("x0 * (x1 / x1) + 2.0", True),
+        ("tanh(x0 + 40.0) * x1", True),
+        ("abs(square(x0)) + x1", True),
+        ("x0 * x1 + 2.0", False),
+        ("sin(x0) / (x1 + 3.0)", False),
+    ],
+)
+def test_problems_with_invisible_parts_are_told_apart(text: str, reducible: bool) -> None:
+    tree, X = parse(text), generator(1, "inputs").uniform(-2, 2, (40, 2))
+    assert is_reducible(tree, X, evaluate(tree, X)) == reducible

@@ -18,6 +18,7 @@ import numpy as np
 
 from pysr_neural.expression.canonical import UNDEFINED, canonical
 from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
@@ -50,6 +51,8 @@ UNARY_WEIGHTS = {
 }
 EXPONENTS = (2.0, 3.0, 0.5, -1.0, -2.0, 1.5, 4.0, -0.5)
 HELD_OUT_SHARE = 0.05
+INVISIBLE = 1e-7
+CHECKED_ROWS = 32
 SUITE_KEYS = Path(__file__).parent / "suite_keys.txt"
 """Split keys of the benchmark suites; written by ``python -m pysr_neural_benchmarks.suite``."""
 _BLOCK = re.compile(r"\^-?[\d.]+|\^C|[a-z]\w*|C|[+*]")
@@ -161,6 +164,8 @@ class Sampler:
             y = evaluate(tree, X)
             scale = float(np.abs(y).max()) if np.all(np.isfinite(y)) else np.inf
             if 1e-6 < scale < 1e7 and float(np.std(y)) > 1e-4 * scale:
+                if is_reducible(tree, X, y):
+                    return "reducible"
                 noise = (
                     float(self.rng.choice((0.001, 0.01, 0.1))) if self.rng.random() < self.prior.noise_share else 0.0
                 )
@@ -277,6 +282,30 @@ def sample_inputs(rows: int, features: int, rng: np.random.Generator) -> Array:
         else:
             columns.append(10 ** rng.uniform(-1, 1, rows) * width / 3)
     return np.stack(columns, axis=1)
+
+
+def is_reducible(tree: Node, X: Array, y: Array) -> bool:
+    """Tell whether a part of an expression makes no difference to the data, so that nobody could find it.
+
+    A part makes no difference if its mean, or one of its arguments alone, in its place leaves a fraction of variance
+    unexplained of at most `INVISIBLE`.
+
+    Parameters
+    ----------
+    tree : Node
+    X : array, shape (rows, features)
+    y : array, shape (rows,)
+        The expression's values.
+    """
+    X, y = X[:CHECKED_ROWS], y[:CHECKED_ROWS]
+    for position, node in enumerate(tree):
+        if not node.children:
+            continue
+        mean = float(evaluate(node, X).mean())
+        for simpler in (constant(mean), *node.children):
+            if fraction_unexplained(evaluate(tree.replace(position, simpler), X), y) <= INVISIBLE:
+                return True
+    return False
 
 
 def _used_variables_only(tree: Node) -> tuple[Node, int]:
