@@ -91,7 +91,7 @@ class BasicSRConfig:
     early_stop_loss: float = 3e-16
     extra_generations: int = 50
     optimize_constants: bool = True
-    optimize_every: int = 10
+    optimize_every: int = 5
     optimize_count: int = 5
     timeout_seconds: float | None = None
     max_evaluations: int | None = None

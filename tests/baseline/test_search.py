@@ -57,7 +57,7 @@ def test_reference_finds_a_product_in_a_few_generations():
 
 
 def test_default_preset_fits_constants():
-    problem = make_problem(ARITHMETIC, target=lambda a, b: 2.7 * a + 0.3 * b)
+    problem = make_problem(ARITHMETIC, target=lambda a, b: 2.7 * a * b + 0.3)
     result = run_search(problem, BasicSRConfig(population_size=50, generations=150), seed=0)
     best = result.hall_of_fame.front()[-1]
     assert best.loss < 1e-15
