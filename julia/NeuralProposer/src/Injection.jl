@@ -15,7 +15,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     (wants == 0 || isempty(plugin.address)) && return nothing
     count = has(state.levels, SEED) ? plugin.seed_count : 0
     job = ask!(search, :seed, state, (), options; count, levels=wants)
-    (isnothing(job) || count == 0 && !plugin.synchronous) && return nothing
+    isnothing(job) && return nothing
     wait_for(job, plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout)
     has(state.levels, SEED) && gather_seeds!(state, plugin, dataset, options)
     return nothing
@@ -46,11 +46,12 @@ constraints forbid it or its cost is not finite.
 function member_of(child::Child, search::Search, dataset, options; refine::Bool, limit::Int=options.maxsize)
     N = with_type_parameters(options.node_type, eltype(dataset.X))
     tree = decode(N, child.codes, child.constants, search.table, search.features)
-    if !check_constraints(tree, options, limit)
-        reject!(search.tally, "constraints", "initial member")
+    expression = create_expression(tree, options, dataset)
+    if !check_constraints(expression, options, limit)
+        reject!(search.tally, "constraints", compute_complexity(expression, options) > limit ? "size" : "form")
         return nothing, 0.0
     end
-    member = PopMember(dataset, tree, options; deterministic=options.deterministic)
+    member = PopMember(dataset, expression, options; deterministic=options.deterministic)
     evaluations = 1.0
     if refine && has_constants(get_tree(member.tree))
         member, more = optimize_constants(dataset, member, options)

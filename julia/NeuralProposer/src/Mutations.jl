@@ -156,11 +156,10 @@ end
 """A child as an expression like `ex`; `nothing`, counted, if the search's constraints forbid it."""
 function child_expression(ex, child::Child, search::Search, options, limit::Int)
     tree = decode(typeof(get_tree(ex)), child.codes, child.constants, search.table, search.features)
-    if !check_constraints(tree, options, limit)
-        reject!(search.tally, "constraints", compute_complexity(tree, options) > limit ? "size" : "form")
-        return nothing
-    end
-    return with_contents(ex, tree)
+    proposal = with_contents(ex, tree)
+    check_constraints(proposal, options, limit) && return proposal
+    reject!(search.tally, "constraints", compute_complexity(proposal, options) > limit ? "size" : "form")
+    return nothing
 end
 
 """Optimise the constants of some proposals before they are judged: a proposer's constants are coarse."""

@@ -43,6 +43,7 @@ using SymbolicRegression:
     SwapOperandsMutation,
     check_constraints,
     compute_complexity,
+    create_expression,
     crossover,
     crossover_trees,
     get_contents,

@@ -1,0 +1,26 @@
+# Tests of the plugin against the real engine, with a scripted server and no Python:
+#
+#     julia --project=<environment with SymbolicRegression> --threads 2 test/runtests.jl [name ...]
+
+in_environment = any(path -> isfile(joinpath(path, "NeuralProposer.jl")), (joinpath(p, "src") for p in LOAD_PATH))
+in_environment || push!(LOAD_PATH, dirname(@__DIR__))
+
+using NeuralProposer
+using NeuralProposer: NeuralProposerPlugin, report
+using Test
+
+include("scripted_server.jl")
+include("searches.jl")
+include("scripts.jl")
+
+const FILES = ["wire", "parts", "levels", "determinism", "faults", "kinds_of_search", "parallel"]
+
+@testset "NeuralProposer" begin
+    for name in FILES
+        if isempty(ARGS) || name in ARGS
+            @testset "$name" begin
+                include("test_$name.jl")
+            end
+        end
+    end
+end

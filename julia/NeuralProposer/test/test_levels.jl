@@ -1,0 +1,127 @@
+# Each level alone against the real engine.
+
+"""Requests carry members whose lengths, codes and constants fit together."""
+function sound(request)
+    lengths, codes = values_of(request, :lengths, Int32), values_of(request, :codes, Int32)
+    return sum(lengths; init=0) == length(codes) &&
+           count(==(0), codes) == length(values_of(request, :constants, Float64)) &&
+           length(lengths) == length(values_of(request, :losses, Float64))
+end
+
+@testset "child: proposals end up in the hall of fame" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["child"])
+        hall = search([plugin]; niterations=10)
+        told = report(plugin.session)
+        @test best_loss(hall) < 1e-8
+        @test told["calls"] > 0
+        @test told["served"] > 0
+        @test told["accepted"] > 0
+        @test told["improved"] > 0
+        @test told["neural_hall_of_fame"] >= 1
+        at = findfirst(==(length(SOLUTION)), only(told["hall_of_fame_complexities"]))
+        @test only(told["hall_of_fame_neural"])[at]
+        @test told["kinds"]["NeuralMutation"][1] >= told["served"]
+        @test isempty(told["disabled"])
+        @test isempty(told["failures"])
+        @test all(sound, server.requests)
+        @test length(server.opened) == 1
+        @test timedwait(() -> server.closed == 1, 5) === :ok
+    end
+end
+
+@testset "seed: initial members come from the server" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed"])
+        hall = search([plugin]; niterations=1, seed=1)
+        told = report(plugin.session)
+        @test best_loss(hall) < 1e-8
+        @test told["seeded"] > 0
+        @test told["neural_hall_of_fame"] >= 1
+        @test length(server.requests) == 1
+    end
+end
+
+@testset "prior: native kinds replace a share of the engine's" begin
+    scripted_server(priors) do server
+        plugin = plugin_for(server, ["prior"])
+        search([plugin]; niterations=10)
+        told = report(plugin.session)
+        @test told["kinds"]["NeuralAdd"][1] > 50
+        @test told["kinds"]["NeuralOperator"][1] > 0
+        @test told["kinds"]["AddNodeMutation"][1] > 50
+        @test told["children"] == 0
+    end
+end
+
+@testset "kind: predicted kinds shift the mutation mix" begin
+    weights = fill(0.1, length(KINDS))
+    weights[findfirst(==(:add), KINDS)] = 50.0
+    counts = map((weights, ones(length(KINDS)))) do told
+        scripted_server((request, _) -> batch(request; kind_weights=told)) do server
+            plugin = plugin_for(server, ["kind"])
+            search([plugin]; niterations=10, seed=3, default_plugins=())
+            kinds = report(plugin.session)["kinds"]
+            kinds["AddNodeMutation"][1] / sum(first, values(kinds))
+        end
+    end
+    @test counts[1] > 1.5 * counts[2]
+end
+
+@testset "parents: preferred members win more tournaments" begin
+    prefer(request, _) = batch(request; parent_weights=collect(1.0:length(values_of(request, :lengths, Int32))))
+    scripted_server(prefer) do server
+        plugin = plugin_for(server, ["parents"])
+        search([plugin])
+        told = report(plugin.session)
+        @test told["calls"] > 0
+        @test isempty(told["invalid"])
+        @test isempty(told["failures"])
+    end
+end
+
+@testset "crossover: recombinations are served, and recombination becomes more frequent" begin
+    recombine(request, _) =
+        batch(request, fill(SOLUTION, wanted_count(request)); kind=:crossover, crossover_probability=0.6)
+    scripted_server(recombine) do server
+        plugin = plugin_for(server, ["crossover"])
+        hall = search([plugin]; niterations=10)
+        told = report(plugin.session)
+        @test told["crossovers"] > 0
+        @test told["kinds"]["NeuralMating"][1] > 20
+        @test best_loss(hall) < 1e-8
+        @test told["neural_hall_of_fame"] >= 1
+    end
+end
+
+@testset "refresh: a search that stagnates gets new members" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["refresh"]; refresh_patience=1)
+        hall = search([plugin]; niterations=40, seed=5)
+        told = report(plugin.session)
+        @test told["injected"] > 0
+        @test best_loss(hall) < 1e-8
+        @test told["neural_hall_of_fame"] >= 1
+    end
+end
+
+@testset "all levels together" begin
+    everything(request, _) = batch(
+        request,
+        fill(SOLUTION, wanted_count(request));
+        kind_weights=ones(length(KINDS)),
+        crossover_probability=0.3,
+        parent_weights=ones(length(values_of(request, :lengths, Int32))),
+        operator_weights=ones(6),
+        variable_weights=ones(3),
+        pair_weights=ones(8, 7),
+    )
+    scripted_server(everything) do server
+        plugin = plugin_for(server, collect(NeuralProposer.LEVELS))
+        hall = search([plugin]; niterations=10)
+        told = report(plugin.session)
+        @test best_loss(hall) < 1e-8
+        @test isempty(told["failures"])
+        @test isempty(told["disabled"])
+    end
+end

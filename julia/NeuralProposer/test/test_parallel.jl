@@ -1,0 +1,39 @@
+using Distributed: addprocs, rmprocs, @everywhere
+
+@testset "two threads" begin
+    if Threads.nthreads() < 2
+        @test_skip "needs julia --threads 2"
+    else
+        scripted_server(solutions) do server
+            plugin = plugin_for(server, ["seed", "child", "prior", "crossover"])
+            for _ in 1:3
+                hall = search([plugin]; parallelism=:multithreading, niterations=10)
+                @test best_loss(hall) < 1e-8
+            end
+            told = report(plugin.session)
+            @test told["served"] > 0
+            @test isempty(told["failures"])
+        end
+    end
+end
+
+@testset "two processes with their own connections" begin
+    workers = addprocs(2; exeflags="--project=$(Base.active_project())")
+    try
+        @everywhere workers using SymbolicRegression, NeuralProposer
+        scripted_server(solutions) do server
+            plugin = plugin_for(server, ["seed", "child"])
+            hall = search(
+                [plugin]; parallelism=:multiprocessing, niterations=20, ncycles_per_iteration=200, search_kwargs=(; procs=workers)
+            )
+            told = report(plugin.session)
+            @test best_loss(hall) < 1e-8
+            @test length(server.opened) >= 2
+            @test told["served"] > 0
+            @test told["neural_hall_of_fame"] >= 1
+            @test sum(first, values(told["kinds"])) > 3 * 20 * 200
+        end
+    finally
+        rmprocs(workers)
+    end
+end
