@@ -32,6 +32,8 @@ class NeuralReport:
         Proposals among the initial members; put in when the search stagnated; made as crossovers.
     invalid : dict of str to int
         Refused proposals by reason.
+    skipped : dict of str to int
+        Requests not made, by reason: time budget used up, circuit breaker open.
     neural_hall_of_fame : tuple of str
         Members of the final front that the model proposed, or that descend from a proposal.
     model_seconds, search_seconds : float
@@ -54,6 +56,7 @@ class NeuralReport:
     injected: int = 0
     crossovers: int = 0
     invalid: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
     neural_hall_of_fame: tuple[str, ...] = ()
     model_seconds: float = 0.0
     search_seconds: float = 0.0
@@ -86,6 +89,7 @@ class NeuralReport:
             levels=levels,
             **{name: int(answer.get(name) or 0) for name in _COUNTS},
             invalid={str(reason): int(count) for reason, count in (answer.get("invalid") or {}).items()},
+            skipped={str(reason): int(count) for reason, count in (answer.get("skipped") or {}).items()},
             neural_hall_of_fame=_neural_members(answer, fronts),
             model_seconds=float(answer.get("model_seconds") or 0.0),
             search_seconds=float(answer.get("search_seconds") or 0.0),
@@ -114,6 +118,8 @@ class NeuralReport:
             f"  ordinary steps instead {self.fallbacks:>9,}",
             f"  refused proposals      {sum(self.invalid.values()):>9,}",
             *_listed(f"{count:,} × {reason}" for reason, count in sorted(self.invalid.items(), key=lambda r: -r[1])),
+            *([f"  requests not made      {sum(self.skipped.values()):>9,}"] if self.skipped else []),
+            *_listed(f"{count:,} × {reason}" for reason, count in self.skipped.items()),
             f"  time in the model      {self.model_seconds:>9.2f} s of {self.search_seconds:.2f} s "
             f"({100 * self.time_share:.1f} %)",
             f"  hall of fame: {len(self.neural_hall_of_fame)} member(s) of neural descent",

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.sample import GrowRules, GrowSampler
@@ -15,6 +17,7 @@ from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
 from pysr_neural.rng import generator
 
+ATTEMPTS = 20
 Answer = Node | Child | ProposalBatch | BaseException | object
 
 
@@ -129,12 +132,14 @@ class RandomSession:
     max_size: int
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Answer with up to ``count`` random trees within the size limit."""
+        """Answer with ``count`` random trees within the size limit; a terminal where growing keeps failing."""
         rng = generator(request.seed, "random proposer")
         limit = self.max_size if request.max_size is None else min(self.max_size, request.max_size)
-        children = []
-        for _ in range(request.count):
+        return ProposalBatch(tuple([Child(self._tree(limit, rng)) for _ in range(request.count)]))
+
+    def _tree(self, limit: int, rng: np.random.Generator) -> Node:
+        for _ in range(ATTEMPTS):
             tree = self.sampler.tree(self.max_depth, rng)
             if tree.size <= limit:
-                children.append(Child(tree))
-        return ProposalBatch(tuple(children))
+                return tree
+        return self.sampler.terminal(rng)

@@ -11,6 +11,8 @@ from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import SearchResult
 
+ACTED_ON = ("seed", "parents", "child", "crossover", "refresh")
+
 
 def report_of(
     result: SearchResult, config: BasicSRConfig, proposer: Proposer | None, names: Sequence[str] | None = None
@@ -28,7 +30,6 @@ def report_of(
     counts = result.counts
     if counts is None or proposer is None:
         return None
-    skipped = {f"not asked: {reason}": count for reason, count in counts.skipped.items()}
     return NeuralReport(
         engine="BasicSR",
         checkpoint=type(proposer).__name__,
@@ -38,9 +39,13 @@ def report_of(
         fallbacks=counts.fallbacks,
         accepted=counts.accepted,
         improved=counts.improved,
-        invalid={**counts.invalid, **skipped},
+        seeded=result.seeded,
+        injected=result.injected,
+        invalid=dict(counts.invalid),
+        skipped=dict(counts.skipped),
         neural_hall_of_fame=tuple(to_string(m.tree, names) for m in result.hall_of_fame.front() if m.neural),
         model_seconds=counts.seconds,
         search_seconds=result.seconds,
         failures=tuple(f"{failure.stage}: {failure.message}" for failure in result.failures),
+        disabled=tuple(f"{level}: BasicSR does not act on it" for level in config.levels if level not in ACTED_ON),
     )

@@ -10,7 +10,7 @@ limits it: ``timeout_seconds``, or a proposer's ``max_overhead`` below 1.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class SearchResult:
         Of the injected proposer.
     failures : tuple of Failure
         Its last few exceptions.
+    seeded, injected : int
+        Its children in the initial population; those of ``refresh``.
     """
 
     best: Member
@@ -62,7 +64,9 @@ class SearchResult:
     seconds: float
     stopped_by: str
     counts: ProposalCounts | None = None
-    failures: tuple[Failure, ...] = field(default=())
+    failures: tuple[Failure, ...] = ()
+    seeded: int = 0
+    injected: int = 0
 
 
 def run_search(
@@ -124,6 +128,7 @@ class Search:
         self.last_progress = 0
         self._fitted: set[Node] = set()
         self.solved_at: int | None = None
+        self.seeded = self.injected = 0
         self.started = clock()
 
     @property
@@ -151,12 +156,14 @@ class Search:
             self.best, self.hall_of_fame, tuple(self.population), self.ancestry, self.generation,
             self.objective.evaluations, self.clock() - self.started, stopped_by,
             self.session.counts if self.session else None, tuple(self.session.failures) if self.session else (),
+            self.seeded, self.injected,
         )
 
     def _begin(self) -> None:
         wanted = self._wanted("seed")
         batch = self._ask(("seed",), wanted)
-        room = self.config.population_size - len(batch.children)
+        self.seeded = len(batch.children)
+        room = self.config.population_size - self.seeded
         ordinary = [Child(tree) for tree in self.variation.initial(room, self.rng)]
         self._take(None, [*batch.children, *ordinary], len(batch.children), wanted)
 
@@ -167,6 +174,7 @@ class Search:
         level = "child" if "child" in self.config.levels else "refresh"
         soft = tuple(name for name in ("parents", "crossover") if name in self.config.levels)
         batch = self._ask((level, *soft) if wanted else soft, wanted)
+        self.injected += len(batch.children) if level == "refresh" else 0
         ordinary = self.variation.children(
             [member.tree for member in self.population], [member.cost for member in self.population],
             self.config.population_size - 1 - len(batch.children), self.rng, batch.crossover_probability,
@@ -223,8 +231,8 @@ class Search:
         if self.session is None or not np.isfinite(member.loss):
             return
         self.session.counts.accepted += 1
-        rivals = [parent.loss for parent in parents] or ([self.best.loss] if self.best else [float("inf")])
-        self.session.counts.improved += member.loss < min(rivals)
+        rivals = [parent.loss for parent in parents] or ([self.best.loss] if self.best else [])
+        self.session.counts.improved += bool(rivals) and member.loss < min(rivals)
 
     def _note(self, members: Sequence[Member]) -> None:
         """Keep the best ever, and when that was."""
