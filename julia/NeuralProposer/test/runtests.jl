@@ -2,8 +2,7 @@
 #
 #     julia --project=<environment with SymbolicRegression> --threads 2 test/runtests.jl [name ...]
 
-in_environment = any(path -> isfile(joinpath(path, "NeuralProposer.jl")), (joinpath(p, "src") for p in LOAD_PATH))
-in_environment || push!(LOAD_PATH, dirname(@__DIR__))
+Base.find_package("NeuralProposer") === nothing && push!(LOAD_PATH, dirname(dirname(@__DIR__)))
 
 using NeuralProposer
 using NeuralProposer: NeuralProposerPlugin, report

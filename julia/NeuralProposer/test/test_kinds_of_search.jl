@@ -5,16 +5,24 @@ reasons(plugin) = report(plugin.session)["disabled"]
 @testset "unsupported searches are recorded only" begin
     plugin() = NeuralProposerPlugin(; levels=["child", "prior"], verbose=false)
     X, y = problem(Float64)
-    first_plugin = plugin()
-    search([first_plugin]; X=complex.(X), y=complex.(y), niterations=2)
-    @test haskey(reasons(first_plugin), "all")
-    graph = plugin()
-    search([graph]; niterations=2, node_type=GraphNode)
-    @test haskey(reasons(graph), "all")
+    complex_plugin = plugin()
+    hall = search([complex_plugin]; X=complex.(X), y=complex.(y), niterations=2)
+    @test any(hall.exists)
+    @test contains(reasons(complex_plugin)["all"], "floating-point")
     template = plugin()
     structure = TemplateStructure{(:f, :g)}(((; f, g), (x1, x2, x3)) -> f(x1, x2) + g(x3))
-    search([template]; niterations=2, expression_spec=TemplateExpressionSpec(; structure))
-    @test haskey(reasons(template), "all")
+    hall = search([template]; niterations=2, expression_spec=TemplateExpressionSpec(; structure))
+    @test any(hall.exists)
+    @test contains(reasons(template)["all"], "plain expressions")
+end
+
+@testset "what is unsupported is said" begin
+    reason(X, y; kwargs...) = NeuralProposer.unsupported(options_with([]; kwargs...), SymbolicRegression.Dataset(X, y))
+    X, y = problem(Float64)
+    @test reason(X, y) === nothing
+    @test contains(reason(X, y; node_type=GraphNode), "trees")
+    @test contains(reason([1 2; 3 4], [1, 2]), "floating-point")
+    @test contains(reason(X, fill(Inf, length(y))), "finite")
 end
 
 @testset "options that leave out plugin mutations switch their levels off" begin

@@ -7,7 +7,7 @@ using Distributed: addprocs, rmprocs, @everywhere
         scripted_server(solutions) do server
             plugin = plugin_for(server, ["seed", "child", "prior", "crossover"])
             for _ in 1:3
-                hall = search([plugin]; parallelism=:multithreading, niterations=10)
+                hall = search([plugin]; parallelism=:multithreading, niterations=30)
                 @test best_loss(hall) < 1e-8
             end
             told = report(plugin.session)
