@@ -6,6 +6,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # Small matrices, and machines th
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine, and no deadline: machines are shared, and a slow one is no failure.
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:

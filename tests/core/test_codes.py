@@ -91,6 +91,6 @@ def test_what_the_search_lacks_is_not_encoded():
 
 
 def test_a_very_long_chain_decodes_without_recursion():
-    depth = 50_000
+    depth = 20_000
     tree = decode(np.array([3] * depth + [1], dtype=np.int32), [], OPERATORS, 2)
     assert (tree.size, tree.depth) == (depth + 1, depth + 1)
