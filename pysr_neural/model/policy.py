@@ -17,11 +17,13 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.encoder import DatasetEncoder, FeedForward
 from pysr_neural.state import KINDS
 from pysr_neural.wire.prompt import MAX_POSITION
-from pysr_neural.wire.vocabulary import PAD
+from pysr_neural.wire.vocabulary import IS_MANTISSA, PAD
 
 SEGMENTS = 4
 LATENT_SEGMENT = 3
 IGNORED = -100
+MANTISSA_WEIGHT = 0.25
+"""Weight of leading digits in the loss: engines refine constants, so that structure matters more."""
 
 
 @dataclass
@@ -187,7 +189,10 @@ class ProposerModel(PreTrainedModel):
         output: ProposerOutput, labels: Tensor, kinds: Tensor | None, presence: Tensor | None, weights: Tensor | None
     ) -> None:
         counted = (labels != IGNORED).float()
-        share = counted if weights is None else counted * weights[:, None]
+        digits = torch.from_numpy(IS_MANTISSA).to(labels.device)[labels.clamp(min=0)]
+        share = torch.where(digits, MANTISSA_WEIGHT * counted, counted)
+        if weights is not None:
+            share = share * weights[:, None]
         logits = output.logits.float()
         per_token = nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         output.token_loss = (per_token * share).sum() / share.sum().clamp(min=1)
