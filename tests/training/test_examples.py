@@ -13,7 +13,7 @@ from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.prompt import best_members, build_prompt, choose_slots
 from pysr_neural_training.examples import IGNORED, ExampleConfig, batches, collate, damaged_members, make_example
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_reducible, split_key
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_redundant, is_reducible, split_key
 
 PRIOR = ProblemPrior(noise_share=0.0)
 
@@ -92,6 +92,21 @@ def test_labels_are_the_whole_target_and_nothing_else() -> None:
         assert batch["target_tokens"][row, 0] == v.TARGET
         assert batch["target_tokens"][row, 1 : len(example.target)].tolist() == example.target[:-1]
         assert batch["presence"][row].nonzero()[:, 0].tolist() == sorted(set(example.target))
+
+
+@pytest.mark.parametrize(
+    ("text", "redundant"),
+    [
+        ("x0 + (x1 - x0)", True),
+        ("(x0 + 2.0) * 3.0 + 1.5", True),
+        ("x0 * (x1 / (3.0 * x0))", True),
+        ("x0 * x0 * x0 + x1", False),
+        ("square(x0 + 1.5) / x1", False),
+        ("x0 ^ 0.5 + 2.0 * x1", False),
+    ],
+)
+def test_expressions_that_say_things_twice_are_told_apart(text: str, redundant: bool) -> None:
+    assert is_redundant(parse(text), canonical(parse(text))) == redundant
 
 
 @pytest.mark.parametrize(

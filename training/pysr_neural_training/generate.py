@@ -56,6 +56,8 @@ CHECKED_ROWS = 32
 SUITE_KEYS = Path(__file__).parent / "suite_keys.txt"
 """Split keys of the benchmark suites; written by ``python -m pysr_neural_benchmarks.suite``."""
 _BLOCK = re.compile(r"\^-?[\d.]+|\^C|[a-z]\w*|C|[+*]")
+_POWER = re.compile(r"x\d+(?:\^(-?[\d.]+))?")
+_EXPONENT = re.compile(r"\^-?[\d.]+")
 _VARIABLE = re.compile(r"x\d+")
 
 
@@ -83,7 +85,7 @@ class ProblemPrior:
         Chance that unused variables stay in the data.
     """
 
-    max_operators: int = 9
+    max_operators: int = 7
     max_size: int = 25
     feature_weights: tuple[float, ...] = (0.24, 0.3, 0.2, 0.1, 0.07, 0.04, 0.02, 0.02, 0.01)
     constant_share: float = 0.22
@@ -150,6 +152,8 @@ class Sampler:
         skeleton = canonical(tree)
         if skeleton == UNDEFINED:
             return "undefined"
+        if is_redundant(tree, skeleton):
+            return "redundant"
         key = split_key(skeleton)
         if not (is_held_out(key) if self.held_out else in_training(key)):
             return "split"
@@ -282,6 +286,23 @@ def sample_inputs(rows: int, features: int, rng: np.random.Generator) -> Array:
         else:
             columns.append(10 ** rng.uniform(-1, 1, rows) * width / 3)
     return np.stack(columns, axis=1)
+
+
+def is_redundant(tree: Node, skeleton: str) -> bool:
+    """Tell whether an expression uses a variable or a constant more often than its canonical skeleton needs to.
+
+    Parameters
+    ----------
+    tree : Node
+    skeleton : str
+        From `expression.canonical.canonical`.
+    """
+    leaves = [node for node in tree if not node.children]
+    variables = sum(leaf.index is not None for leaf in leaves)
+    powers = _POWER.findall(skeleton)
+    needed = sum(max(1.0, abs(float(power))) if power else 1.0 for power in powers)
+    constants = skeleton.count("C") + len(_EXPONENT.findall(skeleton))
+    return variables > needed or len(leaves) - variables > constants
 
 
 def is_reducible(tree: Node, X: Array, y: Array) -> bool:

@@ -10,17 +10,21 @@ variance unexplained of at most 1e-9 on fresh points.
 import argparse
 import json
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from pysr_neural.expression.canonical import fingerprint
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.fit import fraction_unexplained, refine
+from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
-from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.proposer.base import ProposalRequest
+from pysr_neural.proposer.transformer import CHILD_OVERSAMPLING, SEED_OVERSAMPLING, TransformerProposer
 from pysr_neural.rng import generator
+from pysr_neural.state import MemberView
+from pysr_neural.wire.prompt import MAX_MEMBERS, best_members
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_tree
 
 THRESHOLD = 1e-9
@@ -61,16 +65,34 @@ def recovers(trees: list[Node], given: GeneratedProblem, X_test: Array, y_test: 
     return False
 
 
-def model_candidates(
+def direct_candidates(
     proposer: TransformerProposer, given: GeneratedProblem, draws: int, seed: int, temperature: float
 ) -> list[Node]:
-    """Draw from the model; exactly ``draws`` samples, of which the distinct ones are returned."""
+    """Draw once from the data alone; exactly ``draws`` samples, of which the distinct ones are returned."""
     session = proposer.open(given.problem)
     size = given.problem.limits.max_size
-    drawn = session._draw(
-        session._prefix("direct", given.problem.y, size), size, draws, temperature, generator(seed, "model")
-    )
-    return [tree for tree, _ in drawn]
+    prefix = session._prefix("direct", given.problem.y, size)
+    return [tree for tree, _ in session._draw(prefix, size, draws, temperature, generator(seed, "model"))]
+
+
+def session_candidates(
+    proposer: TransformerProposer, given: GeneratedProblem, draws: int, seed: int, temperature: float
+) -> list[Node]:
+    """Ask as an engine does: first from the data alone, then three times with the best so far as population.
+
+    The model samples exactly ``draws`` expressions in all; those that it returns are the candidates.
+    """
+    session = proposer.open(given.problem)
+    members: dict[Node, MemberView] = {}
+    quarter = draws // 4
+    for turn in range(4):
+        oversampling = CHILD_OVERSAMPLING if turn else SEED_OVERSAMPLING
+        population = tuple(best_members(tuple(members.values()), MAX_MEMBERS))
+        request = ProposalRequest(population, quarter // oversampling, ("seed", "child"), seed + turn, temperature)
+        for child in session.propose(request).children:
+            loss = mean_squared_error(child.tree, given.problem.X, given.problem.y)
+            members[child.tree] = MemberView(child.tree, loss, child.tree.size)
+    return list(members)
 
 
 def prior_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Node]:
@@ -92,16 +114,17 @@ def measure(
 
     proposer = TransformerProposer.from_checkpoint(checkpoint)
     given_problems = held_out_problems(problems, seed, max_size)
-    solved: dict[str, list[bool]] = {"model": [], "prior": []}
-    seconds = {"model": 0.0, "prior": 0.0}
+    draw: dict[str, Callable[[GeneratedProblem, int], list[Node]]] = {
+        "model": lambda given, at: session_candidates(proposer, given, draws, at, temperature),
+        "direct": lambda given, at: direct_candidates(proposer, given, draws, at, temperature),
+        "prior": lambda given, at: prior_candidates(given, draws, at),
+    }
+    solved: dict[str, list[bool]] = {name: [] for name in draw}
+    seconds = dict.fromkeys(draw, 0.0)
     for i, (given, X_test, y_test) in enumerate(tqdm(given_problems, unit="problem")):
         for name, outcomes in solved.items():
             began = time.perf_counter()
-            trees = (
-                model_candidates(proposer, given, draws, seed + i, temperature)
-                if name == "model"
-                else prior_candidates(given, draws, seed + i)
-            )
+            trees = draw[name](given, seed + i)
             outcomes.append(recovers(trees, given, X_test, y_test))
             seconds[name] += time.perf_counter() - began
     sizes = np.array([given.tree.size for given, _, _ in given_problems])
@@ -117,6 +140,7 @@ def measure(
         "seed": seed,
         "temperature": temperature,
         "model_recovered": model,
+        "direct_recovered": sum(solved["direct"]),
         "prior_recovered": prior,
         "ratio": model / max(prior, 1),
         "by_size": by_size,
@@ -140,11 +164,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(
         f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each: model "
-        f"{result['model_recovered']}, unconditioned prior {result['prior_recovered']} (ratio {result['ratio']:.1f})"
+        f"{result['model_recovered']}, from the data alone {result['direct_recovered']}, unconditioned prior "
+        f"{result['prior_recovered']} (ratio of the first to the last {result['ratio']:.1f})"
     )
-    print(f"{'size':>8} {'problems':>9} {'model':>6} {'prior':>6}")
+    print(f"{'size':>8} {'problems':>9} {'model':>6} {'direct':>6} {'prior':>6}")
     for size, row in result["by_size"].items():  # type: ignore[attr-defined]
-        print(f"{size:>8} {row['problems']:>9} {row['model']:>6} {row['prior']:>6}")
+        print(f"{size:>8} {row['problems']:>9} {row['model']:>6} {row['direct']:>6} {row['prior']:>6}")
     if options.json:
         print(json.dumps(result))
     return 0
