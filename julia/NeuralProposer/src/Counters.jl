@@ -38,10 +38,11 @@ mutable struct Tally
     injected::Int
     model_seconds::Float64
     const invalid::Dict{String,Int}
+    const skipped::Dict{String,Int}
     const failures::Vector{String}
     const disabled::Dict{String,String}
 end
-Tally() = Tally(0, 0, 0, 0, 0.0, Dict(), String[], Dict())
+Tally() = Tally(0, 0, 0, 0, 0.0, Dict(), Dict(), String[], Dict())
 
 """For all tallies: a lock of their own could not travel between processes."""
 const TALLY_LOCK = ReentrantLock()
@@ -50,7 +51,7 @@ const TALLY_LOCK = ReentrantLock()
 function snapshot(tally::Tally)
     return @lock TALLY_LOCK Tally(
         tally.calls, tally.answers, tally.children, tally.injected, tally.model_seconds, copy(tally.invalid),
-        copy(tally.failures), copy(tally.disabled),
+        copy(tally.skipped), copy(tally.failures), copy(tally.disabled),
     )
 end
 
@@ -59,6 +60,7 @@ function add!(total::Tally, part::Tally)
         setfield!(total, name, getfield(total, name) + getfield(part, name))
     end
     mergewith!(+, total.invalid, part.invalid)
+    mergewith!(+, total.skipped, part.skipped)
     append!(total.failures, part.failures)
     merge!(total.disabled, part.disabled)
     return total
@@ -68,6 +70,12 @@ end
 function reject!(tally::Tally, stage::String, reason, count::Int=1)
     key = string(stage, ": ", reason)
     @lock TALLY_LOCK tally.invalid[key] = get(tally.invalid, key, 0) + count
+    return nothing
+end
+
+"""Count a request that was not made; the answer of the caller is `nothing`."""
+function skip!(tally::Tally, reason::String)
+    @lock TALLY_LOCK tally.skipped[reason] = get(tally.skipped, reason, 0) + 1
     return nothing
 end
 

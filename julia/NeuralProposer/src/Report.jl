@@ -77,6 +77,7 @@ function merged_report(found::Vector{Search})
         "injected" => tally.injected,
         "cycles" => counters.cycles,
         "invalid" => tally.invalid,
+        "skipped" => tally.skipped,
         "neural_hall_of_fame" => sum(list -> count(entry -> last(last(entry)), list), flags; init=0),
         "hall_of_fame" => sum(length, flags; init=0),
         "hall_of_fame_complexities" => [first.(list) for list in flags],

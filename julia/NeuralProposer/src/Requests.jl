@@ -61,8 +61,7 @@ function ask!(search::Search, purpose::Symbol, state::ProposerState, members, op
     @atomic search.in_flight = true
     submit!(client_of(search.plugin), job) && return job
     @atomic search.in_flight = false
-    reject!(search.tally, "request", "queue full")
-    return nothing
+    return skip!(search.tally, "queue full")
 end
 
 """Made from counters alone, so that a deterministic search repeats its requests."""
@@ -86,8 +85,8 @@ function consider_request!(state::ProposerState, plugin::NeuralProposerPlugin, p
     count, levels = wanted(state, search)
     levels == 0 && return nothing
     isempty(plugin.address) && return nothing
-    is_open(client_of(plugin).breaker) && return nothing
-    affordable(search, plugin, count) || return nothing
+    is_open(client_of(plugin).breaker) && return skip!(search.tally, "circuit breaker open")
+    affordable(search, plugin, count) || return skip!(search.tally, "time budget used up")
     job = ask!(search, :cycle, state, pop.members, options; count, levels)
     isnothing(job) && return nothing
     plugin.synchronous && wait_for(job, 2 * plugin.request_timeout)

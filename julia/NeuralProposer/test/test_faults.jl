@@ -8,6 +8,7 @@ finishes(plugin; kwargs...) = (hall = search([plugin]; kwargs...); any(hall.exis
     told = report(plugin.session)
     @test told["served"] == 0
     @test told["fallbacks"] > 0
+    @test told["skipped"]["circuit breaker open"] > 0
     @test !isempty(told["failures"])
 end
 
