@@ -71,9 +71,14 @@ def julia():
         if "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
             pytest.fail(reason)
         pytest.skip(reason)
+    from pysr_neural import NeuralProposer, PySRRegressor
     from pysr_neural.interop.julia import load_package
 
-    return load_package()
+    package = load_package()
+    # What is compiled here would otherwise count into the first search's deadlines.
+    warm = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", seed_timeout=60, max_overhead=1)
+    PySRRegressor(**{**SMALL, **LONGER}, neural_proposer=warm).fit(*small_data())
+    return package
 
 
 SMALL = {
@@ -81,6 +86,10 @@ SMALL = {
     "binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos"], "parallelism": "serial", "progress": False,
     "verbosity": 0, "temp_equation_file": True, "input_stream": "devnull", "optimizer_iterations": 2,
 }
+
+
+LONGER = {"niterations": 25, "ncycles_per_iteration": 200}
+"""Long enough for several requests to be answered."""
 
 
 def small_data(rows: int = 40, features: int = 2, seed: int = 0):

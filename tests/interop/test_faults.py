@@ -12,6 +12,7 @@ from pysr_neural.config import NeuralProposer
 from pysr_neural.interop import plugin as plugin_module
 from pysr_neural.interop.process import servers
 from pysr_neural.wire.frames import HEADER, MAGIC, MessageType, frame, pack
+from tests.interop.conftest import LONGER
 from tests.interop.fake_server import FakeServer, batch, children
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
@@ -28,7 +29,7 @@ def search_against(small_fit, monkeypatch, tmp_path):
         fake = FakeServer(answer, welcome, tmp_path)
         started.append(fake)
         monkeypatch.setattr(plugin_module, "servers", fake.as_servers())
-        model = small_fit(neural_proposer=CONFIG, **{"niterations": 4, **changed})
+        model = small_fit(neural_proposer=CONFIG, **{**LONGER, **changed})
         assert len(model.equations_) > 0
         return model.neural_report_, fake
 
@@ -126,7 +127,7 @@ def test_a_server_killed_in_mid_search(small_fit):
     assert not handle.alive
     assert len(model.equations_) > 0
     assert model.neural_report_.failures
-    again = small_fit(neural_proposer=config, niterations=4)
+    again = small_fit(neural_proposer=config, **LONGER)
     assert servers.get(config).pid != handle.pid
     assert again.neural_report_.calls > 0
 
@@ -135,5 +136,5 @@ def test_a_proposer_that_raises(small_fit):
     from pysr_neural.proposer.scripted import ScriptedProposer
 
     raising = ScriptedProposer([RuntimeError("the device is lost")], cycle=True)
-    model = small_fit(neural_proposer=NeuralProposer(proposer=raising, max_overhead=1.0), niterations=4)
+    model = small_fit(neural_proposer=NeuralProposer(proposer=raising, max_overhead=1.0), **LONGER)
     assert any("the device is lost" in text for text in model.neural_report_.failures)

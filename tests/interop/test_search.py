@@ -8,7 +8,7 @@ import pytest
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import CheckpointError, DataError
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
-from tests.interop.conftest import SMALL, small_data
+from tests.interop.conftest import LONGER, SMALL, small_data
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
 
@@ -23,7 +23,7 @@ def finished(model) -> bool:
 
 @pytest.mark.parametrize("parallelism", ["serial", "multithreading"])
 def test_proposals_reach_the_search(small_fit, parallelism):
-    model = small_fit(neural_proposer=RANDOM, parallelism=parallelism, niterations=4)
+    model = small_fit(neural_proposer=RANDOM, parallelism=parallelism, **LONGER)
     report = model.neural_report_
     assert finished(model)
     assert report.calls > 0
@@ -35,7 +35,7 @@ def test_proposals_reach_the_search(small_fit, parallelism):
 
 
 def test_a_transformer_checkpoint_runs_a_search(small_fit, tiny_checkpoint):
-    model = small_fit(neural_proposer=NeuralProposer(checkpoint=tiny_checkpoint, max_overhead=1.0), niterations=4)
+    model = small_fit(neural_proposer=NeuralProposer(checkpoint=tiny_checkpoint, max_overhead=1.0), **LONGER)
     assert finished(model)
     assert model.neural_report_.calls > 0
     assert not model.neural_report_.failures
@@ -56,12 +56,12 @@ def test_a_good_proposal_wins(small_fit):
 
 def test_an_object_is_served_from_this_process(small_fit):
     model = small_fit(neural_proposer=NeuralProposer(proposer=RandomProposer(), max_overhead=1.0),
-                      parallelism="multithreading", niterations=4)
+                      parallelism="multithreading", **LONGER)
     assert model.neural_report_.served > 0
 
 
 def test_a_reproducible_neural_search_repeats_itself(small_fit):
-    options = {"deterministic": True, "random_state": 3, "niterations": 4, "neural_proposer": RANDOM}
+    options = {"deterministic": True, "random_state": 3, "neural_proposer": RANDOM, **LONGER}
     first, second = small_fit(**options), small_fit(**options)
     assert first.neural_report_.served > 0
     assert first.equations_["equation"].tolist() == second.equations_["equation"].tolist()
@@ -133,7 +133,7 @@ def test_integer_data(small_fit):
 
 
 def test_nested_constraints_are_kept(small_fit):
-    model = small_fit(neural_proposer=RANDOM, niterations=4, nested_constraints={"cos": {"cos": 0}},
+    model = small_fit(neural_proposer=RANDOM, **LONGER, nested_constraints={"cos": {"cos": 0}},
                       constraints={"/": (-1, 3)})
     assert finished(model)
     assert not any(text.count("cos(cos") for text in model.equations_["equation"])
@@ -146,7 +146,7 @@ def test_units(small_fit):
 
 
 def test_a_warming_up_size_limit(small_fit):
-    assert finished(small_fit(neural_proposer=RANDOM, warmup_maxsize_by=0.9, niterations=4))
+    assert finished(small_fit(neural_proposer=RANDOM, warmup_maxsize_by=0.9, **LONGER))
 
 
 def test_weights_and_batching(small_fit):
@@ -156,7 +156,7 @@ def test_weights_and_batching(small_fit):
 
 
 def test_two_worker_processes(small_fit):
-    model = small_fit(neural_proposer=RANDOM, parallelism="multiprocessing", procs=2, niterations=4)
+    model = small_fit(neural_proposer=RANDOM, parallelism="multiprocessing", procs=2, **LONGER)
     assert finished(model)
     assert model.neural_report_.calls > 0
     assert not model.neural_report_.failures
@@ -169,7 +169,7 @@ def test_plain_pysr_takes_the_plugin(julia):
     from pysr_neural import NeuralProposerPlugin
 
     plugin = NeuralProposerPlugin(RANDOM)
-    model = pysr.PySRRegressor(**{**SMALL, "niterations": 4}, plugins=[plugin]).fit(*small_data())
+    model = pysr.PySRRegressor(**{**SMALL, **LONGER}, plugins=[plugin]).fit(*small_data())
     assert finished(model)
     assert plugin.report().served > 0
 

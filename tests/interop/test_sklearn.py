@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from pysr_neural.config import NeuralProposer
-from tests.interop.conftest import SMALL, small_data
+from tests.interop.conftest import LONGER, SMALL, small_data
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
 RANDOM = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", max_overhead=1.0)
@@ -64,7 +64,7 @@ def test_a_warm_start_goes_on(small_fit):
 
 def test_several_outputs(small_fit):
     X, y = small_data()
-    model = small_fit(X, np.stack([y, 2 * X[:, 0]], axis=1), neural_proposer=RANDOM, niterations=4)
+    model = small_fit(X, np.stack([y, 2 * X[:, 0]], axis=1), neural_proposer=RANDOM, **LONGER)
     assert len(model.equations_) == 2
     assert model.predict(X).shape == (40, 2)
     assert model.neural_report_.served > 0
