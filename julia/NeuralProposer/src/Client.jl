@@ -75,56 +75,66 @@ function submit!(client::Client, job::Job)
             false
         else
             put!(client.queue, job)
-            client.running || start!(client)
+            start!(client, :serial)
             true
         end
     end
 end
 
 """
-Start the client task, on a thread that the search leaves free where there is one: with serial parallelism the main task
-computes without pause, with multithreading the default threads do and the main task yields all the time.
+Start the client task, if none runs, where the search leaves room for it. With multithreading the head's task only waits,
+yielding all the time, while populations queue for the other threads: there the client sticks to the head's thread (call
+this from the head's task). Otherwise the current thread computes without pause, and the client takes a thread of the
+other pool where there is one.
 """
-function start!(client::Client)
-    client.running = true
-    if Threads.nthreads(:interactive) > 0 && Threads.threadpool() === :default
-        Threads.@spawn :interactive serve(client)
-    else
-        Threads.@spawn :default serve(client)
+function start!(client::Client, parallelism::Symbol)
+    @lock client.lock begin
+        client.running && return nothing
+        client.running = true
+        if parallelism === :multithreading
+            @async serve(client)
+        elseif Threads.threadpool() === :default && Threads.nthreads(:interactive) > 0
+            Threads.@spawn :interactive serve(client)
+        else
+            Threads.@spawn :default serve(client)
+        end
     end
     return nothing
 end
 
-"""The client task: do jobs until none has come for a while."""
+"""The client task: do jobs until the last search is closed, or until none has come for a while."""
 function serve(client::Client)
     while true
         job = next_job(client)
-        isnothing(job) && break
         try
-            do_job(client, job)
+            job.purpose === :idle || do_job(client, job)
         catch error
             job.purpose === :close ? disconnect!(client) : job_failed!(client, job, error)
         finally
             finish!(job)
         end
+        done = job.purpose === :idle || (job.purpose === :close && isempty(client.opened))
+        done && retire!(client) && break
     end
     return nothing
 end
 
-"""The next job; `nothing`, with the connection closed, when the client has nothing left to do."""
 function next_job(client::Client)
     wake = Timer(_ -> submit!(client, Job(:idle, nothing)), IDLE_SECONDS)
     job = take!(client.queue)
     close(wake)
-    job.purpose === :idle || return job
+    return job
+end
+
+"""Leave if nothing waits: after an idle time, or when no search is open."""
+function retire!(client::Client)
     return @lock client.lock begin
-        if Base.n_avail(client.queue) > 0
-            next_job(client)
-        else
+        leaving = Base.n_avail(client.queue) == 0
+        if leaving
             disconnect!(client)
             client.running = false
-            nothing
         end
+        leaving
     end
 end
 

@@ -11,6 +11,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     processes = ropt.parallelism === :multiprocessing ? max(ropt.numprocs, 1) : 1
     state.share = search.share = 1 / processes
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
+    isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)
     (wants == 0 || isempty(plugin.address)) && return nothing
     count = has(state.levels, SEED) ? plugin.seed_count : 0

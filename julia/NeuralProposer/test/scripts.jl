@@ -1,7 +1,8 @@
 # Plugins and answers that several tests use.
 
 plugin_for(server, levels; kwargs...) = NeuralProposerPlugin(;
-    address=address(server), token=server.token, levels, max_overhead=1e6, batch_size=16, interval=2, verbose=false, kwargs...
+    address=address(server), token=server.token, levels, max_overhead=1e6, batch_size=16, interval=2, seed_timeout=30,
+    verbose=false, kwargs...
 )
 
 solutions(request, _) = batch(request, fill(SOLUTION, wanted_count(request)))

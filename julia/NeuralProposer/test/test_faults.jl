@@ -19,7 +19,7 @@ end
 
 @testset "wrong token" begin
     scripted_server(solutions) do server
-        plugin = NeuralProposerPlugin(; address=address(server), token="other", levels=["child"], verbose=false)
+        plugin = NeuralProposerPlugin(; address=address(server), token="other", levels=["seed"], seed_timeout=30, verbose=false)
         @test finishes(plugin)
         @test any(contains("wrong token"), report(plugin.session)["failures"])
     end
@@ -61,7 +61,7 @@ end
 
 @testset "server hangs" begin
     scripted_server((_, _) -> :hang) do server
-        plugin = plugin_for(server, ["seed", "child"]; request_timeout=0.3, seed_timeout=0.5)
+        plugin = plugin_for(server, ["seed", "child"]; request_timeout=0.3, seed_timeout=30)
         started = time()
         @test finishes(plugin)
         @test time() - started < 20
@@ -86,7 +86,7 @@ end
     bad = [Int32[PLUS, X1], Int32[99], Int32[X1, X2], Int32[0] => [Inf], Int32[]]
     huge = Int32[fill(COS, 60); X1]
     scripted_server((request, _) -> batch(request, [bad..., huge])) do server
-        plugin = plugin_for(server, ["child"])
+        plugin = plugin_for(server, ["seed", "child"])
         @test finishes(plugin)
         told = report(plugin.session)
         @test told["served"] == 0
