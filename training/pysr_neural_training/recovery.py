@@ -29,6 +29,7 @@ from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sample
 
 THRESHOLD = 1e-9
 FIT_THRESHOLD = 1e-6
+REFINE_EVALUATIONS = 80
 
 
 def held_out_problems(count: int, seed: int, max_size: int) -> list[tuple[GeneratedProblem, Array, Array]]:
@@ -57,7 +58,7 @@ def recovers(trees: list[Node], given: GeneratedProblem, X_test: Array, y_test: 
     """Tell whether a candidate is the answer, after refinement of its constants."""
     X, y = given.problem.X, given.problem.y
     for tree in trees:
-        fitted, _ = refine(tree, X, y, 200)
+        fitted, _ = refine(tree, X, y, REFINE_EVALUATIONS)
         if fraction_unexplained(evaluate(fitted, X), y) <= FIT_THRESHOLD and (
             fraction_unexplained(evaluate(fitted, X_test), y_test) <= THRESHOLD
         ):
