@@ -26,6 +26,7 @@ from pysr_neural.rng import generator
 WAYS = ("none", "record", "neural")
 TARGETS = {"record": 0.98, "neural": 0.88}
 ROWS, FEATURES = 200, 3
+WARM_UP_ITERATIONS = 3
 OPERATORS: dict[str, Any] = {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos", "exp"]}
 
 
@@ -106,12 +107,11 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
     for round_ in range(settings.repeats + 1):
         order = WAYS[round_ % 3 :] + WAYS[: round_ % 3]
         for way in order:
-            seconds = settings.seconds if round_ else min(settings.seconds, 3.0)
-            rate, report = _fit(way, settings, seconds)
-            progress(f"round {round_}/{settings.repeats} {way:>6}: {rate:12,.0f} evaluations/s"
-                     + ("" if round_ else "  (warm-up)"))
+            rate, report = _fit(way, settings, settings.seconds if round_ else None)
             if round_ == 0:
+                progress(f"warm-up {way:>6}")
                 continue
+            progress(f"round {round_}/{settings.repeats} {way:>6}: {rate:12,.0f} evaluations/s")
             rates[way].append(rate)
             if way == "neural" and report is not None:
                 served += report.served
@@ -120,19 +120,21 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
     return Overhead(counted, f"PySR {pysr.__version__}", served, median(shares))
 
 
-def _fit(way: str, settings: Settings, seconds: float) -> tuple[float, NeuralReport | None]:
+def _fit(way: str, settings: Settings, seconds: float | None) -> tuple[float, NeuralReport | None]:
+    """Search for a time, or, to compile, for a few iterations; returns evaluations per second and the report."""
     from pysr_neural.interop.meter import EvaluationMeter
     from pysr_neural.interop.regressor import PySRRegressor
 
     X, y = _data(settings.seed)
     meter = EvaluationMeter()
     model = PySRRegressor(
-        **OPERATORS, neural_proposer=_proposer(way, settings), niterations=10**6, timeout_in_seconds=seconds,
+        **OPERATORS, neural_proposer=_proposer(way, settings), timeout_in_seconds=seconds,
+        niterations=WARM_UP_ITERATIONS if seconds is None else 10**6,
         parallelism=settings.parallelism, progress=False, verbosity=0, logger_spec=meter, temp_equation_file=True,
         input_stream="devnull", maxsize=30, early_stop_condition=None,
     )
     model.fit(X, y)
-    if not math.isfinite(meter.rate):
+    if seconds is not None and not math.isfinite(meter.rate):
         raise ConfigError(f"A search must finish at least two iterations to be measured; {seconds:g} s were too short. "
                           "Raise --seconds.")
     return meter.rate, getattr(model, "neural_report_", None)

@@ -48,7 +48,7 @@ def test_the_three_ways_are_interleaved_and_the_warm_up_is_not_counted(searches)
     assert len(result.rates["none"]) == 3
     assert [way for way, _ in searches.ran[:3]] == ["none", "record", "neural"]
     assert [way for way, _ in searches.ran[3:6]] == ["record", "neural", "none"]
-    assert {seconds for _, seconds in searches.ran[:3]} == {3.0}
+    assert {seconds for _, seconds in searches.ran[:3]} == {None}
     assert {seconds for _, seconds in searches.ran[3:]} == {7.0}
     assert result.served == 9
     assert math.isclose(result.model_share, 0.05)
