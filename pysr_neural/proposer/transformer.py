@@ -33,6 +33,8 @@ REFINE_ROWS = 200
 REFINE_EVALUATIONS = 40
 SEED_OVERSAMPLING = 4
 CHILD_OVERSAMPLING = 2
+SIZE_LADDER = (7, 12, 20)
+REPAIR_ROOM = 5
 TRAINED_KINDS = ("constant", "operator", "feature", "swap", "add", "insert")
 """Kinds that the training data teaches; weights of all others stay neutral."""
 CHILD_LEVELS = {"seed", "child", "refresh", "crossover"}
@@ -105,9 +107,10 @@ class TransformerSession:
         rng = generator(request.seed, "propose")
         size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
         state = self._state_prefix(request.members, size)
+        limit = self._state_limit(request.members, size)
         children: tuple[Child, ...] = ()
         if request.count > 0 and CHILD_LEVELS & set(request.levels):
-            candidates = self._candidates(request, state, size, rng)
+            candidates = self._candidates(request, state, limit, size, rng)
             children = tuple(Child(c.tree, "neural", c.parents, c.log_probability) for c in candidates)
         hidden = start_hidden(state)
         presence = torch.sigmoid(self.model.presence_head(hidden)).double().numpy()
@@ -120,25 +123,60 @@ class TransformerSession:
         )
 
     def _candidates(
-        self, request: ProposalRequest, state: Prefix, size: int, rng: np.random.Generator
+        self, request: ProposalRequest, state: Prefix, limit: int, size: int, rng: np.random.Generator
     ) -> list[Candidate]:
-        count = request.count
+        count, temperature = request.count, request.temperature
         if not request.members:
-            drawn = self._draw(state, size, SEED_OVERSAMPLING * count, request.temperature, rng)
+            drawn = self.explain(self.problem.y, size, SEED_OVERSAMPLING * count, temperature, rng)
             return self._select(self._refined(drawn, ()), count)
         total = CHILD_OVERSAMPLING * count
-        found = self._refined(self._draw(state, size, total // 2, request.temperature, rng), ())
-        direct = self._prefix("direct", self.problem.y, size)
-        found += self._refined(self._draw(direct, size, total // 4, request.temperature, rng), ())
+        found = self._refined(self._draw(state, limit, total // 2, temperature, rng), ())
+        found += self._refined(self.explain(self.problem.y, size, total // 4, temperature, rng), ())
         found += self._residual_candidates(request, size, total // 4, rng)
         return self._select(found, count)
 
+    def explain(
+        self, y: Array, size: int, count: int, temperature: float, rng: np.random.Generator
+    ) -> list[tuple[Node, float]]:
+        """Sample expressions for some values from the data alone.
+
+        The size limit is part of the prompt, and the model takes it for a hint; so the draws are shared among a ladder
+        of limits.
+
+        Parameters
+        ----------
+        y : array, shape (rows,)
+        size : int
+            Largest size.
+        count : int
+            Number of samples.
+        temperature : float
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        list of (Node, float)
+            Distinct trees with their log-probabilities; constants are as sampled.
+        """
+        ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
+        found: dict[Node, float] = {}
+        for i, limit in enumerate(ladder):
+            share = count // len(ladder) + (i < count % len(ladder))
+            if share:
+                found |= dict(self._draw(self._prefix("direct", y, limit), limit, share, temperature, rng))
+        return list(found.items())
+
+    def _state_limit(self, members: Sequence[MemberView], size: int) -> int:
+        """Return the size limit that a prompt for this state names: room for repairs of the best member."""
+        return min(size, p.best_members(members, 1)[0].tree.size + REPAIR_ROOM if members else SIZE_LADDER[1])
+
     def _state_prefix(self, members: Sequence[MemberView], size: int) -> Prefix:
+        limit = self._state_limit(members, size)
         if not members:
-            return self._prefix("direct", self.problem.y, size)
+            return self._prefix("direct", self.problem.y, limit)
         best = p.best_members(members, 1)[0].tree
         residual = self.problem.y - self._values(best)
-        return self._prefix("onestep", self.problem.y, size, members, residual)
+        return self._prefix("onestep", self.problem.y, limit, members, residual)
 
     def _prefix(
         self, task: str, y: Array, size: int, members: Sequence[MemberView] = (), residual: Array | None = None
@@ -205,7 +243,7 @@ class TransformerSession:
             if not np.all(np.isfinite(rest)) or np.var(rest) == 0:
                 continue
             room = size - base.size - 1
-            drawn = self._draw(self._prefix("direct", rest, room), room, count // len(ways), request.temperature, rng)
+            drawn = self.explain(rest, room, count // len(ways), request.temperature, rng)
             found += self._refined([(apply(name, base, tree), score) for tree, score in drawn], (position,))
         return found
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from pysr_neural.expression.canonical import fingerprint
 from pysr_neural.expression.evaluate import evaluate
@@ -70,10 +71,11 @@ def direct_candidates(
     proposer: TransformerProposer, given: GeneratedProblem, draws: int, seed: int, temperature: float
 ) -> list[Node]:
     """Draw once from the data alone; exactly ``draws`` samples, of which the distinct ones are returned."""
-    session = proposer.open(given.problem)
-    size = given.problem.limits.max_size
-    prefix = session._prefix("direct", given.problem.y, size)
-    return [tree for tree, _ in session._draw(prefix, size, draws, temperature, generator(seed, "model"))]
+    problem = given.problem
+    rng = generator(seed, "model")
+    with torch.inference_mode():
+        drawn = proposer.open(problem).explain(problem.y, problem.limits.max_size, draws, temperature, rng)
+    return [tree for tree, _ in drawn]
 
 
 def session_candidates(
