@@ -37,7 +37,7 @@ class NeuralReport:
     neural_hall_of_fame : tuple of str
         Members of the final front that the model proposed, or that descend from a proposal.
     model_seconds, search_seconds : float
-        Time in the model, time of the whole search.
+        Processor time in the model, time of the whole search.
     failures : tuple of str
         What went wrong and was survived, latest last.
     disabled : tuple of str
