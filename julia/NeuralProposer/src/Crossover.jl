@@ -14,7 +14,8 @@ end
 """The engine's crossover without ours: sampled by weight among the other kinds."""
 function ordinary_crossover(member1, member2, options; kws...)
     kinds = options.crossovers
-    index = draw(default_rng(), i -> kinds[i].first isa NeuralCrossover ? 0.0 : Float64(kinds[i].second), eachindex(kinds))
+    weight(i) = kinds[i].first isa NeuralCrossover ? 0.0 : Float64(kinds[i].second)
+    index = draw(default_rng(), weight, eachindex(kinds))
     kind = index == 0 ? SubtreeCrossover() : kinds[index].first
     return crossover(member1, member2, kind, options; kws...)
 end

@@ -24,7 +24,7 @@ function first_state(plugin::NeuralProposerPlugin, options, dataset)
     register!(search)
     positions = Positions(options)
     levels = isnothing(reason) ? plugin.levels : Levels(0)
-    live = Live(search, stock_of(search, 0))
+    live = Live(search, 0)
     state = ProposerState(id, output, 0, 1.0, positions, length(options.mutations), levels; live)
     search.parts[0] = state.counters
     if isnothing(reason)
@@ -57,7 +57,7 @@ end
 function forked_state(head::ProposerState)
     head.forks += 1
     search = head.live.search
-    live = isnothing(search) ? Live(nothing, nothing) : Live(search, stock_of(search, head.forks))
+    live = isnothing(search) ? Live() : Live(search, head.forks)
     state = ProposerState(
         head.id, head.output, head.forks, head.share, head.positions, length(head.counters.tried), head.levels; live
     )
@@ -180,8 +180,17 @@ function search_ended!(state::ProposerState, search_state, options)
     if records_only(state) && isnothing(search.open)
         return nothing
     end
-    isempty(search.plugin.address) || submit!(client_of(search.plugin), Job(:close, search))
+    isempty(search.plugin.address) || say_goodbye(search)
     foreach(empty!, values(search.stocks))
+    return nothing
+end
+
+const GOODBYE_SECONDS = 1.0
+
+"""Close the search at the server; wait a moment, since nothing may yield to the client task after this."""
+function say_goodbye(search::Search)
+    job = Job(:close, search)
+    submit!(client_of(search.plugin), job) && wait_for(job, GOODBYE_SECONDS)
     return nothing
 end
 

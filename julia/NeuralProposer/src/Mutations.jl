@@ -111,10 +111,9 @@ function scale_kinds!(weights::AbstractVector, kinds::Vector{Int}, ratios::Vecto
 end
 
 function weigh_children!(weights, state::ProposerState, plugin::NeuralProposerPlugin, total::Float64)
-    stock = state.live.stock
     if total <= 0
         set_weight!(weights, state.positions.neural, 1.0)
-    elseif isnothing(stock) || length(stock) == 0 || !has(state.levels, CHILD)
+    elseif in_stock(state.live) == 0 || !has(state.levels, CHILD)
         state.counters.starved += plugin.weight
     else
         set_weight!(weights, state.positions.neural, total * plugin.weight / (1 - plugin.weight))
@@ -138,10 +137,10 @@ A proposed child for one mutation step, as `(expression, evaluations)`; `nothing
 search's constraints allow.
 """
 function proposed_child(ex, member, state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, limit::Int)
-    search, stock = state.live.search, state.live.stock
-    (isnothing(search) || isnothing(stock)) && return nothing
+    search = state.live.search
+    isnothing(search) && return nothing
     for _ in 1:CHILDREN_TRIED
-        child = take_child!(stock)
+        child = take_child!(state.live)
         isnothing(child) && return nothing
         proposal = child_expression(ex, child, search, options, limit)
         isnothing(proposal) && continue

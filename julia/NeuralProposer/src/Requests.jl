@@ -66,7 +66,8 @@ end
 
 """Made from counters alone, so that a deterministic search repeats its requests."""
 function request_seed(search::Search, number::Int)
-    mixed = (UInt64(search.plugin.seed % UInt64) * 0x9e3779b97f4a7c15) ⊻ (UInt64(search.output) << 40) ⊻ UInt64(number)
+    mixed = (search.plugin.seed % UInt64) * 0x9e3779b97f4a7c15
+    mixed = mixed ⊻ (UInt64(search.output) << 40) ⊻ UInt64(number)
     mixed = (mixed ⊻ (mixed >> 30)) * 0xbf58476d1ce4e5b9
     return Int64((mixed ⊻ (mixed >> 27)) >> 1)
 end

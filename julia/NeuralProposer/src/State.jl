@@ -3,13 +3,32 @@
 # Owns `ProposerState`, how it travels between processes, and `guarded`. A state is plain data but for its `live` link,
 # which stays behind when the state travels and is restored by `attach!`.
 
-"""The way from a state to the live search of this process; empty after a journey between processes."""
+"""
+The way from a state to the live search of this process; empty after a journey between processes. `stock` is the
+population's own, `common` the head's, where initial members go that came too late.
+"""
 mutable struct Live
     search::Union{Nothing,Search}
     stock::Union{Nothing,Stock}
+    common::Union{Nothing,Stock}
 end
+Live() = Live(nothing, nothing, nothing)
+Live(search::Search, population::Int) = Live(search, stock_of(search, population), stock_of(search, 0))
+
+"""How many children a population could take now."""
+function in_stock(live::Live)
+    isnothing(live.stock) && return 0
+    return length(live.stock) + (live.common === live.stock ? 0 : length(live.common))
+end
+
+"""The next child for a population: its own, else one of those for everyone."""
+function take_child!(live::Live)
+    child = take_child!(live.stock)
+    return isnothing(child) ? take_child!(live.common) : child
+end
+
 Serialization.serialize(s::Serialization.AbstractSerializer, ::Live) = Serialization.serialize_type(s, Live)
-Serialization.deserialize(::Serialization.AbstractSerializer, ::Type{Live}) = Live(nothing, nothing)
+Serialization.deserialize(::Serialization.AbstractSerializer, ::Type{Live}) = Live()
 Base.deepcopy_internal(live::Live, ::IdDict) = live
 
 """Positions in `options.mutations`: our own kinds (0: absent), and the wire kind of every mutation (0: none)."""
@@ -46,10 +65,10 @@ mutable struct ProposerState
     live::Live
 end
 
-function ProposerState(id, output, population, share, positions, kinds, levels; live=Live(nothing, nothing))
+function ProposerState(id, output, population, share, positions, kinds, levels; live=Live())
     return ProposerState(
-        id, output, population, share, positions, Counters(kinds), levels, 0, 0, 0, 0, typemin(Int), 0, false, Inf, 0, 0.0, 0,
-        Handed[], Child[], Dict(), Int[], live,
+        id, output, population, share, positions, Counters(kinds), levels, 0, 0, 0, 0, typemin(Int), 0, false, Inf, 0,
+        0.0, 0, Handed[], Child[], Dict(), Int[], live,
     )
 end
 
@@ -95,6 +114,7 @@ function attach!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, op
     end
     foreach(reference -> mark!(search.lineage, reference), state.descendants)
     live.stock = stock_of(search, state.population)
+    live.common = stock_of(search, 0)
     live.search = search
     return search
 end

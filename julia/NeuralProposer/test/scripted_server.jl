@@ -5,7 +5,7 @@ using NeuralProposer:
     BATCH, CLOSE, ERROR, Frame, HELLO, KINDS, OPEN, OPENED, PING, PONG, REQUEST, WELCOME, frame, pack, read_frame,
     scalar_of, text_of, values_of
 
-"""What a script may answer instead of a frame: raw bytes are sent as they are, `:hang` sends nothing, `:close` hangs up."""
+"""What a script may answer: a frame, raw bytes that are sent as they are, `:hang` (nothing) or `:close` (hang up)."""
 const Answer = Union{Frame,Vector{UInt8},Symbol}
 
 mutable struct ScriptedServer

@@ -35,7 +35,15 @@ end
 
 """Run a short search; returns the hall of fame."""
 function search(
-    plugins; T=Float32, niterations=6, parallelism=:serial, X=nothing, y=nothing, options=nothing, search_kwargs=(;), kwargs...
+    plugins;
+    T=Float32,
+    niterations=6,
+    parallelism=:serial,
+    X=nothing,
+    y=nothing,
+    options=nothing,
+    search_kwargs=(;),
+    kwargs...,
 )
     data = isnothing(X) ? problem(T) : (X, y)
     return equation_search(

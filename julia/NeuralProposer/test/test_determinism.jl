@@ -13,7 +13,8 @@ end
 
 @testset "synchronous neural searches repeat" begin
     function answer(request, _)
-        children = [Int32[PLUS, X1, 0] => [Float64(scalar_of(request, :seed, Int64) % 7)] for _ in 1:wanted_count(request)]
+        constant = Float64(scalar_of(request, :seed, Int64) % 7)
+        children = [Int32[PLUS, X1, 0] => [constant] for _ in 1:wanted_count(request)]
         return batch(request, children; operator_weights=[1.0, 2, 3, 4, 5, 6], variable_weights=[1.0, 2, 3])
     end
     runs = map(1:2) do _

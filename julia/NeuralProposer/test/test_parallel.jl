@@ -24,14 +24,19 @@ end
         scripted_server(solutions) do server
             plugin = plugin_for(server, ["seed", "child"])
             hall = search(
-                [plugin]; parallelism=:multiprocessing, niterations=20, ncycles_per_iteration=200, search_kwargs=(; procs=workers)
+                [plugin];
+                parallelism=:multiprocessing,
+                niterations=60,
+                ncycles_per_iteration=400,
+                search_kwargs=(; procs=workers),
             )
             told = report(plugin.session)
             @test best_loss(hall) < 1e-8
             @test length(server.opened) >= 2
+            @test told["seeded"] > 0
             @test told["served"] > 0
             @test told["neural_hall_of_fame"] >= 1
-            @test sum(first, values(told["kinds"])) > 3 * 20 * 200
+            @test sum(first, values(told["kinds"])) > 3 * 60 * 400
         end
     finally
         rmprocs(workers)

@@ -93,3 +93,15 @@ end
     @test !descends(lineage, 1)
     @test length(lineage.recent) + length(lineage.older) <= 2LINEAGE_LIMIT
 end
+
+@testset "a population's own children go first, then those for everyone" begin
+    plugin = NeuralProposerPlugin(; levels=["child"])
+    search = NeuralProposer.Search(1, plugin, OperatorTable(((), (+,))), 1, 1; home=true)
+    live = NeuralProposer.Live(search, 3)
+    put!(live.common, [Child(Int32[1], Float64[], 14, NaN)])
+    put!(live.stock, [Child(Int32[2], Float64[], 14, NaN)])
+    @test NeuralProposer.in_stock(live) == 2
+    @test [take_child!(live).codes[1] for _ in 1:2] == [2, 1]
+    @test take_child!(live) === nothing
+    @test NeuralProposer.in_stock(NeuralProposer.Live()) == 0
+end
