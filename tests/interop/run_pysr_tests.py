@@ -11,9 +11,9 @@ import unittest
 def main(arguments: list[str]) -> int:
     plain = "--plain" in arguments
     wanted = [name for name in arguments if name != "--plain"]
-    from pysr_neural import PySRRegressor
-
     import pysr.test.test_main as tests
+
+    from pysr_neural import PySRRegressor
 
     if not plain:
         tests.PySRRegressor = PySRRegressor

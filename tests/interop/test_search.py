@@ -121,7 +121,8 @@ def test_complex_numbers_fall_back(small_fit):
     assert finished(model)
 
 
-@pytest.mark.parametrize("precision", [pytest.param(16, marks=pytest.mark.slow), pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [16, 64])
 def test_every_precision(small_fit, precision):
     model = small_fit(neural_proposer=RANDOM, precision=precision)
     assert len(model.equations_) > 0
