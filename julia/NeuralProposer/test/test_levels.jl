@@ -8,10 +8,13 @@ function sound(request)
            length(lengths) == length(values_of(request, :losses, Float64))
 end
 
+# Compile the scripted server before anything is timed against it.
+scripted_server(server -> search([plugin_for(server, ["seed", "child"])]; niterations=20), solutions)
+
 @testset "child: proposals end up in the hall of fame" begin
     scripted_server(solutions) do server
         plugin = plugin_for(server, ["child"])
-        hall = search([plugin]; niterations=10)
+        hall = search([plugin]; niterations=60)
         told = report(plugin.session)
         @test best_loss(hall) < 1e-8
         @test told["calls"] > 0
