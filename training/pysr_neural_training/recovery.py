@@ -1,7 +1,7 @@
 """`pysr-neural bench recovery`: how many held-out problems the proposer solves by sampling alone.
 
 Owns: the measurement that decides whether a checkpoint is real: candidates of the model against as many candidates of
-the training prior without conditioning, both refined by least squares.  Does not own: searches with an engine.
+the training prior, all refined by least squares.  Does not own: searches with an engine.
 
 A problem counts as recovered if any candidate, its constants refined on the problem's points, leaves a fraction of
 variance unexplained of at most 1e-9 on fresh points.
@@ -10,7 +10,7 @@ variance unexplained of at most 1e-9 on fresh points.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,8 +26,11 @@ from pysr_neural.proposer.transformer import CHILD_OVERSAMPLING, SEED_OVERSAMPLI
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural.wire.prompt import MAX_MEMBERS, best_members
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_tree
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_operators, sample_tree
 
+ARMS = ("model", "direct", "prior", "unconditioned")
+"""Model asked as an engine asks; model asked once, data alone; training prior told the problem's operators and number
+of variables; training prior told nothing."""
 THRESHOLD = 1e-9
 FIT_THRESHOLD = 1e-6
 REFINE_EVALUATIONS = 80
@@ -109,10 +112,23 @@ def prior_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Nod
     return list(drawn)
 
 
+def unconditioned_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Node]:
+    """Draw from the training prior, given nothing: operators and number of variables are drawn too."""
+    rng = generator(seed, "unconditioned")
+    prior = ProblemPrior(max_size=given.problem.limits.max_size)
+    drawn: dict[Node, None] = {}
+    for _ in range(draws):
+        operators = sample_operators(rng)
+        features = 1 + int(rng.choice(len(prior.feature_weights), p=prior.feature_weights))
+        drawn.setdefault(simplify(sample_tree(prior, operators, features, rng)))
+    known = set(range(given.problem.X.shape[1]))
+    return [tree for tree in drawn if tree.variables() <= known]
+
+
 def measure(
-    checkpoint: str, problems: int, draws: int, seed: int, temperature: float, max_size: int
+    checkpoint: str, problems: int, draws: int, seed: int, temperature: float, max_size: int, arms: Sequence[str] = ARMS
 ) -> dict[str, object]:
-    """Measure recovery of the model and of the unconditioned prior on the same problems."""
+    """Measure recovery by several arms on the same problems; see `ARMS`."""
     from tqdm import tqdm
 
     proposer = TransformerProposer.from_checkpoint(checkpoint)
@@ -121,9 +137,10 @@ def measure(
         "model": lambda given, at: session_candidates(proposer, given, draws, at, temperature),
         "direct": lambda given, at: direct_candidates(proposer, given, draws, at, temperature),
         "prior": lambda given, at: prior_candidates(given, draws, at),
+        "unconditioned": lambda given, at: unconditioned_candidates(given, draws, at),
     }
-    solved: dict[str, list[bool]] = {name: [] for name in draw}
-    seconds = dict.fromkeys(draw, 0.0)
+    solved: dict[str, list[bool]] = {name: [] for name in arms}
+    seconds = dict.fromkeys(arms, 0.0)
     for i, (given, X_test, y_test) in enumerate(tqdm(given_problems, unit="problem")):
         for name, outcomes in solved.items():
             began = time.perf_counter()
@@ -136,16 +153,12 @@ def measure(
         | {"problems": int(((sizes >= low) & (sizes <= high)).sum())}
         for low, high in ((1, 5), (6, 9), (10, 15), (16, 30))
     }
-    model, prior = sum(solved["model"]), sum(solved["prior"])
     return {
         "problems": problems,
         "draws": draws,
         "seed": seed,
         "temperature": temperature,
-        "model_recovered": model,
-        "direct_recovered": sum(solved["direct"]),
-        "prior_recovered": prior,
-        "ratio": model / max(prior, 1),
+        "recovered": {name: sum(outcomes) for name, outcomes in solved.items()},
         "by_size": by_size,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }
@@ -160,19 +173,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=12345)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--max-size", type=int, default=25)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     result = measure(
-        options.checkpoint, options.problems, options.draws, options.seed, options.temperature, options.max_size
+        options.checkpoint,
+        options.problems,
+        options.draws,
+        options.seed,
+        options.temperature,
+        options.max_size,
+        options.arms,
     )
-    print(
-        f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each: model "
-        f"{result['model_recovered']}, from the data alone {result['direct_recovered']}, unconditioned prior "
-        f"{result['prior_recovered']} (ratio of the first to the last {result['ratio']:.1f})"
-    )
-    print(f"{'size':>8} {'problems':>9} {'model':>6} {'direct':>6} {'prior':>6}")
-    for size, row in result["by_size"].items():  # type: ignore[attr-defined]
-        print(f"{size:>8} {row['problems']:>9} {row['model']:>6} {row['direct']:>6} {row['prior']:>6}")
+    print(f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each:")
+    print(f"{'nodes':>8} {'problems':>9}" + "".join(f"{arm:>15}" for arm in options.arms))
+    rows = {**result["by_size"], "all": {"problems": options.problems, **result["recovered"]}}  # type: ignore[dict-item]
+    for size, row in rows.items():
+        print(f"{size:>8} {row['problems']:>9}" + "".join(f"{row[arm]:>15}" for arm in options.arms))
     if options.json:
         print(json.dumps(result))
     return 0
