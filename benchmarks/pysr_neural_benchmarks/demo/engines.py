@@ -91,7 +91,6 @@ class PySREngine:
             maxsize=MAX_SIZE,
             niterations=GENERATIONS,
             timeout_in_seconds=seconds,
-            random_state=SEED,
             progress=False,
             verbosity=0,
             temp_equation_file=True,
