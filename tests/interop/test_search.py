@@ -156,6 +156,7 @@ def test_weights_and_batching(small_fit):
     assert finished(model)
 
 
+@pytest.mark.timeout(1200)  # Each worker may have to compile the engine first.
 def test_two_worker_processes(small_fit):
     model = small_fit(neural_proposer=RANDOM, parallelism="multiprocessing", procs=2, **LONGER)
     assert finished(model)
