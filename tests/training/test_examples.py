@@ -13,7 +13,7 @@ from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.prompt import best_members, build_prompt, choose_slots
 from pysr_neural_training.examples import IGNORED, ExampleConfig, batches, collate, damaged_members, make_example
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_redundant, is_reducible, split_key
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_reducible, is_redundant, split_key
 
 PRIOR = ProblemPrior(noise_share=0.0)
 
