@@ -225,8 +225,7 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         torch.set_num_threads(1)
         from pysr_neural.proposer.transformer import TransformerProposer
 
-        place = {} if device == "cpu" else {"device": device}
-        return TransformerProposer.from_checkpoint(checkpoint, **place)
+        return TransformerProposer.from_checkpoint(checkpoint, device)
     if name == "random":
         from pysr_neural.proposer.scripted import RandomProposer
 

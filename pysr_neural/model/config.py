@@ -28,8 +28,6 @@ class ProposerConfig(PretrainedConfig):
         Vectors that the dataset encoder hands to the decoder.
     encoder_layers : int
         Rounds of cross attention from latents to points.
-    dropout : float
-        During training.
     """
 
     model_type = "pysr_neural_proposer"
@@ -42,7 +40,6 @@ class ProposerConfig(PretrainedConfig):
         feedforward: int = 384,
         latents: int = 16,
         encoder_layers: int = 2,
-        dropout: float = 0.0,
         vocabulary_hash: str = VOCABULARY_HASH,
         vocabulary_size: int = len(NAMES),
         wire_version: int = WIRE_VERSION,
@@ -54,7 +51,6 @@ class ProposerConfig(PretrainedConfig):
         self.feedforward = feedforward
         self.latents = latents
         self.encoder_layers = encoder_layers
-        self.dropout = dropout
         self.vocabulary_hash = vocabulary_hash
         self.vocabulary_size = vocabulary_size
         self.wire_version = wire_version

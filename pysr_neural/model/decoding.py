@@ -5,7 +5,8 @@ Owns: turning an encoded prefix into well-formed token sequences.  Does not own:
 
 A prefix expression is complete when no slot is open, so no end token is needed: at each step the mask admits exactly
 the tokens after which the rest still fits the limits.  The prefix's keys and values are computed once and enter
-attention as one matrix product for all samples.  Samples that begin alike are computed once for as long as they are
+attention as one matrix product for all samples.  Tensors are made on torch's default device, which must be the model's
+(``with model.device:``).  Samples that begin alike are computed once for as long as they are
 alike: the rows of a step are the distinct beginnings, not the samples.
 """
 
@@ -67,9 +68,9 @@ class GrammarState:
 
     def __init__(self, grammar: Grammar, count: int) -> None:
         self.grammar = grammar
-        self.arity = torch.from_numpy(v.ARITY)
-        self.is_exponent = torch.from_numpy(v.IS_EXPONENT)
-        self.is_mantissa = torch.from_numpy(v.IS_MANTISSA)
+        self.arity = torch.tensor(v.ARITY)
+        self.is_exponent = torch.tensor(v.IS_EXPONENT)
+        self.is_mantissa = torch.tensor(v.IS_MANTISSA)
         self.leaves = torch.zeros(len(v.NAMES), dtype=torch.bool)
         self.leaves[v.FIRST_VARIABLE : v.FIRST_VARIABLE + grammar.variables] = True
         if grammar.constants or not grammar.variables:
@@ -151,7 +152,7 @@ class Prefix:
 
     def __init__(self, model: ProposerModel, latents: Tensor, prompt: Prompt) -> None:
         self.model = model
-        ids = [torch.from_numpy(a)[None] for a in (prompt.tokens, prompt.positions, prompt.segments)]
+        ids = [torch.tensor(a, device=latents.device)[None] for a in (prompt.tokens, prompt.positions, prompt.segments)]
         x = model.prefix(latents, *ids)
         self.keys, self.values = [], []
         for layer in model.layers:

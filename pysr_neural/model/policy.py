@@ -141,7 +141,6 @@ class ProposerModel(PreTrainedModel):
         labels: Tensor | None = None,
         kinds: Tensor | None = None,
         presence: Tensor | None = None,
-        weights: Tensor | None = None,
     ) -> ProposerOutput:
         """Run the model on a padded batch.
 
@@ -158,8 +157,6 @@ class ProposerModel(PreTrainedModel):
             Kind of the move; -100 is not counted.
         presence : float, shape (batch, vocabulary), optional
             1 where a token occurs in the answer.
-        weights : float, shape (batch,), optional
-            Weight of each example.
         """
         latents = self.encoder(data, row_mask)
         prefix = self.prefix(latents, tokens, positions, segments)
@@ -171,7 +168,7 @@ class ProposerModel(PreTrainedModel):
         hidden = self.norm(x[:, prefix.shape[1] :])
         output = ProposerOutput(None, self.head(hidden), self.kind_head(hidden[:, 0]), self.presence_head(hidden[:, 0]))
         if labels is not None:
-            self._add_losses(output, labels, kinds, presence, weights)
+            self._add_losses(output, labels, kinds, presence)
         return output
 
     @staticmethod
@@ -186,13 +183,11 @@ class ProposerModel(PreTrainedModel):
 
     @staticmethod
     def _add_losses(
-        output: ProposerOutput, labels: Tensor, kinds: Tensor | None, presence: Tensor | None, weights: Tensor | None
+        output: ProposerOutput, labels: Tensor, kinds: Tensor | None, presence: Tensor | None
     ) -> None:
         counted = (labels != IGNORED).float()
         digits = torch.from_numpy(IS_MANTISSA).to(labels.device)[labels.clamp(min=0)]
         share = torch.where(digits, MANTISSA_WEIGHT * counted, counted)
-        if weights is not None:
-            share = share * weights[:, None]
         logits = output.logits.float()
         per_token = nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
         output.token_loss = (per_token * share).sum() / share.sum().clamp(min=1)

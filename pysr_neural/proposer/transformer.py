@@ -9,6 +9,7 @@ children, ``f + g`` and ``f * g``).  Constants are refined by least squares befo
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,24 +57,32 @@ class TransformerProposer:
     Parameters
     ----------
     model : ProposerModel
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the device where it is to run.
     """
 
     def __init__(self, model: ProposerModel) -> None:
         self.model = model
 
     @classmethod
-    def from_checkpoint(cls, name: str = "default") -> "TransformerProposer":
-        """Load a checkpoint by name, directory or hub id.
+    def from_checkpoint(cls, name: str = "default", device: str = "cpu") -> "TransformerProposer":
+        """Load a checkpoint by name, directory or hub id, onto a device as torch names them.
 
         Raises
         ------
         CheckpointError
             See `model.checkpoint.resolve`.
+        ConfigError
+            If the device is unknown or not there.
         """
         from pysr_neural.model.checkpoint import load
 
-        return cls(load(name))
+        model = load(name)
+        try:
+            model.to(torch.device(device))  # type: ignore[arg-type]
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises the latter
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device must be usable here, such as 'cpu'; got {device!r}: {reason}") from error
+        return cls(model)
 
     def open(self, problem: Problem) -> "TransformerSession":
         """Start a search."""
@@ -97,23 +106,31 @@ class TransformerSession:
         self.seen = np.sort(rows[:ENCODER_ROWS])
         self.fitted = np.sort(rows[:REFINE_ROWS])
         self.slots = p.choose_slots(problem.X, problem.y)
-        self.codes_of_token = _operators_by_token(problem)
+        self.operators_by_token = _operators_by_token(problem)
+        self._data_prefixes: dict[int, Prefix] = {}
 
-    @torch.inference_mode()
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer one request; see `proposer.base.Session`."""
         if request.temperature <= 0:
             raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
+        with torch.inference_mode(), self._place():
+            return self._answer(request)
+
+    def _place(self) -> AbstractContextManager[object]:
+        """Make new tensors where the model is; on the CPU they are there anyway, and the context costs a tenth."""
+        device = self.model.device
+        return nullcontext() if device.type == "cpu" else device
+
+    def _answer(self, request: ProposalRequest) -> ProposalBatch:
         rng = generator(request.seed, "propose")
         size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
-        state = self._state_prefix(request.members, size)
-        limit = self._state_limit(request.members, size)
+        state, limit = self._state(request.members, size)
         children: tuple[Child, ...] = ()
         if request.count > 0 and CHILD_LEVELS & set(request.levels):
             candidates = self._candidates(request, state, limit, size, rng)
             children = tuple(Child(c.tree, "neural", c.parents, c.log_probability) for c in candidates)
         hidden = start_hidden(state)
-        presence = torch.sigmoid(self.model.presence_head(hidden)).double().numpy()
+        presence = torch.sigmoid(self.model.presence_head(hidden)).double().cpu().numpy()
         levels = set(request.levels)
         return ProposalBatch(
             children,
@@ -159,35 +176,41 @@ class TransformerSession:
             Distinct trees with their log-probabilities; constants are as sampled.
         """
         ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
+        latents = None if y is self.problem.y else self._latents(y)
         found: dict[Node, float] = {}
         for i, limit in enumerate(ladder):
             share = count // len(ladder) + (i < count % len(ladder))
             if share:
-                found |= dict(self._draw(self._prefix("direct", y, limit), limit, share, temperature, rng))
+                prefix = self._data_prefix(limit) if latents is None else self._prefix("direct", latents, limit)
+                found |= dict(self._draw(prefix, limit, share, temperature, rng))
         return list(found.items())
 
-    def _state_limit(self, members: Sequence[MemberView], size: int) -> int:
-        """Return the size limit that a prompt for this state names: room for repairs of the best member."""
-        return min(size, p.best_members(members, 1)[0].tree.size + REPAIR_ROOM if members else SIZE_LADDER[1])
-
-    def _state_prefix(self, members: Sequence[MemberView], size: int) -> Prefix:
-        limit = self._state_limit(members, size)
+    def _state(self, members: Sequence[MemberView], size: int) -> tuple[Prefix, int]:
+        """Encode the search's state; returns it with the size limit that it names: room for repairs of the best."""
         if not members:
-            return self._prefix("direct", self.problem.y, limit)
+            limit = min(size, SIZE_LADDER[1])
+            return self._data_prefix(limit), limit
         best = p.best_members(members, 1)[0].tree
-        residual = self.problem.y - self._values(best)
-        return self._prefix("onestep", self.problem.y, limit, members, residual)
+        limit = min(size, best.size + REPAIR_ROOM)
+        latents = self._latents(self.problem.y, self.problem.y - self._values(best))
+        return self._prefix("onestep", latents, limit, members), limit
 
-    def _prefix(
-        self, task: str, y: Array, size: int, members: Sequence[MemberView] = (), residual: Array | None = None
-    ) -> Prefix:
+    def _data_prefix(self, limit: int) -> Prefix:
+        """Encode the question what explains the data, once for each size limit."""
+        if limit not in self._data_prefixes:
+            self._data_prefixes[limit] = self._prefix("direct", self._latents(self.problem.y), limit)
+        return self._data_prefixes[limit]
+
+    def _latents(self, y: Array, residual: Array | None = None) -> torch.Tensor:
         if residual is not None and not np.all(np.isfinite(residual[self.seen])):
             residual = None
         columns = p.data_columns(
             self.problem.X[self.seen], y[self.seen], self.slots, None if residual is None else residual[self.seen]
         )
-        data = torch.from_numpy(columns)[None]
-        latents = self.model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))
+        data = torch.tensor(columns)[None]
+        return self.model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))  # type: ignore[no-any-return]
+
+    def _prefix(self, task: str, latents: torch.Tensor, size: int, members: Sequence[MemberView] = ()) -> Prefix:
         prompt = p.build_prompt(task, self.problem.operators, self.slots, size, members, self.variance)
         return Prefix(self.model, latents, prompt)
 
@@ -199,7 +222,7 @@ class TransformerSession:
         tokens = p.operator_tokens(self.problem.operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), size, limits.max_depth, nested)
-        source = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+        source = torch.Generator(self.model.device).manual_seed(int(rng.integers(1 << 62)))
         drawn = sample(prefix, grammar, count, temperature, source)
         found: dict[Node, float] = {}
         for row, score in zip(drawn.tokens.tolist(), drawn.log_probabilities.tolist(), strict=True):
@@ -219,7 +242,7 @@ class TransformerSession:
             elif not np.isnan(v.VALUE[token]):
                 stack.append(constant(v.VALUE[token]))
             elif v.ARITY[token]:
-                names = self.codes_of_token[token]
+                names = self.operators_by_token[token]
                 name = names[int(rng.integers(len(names)))] if len(names) > 1 else names[0]
                 stack.append(Node(name, tuple(stack.pop() for _ in range(v.ARITY[token]))))
             else:
@@ -290,7 +313,7 @@ class TransformerSession:
     def _kind_weights(self, hidden: torch.Tensor) -> Array:
         """Return a multiplier per kind, 1 being neutral."""
         trained = [KINDS.index(kind) for kind in TRAINED_KINDS]
-        probabilities = self.model.kind_head(hidden)[trained].softmax(dim=-1).double().numpy()
+        probabilities = self.model.kind_head(hidden)[trained].softmax(dim=-1).double().cpu().numpy()
         weights = np.ones(len(KINDS))
         weights[trained] = probabilities * len(trained)
         return weights
