@@ -48,11 +48,13 @@ test-julia: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench-smoke: $(READY)
 	$(BIN)/pysr-neural bench proposals --smoke --json

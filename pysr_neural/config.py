@@ -102,8 +102,10 @@ class NeuralProposer:
         _check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
         _check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.transport not in get_args(Transport):
-            raise ConfigError(f"transport must be one of {get_args(Transport)}; got {self.transport!r}."
-                              + did_you_mean(str(self.transport), get_args(Transport)))
+            raise ConfigError(
+                f"transport must be one of {get_args(Transport)}; got {self.transport!r}."
+                + did_you_mean(str(self.transport), get_args(Transport))
+            )
         _check_proposer(self.proposer)
 
 
@@ -166,5 +168,7 @@ def _check_proposer(value: object) -> None:
         if module and attribute and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
             return
         raise ConfigError(f"A proposer given as text must read 'module:attribute'; got {value!r}.")
-    raise ConfigError(f"A proposer must have a method open(problem), as in pysr_neural.proposer.base; got {value!r}. "
-                      "Pass an instance, not its class.")
+    raise ConfigError(
+        f"A proposer must have a method open(problem), as in pysr_neural.proposer.base; got {value!r}. "
+        "Pass an instance, not its class."
+    )

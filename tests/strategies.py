@@ -22,10 +22,13 @@ def trees(operators=ALL_OPERATORS, features=FEATURES, constants=finite_floats, m
     names = {arity: operators.of_arity(arity) for arity in (1, 2)}
 
     def extend(children):
-        return st.one_of(*[
-            st.builds(Node, st.sampled_from(names[arity]), st.tuples(*[children] * arity))
-            for arity in (1, 2) if names[arity]
-        ])
+        return st.one_of(
+            *[
+                st.builds(Node, st.sampled_from(names[arity]), st.tuples(*[children] * arity))
+                for arity in (1, 2)
+                if names[arity]
+            ]
+        )
 
     return st.recursive(leaves, extend, max_leaves=max_leaves)
 

@@ -23,7 +23,10 @@ def names(tmp_path_factory):
 @pytest.mark.slow
 def test_nothing_generic_lands_in_site_packages(names):
     assert {name.split("/")[0].split("-")[0] for name in names} == {
-        "pysr_neural", "pysr_neural_baseline", "pysr_neural_training", "pysr_neural_benchmarks"
+        "pysr_neural",
+        "pysr_neural_baseline",
+        "pysr_neural_training",
+        "pysr_neural_benchmarks",
     }
 
 

@@ -84,8 +84,11 @@ class Overhead:
     def to_dict(self) -> dict[str, object]:
         """Return all figures for JSON."""
         return {
-            "record_ratio": self.ratio("record"), "neural_ratio": self.ratio("neural"), "engine": self.engine,
-            "served": self.served, "model_share": self.model_share,
+            "record_ratio": self.ratio("record"),
+            "neural_ratio": self.ratio("neural"),
+            "engine": self.engine,
+            "served": self.served,
+            "model_share": self.model_share,
             "evaluations_per_second": {way: median(rates) for way, rates in self.rates.items()},
             "rates": {way: list(rates) for way, rates in self.rates.items()},
         }
@@ -128,15 +131,25 @@ def _fit(way: str, settings: Settings, seconds: float | None) -> tuple[float, Ne
     X, y = _data(settings.seed)
     meter = EvaluationMeter()
     model = PySRRegressor(
-        **OPERATORS, neural_proposer=_proposer(way, settings), timeout_in_seconds=seconds,
+        **OPERATORS,
+        neural_proposer=_proposer(way, settings),
+        timeout_in_seconds=seconds,
         niterations=WARM_UP_ITERATIONS if seconds is None else 10**6,
-        parallelism=settings.parallelism, progress=False, verbosity=0, logger_spec=meter, temp_equation_file=True,
-        input_stream="devnull", maxsize=30, early_stop_condition=None,
+        parallelism=settings.parallelism,
+        progress=False,
+        verbosity=0,
+        logger_spec=meter,
+        temp_equation_file=True,
+        input_stream="devnull",
+        maxsize=30,
+        early_stop_condition=None,
     )
     model.fit(X, y)
     if seconds is not None and not math.isfinite(meter.rate):
-        raise ConfigError(f"A search must finish at least two iterations to be measured; {seconds:g} s were too short. "
-                          "Raise --seconds.")
+        raise ConfigError(
+            f"A search must finish at least two iterations to be measured; {seconds:g} s were too short. "
+            "Raise --seconds."
+        )
     return meter.rate, getattr(model, "neural_report_", None)
 
 
@@ -152,7 +165,7 @@ def _data(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw data of a law that no search solves in the time given, so that all three search to the end."""
     rng = generator(seed, "bench overhead")
     X = rng.uniform(-2.0, 2.0, size=(ROWS, FEATURES))
-    y = np.cos(2.3 * X[:, 0]) * np.exp(-X[:, 1] ** 2) + X[:, 2] / (1.5 + X[:, 0] ** 2) + rng.normal(0, 0.1, ROWS)
+    y = np.cos(2.3 * X[:, 0]) * np.exp(-(X[:, 1] ** 2)) + X[:, 2] / (1.5 + X[:, 0] ** 2) + rng.normal(0, 0.1, ROWS)
     return X, y
 
 
@@ -161,10 +174,14 @@ def table(result: Overhead) -> str:
     lines = [f"{'search':<14}{'evaluations/s':>16}{'of plain':>10}{'target':>9}"]
     for way, label in zip(WAYS, ("plain PySR", "record-only", "neural"), strict=True):
         target = TARGETS.get(way)
-        lines.append(f"{label:<14}{median(result.rates[way]):>16,.0f}{result.ratio(way):>10.3f}"
-                     + (f"{f'≥ {target}':>9}" if target else ""))
-    lines.append(f"{result.engine}; {result.served:,} proposals taken, {100 * result.model_share:.1f} % of the neural "
-                 f"searches' time in the model; median of {len(result.rates['none'])} interleaved rounds")
+        lines.append(
+            f"{label:<14}{median(result.rates[way]):>16,.0f}{result.ratio(way):>10.3f}"
+            + (f"{f'≥ {target}':>9}" if target else "")
+        )
+    lines.append(
+        f"{result.engine}; {result.served:,} proposals taken, {100 * result.model_share:.1f} % of the neural "
+        f"searches' time in the model; median of {len(result.rates['none'])} interleaved rounds"
+    )
     return "\n".join(lines)
 
 

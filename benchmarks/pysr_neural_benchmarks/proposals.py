@@ -115,8 +115,15 @@ def text_model() -> torch.nn.Module:
     from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
     config = GPTNeoConfig(
-        vocab_size=TEXT_VOCABULARY, hidden_size=256, num_layers=4, num_heads=8, max_position_embeddings=1024,
-        attention_types=[[["global", "local"], 2]], bos_token_id=0, eos_token_id=0, pad_token_id=0,
+        vocab_size=TEXT_VOCABULARY,
+        hidden_size=256,
+        num_layers=4,
+        num_heads=8,
+        max_position_embeddings=1024,
+        attention_types=[[["global", "local"], 2]],
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
     )
     return GPTNeoForCausalLM(config).eval()
 
@@ -127,8 +134,12 @@ def generate_text(model: torch.nn.Module, count: int, seed: int) -> int:
     torch.manual_seed(seed)
     prompt = torch.randint(1, TEXT_VOCABULARY, (1, TEXT_PROMPT))
     drawn = model.generate(  # type: ignore[operator]
-        prompt, attention_mask=torch.ones_like(prompt), do_sample=True, num_return_sequences=count,
-        max_new_tokens=TEXT_TOKENS, min_new_tokens=TEXT_TOKENS,
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        do_sample=True,
+        num_return_sequences=count,
+        max_new_tokens=TEXT_TOKENS,
+        min_new_tokens=TEXT_TOKENS,
     )
     return len(drawn)
 

@@ -153,11 +153,11 @@ class _Canonicaliser:
 
     def _fractional_power(self, a: Sum, exponent: float) -> Sum:
         if len(a) == 1:
-            (monomial, c), = a.items()
+            ((monomial, c),) = a.items()
             if c > 0 and (c != 1.0 or len(monomial) == 1):
                 inner = {monomial: 1.0}
                 if len(monomial) == 1 and monomial[0][1] % 2 != 0:
-                    (base, e), = monomial
+                    ((base, e),) = monomial
                     return self._opened({base: e * exponent}, _number_power(c, exponent))
                 return {((self._base(inner), exponent),): _number_power(c, exponent)}
         return {((self._base(a), exponent),): 1.0}
@@ -218,7 +218,7 @@ def _add(a: Sum, b: Sum, factor: float) -> Sum:
 
 def _number_power(base: float, exponent: float) -> float:
     try:
-        result = base ** exponent
+        result = base**exponent
     except (ZeroDivisionError, OverflowError) as error:
         raise _Undefined from error
     if isinstance(result, complex):
@@ -301,7 +301,7 @@ def _coefficient_text(c: float) -> str:
 def _only_base(a: Sum) -> _Base | None:
     """Return the base if a sum is nothing but one base, otherwise None."""
     if len(a) == 1:
-        (monomial, c), = a.items()
+        ((monomial, c),) = a.items()
         if c == 1 and len(monomial) == 1 and monomial[0][1] == 1:
             return monomial[0][0]
     return None

@@ -18,8 +18,19 @@ if TYPE_CHECKING:
     import sympy
 
 _NAMED = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "asin": "asin",
-    "acos": "acos", "atan": "atan", "exp": "exp", "log": "log", "Abs": "abs", "sign": "sign",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "tanh": "tanh",
+    "asin": "asin",
+    "acos": "acos",
+    "atan": "atan",
+    "exp": "exp",
+    "log": "log",
+    "Abs": "abs",
+    "sign": "sign",
 }
 """SymPy function class → operator of the table, for functions of one argument."""
 

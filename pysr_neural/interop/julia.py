@@ -44,8 +44,10 @@ def package_folder() -> Path:
     for folder in candidates:
         if (folder / "Project.toml").is_file():
             return folder
-    raise EngineUnavailableError(f"The Julia package {PACKAGE} must lie in {candidates[0]} (wheel) or {candidates[1]} "
-                                 "(checkout); neither exists. Install pysr_neural again.")
+    raise EngineUnavailableError(
+        f"The Julia package {PACKAGE} must lie in {candidates[0]} (wheel) or {candidates[1]} "
+        "(checkout); neither exists. Install pysr_neural again."
+    )
 
 
 def julia_available() -> bool:
@@ -118,8 +120,9 @@ def load_package() -> Any:
     try:
         jl.seval(f"using {PACKAGE}: {PACKAGE}")
     except Exception as error:
-        raise EngineUnavailableError(f"The Julia package {PACKAGE} at {package_folder()} could not be loaded: "
-                                     f"{error}") from error
+        raise EngineUnavailableError(
+            f"The Julia package {PACKAGE} at {package_folder()} could not be loaded: {error}"
+        ) from error
     return getattr(jl, PACKAGE)
 
 

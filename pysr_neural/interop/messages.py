@@ -80,11 +80,15 @@ def _members_of(message: Frame, problem: Problem) -> tuple[MemberView, ...]:
     lengths, codes, complexities = (_integers(message, name) for name in ("lengths", "codes", "complexities"))
     constants, losses = (message.fields[name].reshape(-1).astype(np.float64) for name in ("constants", "losses"))
     if not len(lengths) == len(losses) == len(complexities):
-        raise WireError(f"REQUEST must give each member a length, a loss and a complexity; got {len(lengths)}, "
-                        f"{len(losses)} and {len(complexities)}.")
+        raise WireError(
+            f"REQUEST must give each member a length, a loss and a complexity; got {len(lengths)}, "
+            f"{len(losses)} and {len(complexities)}."
+        )
     if (lengths < 1).any() or int(lengths.sum()) != len(codes) or int((codes == 0).sum()) != len(constants):
-        raise WireError(f"REQUEST's lengths must add up to its codes, and each code 0 needs a constant; got lengths "
-                        f"{lengths.tolist()[:8]}, {len(codes)} codes, {len(constants)} constants.")
+        raise WireError(
+            f"REQUEST's lengths must add up to its codes, and each code 0 needs a constant; got lengths "
+            f"{lengths.tolist()[:8]}, {len(codes)} codes, {len(constants)} constants."
+        )
     members, at, constant_at = [], 0, 0
     for length, loss, complexity in zip(lengths.tolist(), losses.tolist(), complexities.tolist(), strict=True):
         part = codes[at : at + length]

@@ -112,7 +112,10 @@ class NeuralProposerPlugin:
         config = self.config
         answer = julia.plain(julia.load_package().report(self.session))
         return NeuralReport.from_engine(
-            answer, engine=f"PySR {julia.boot().__version__}", checkpoint=_name_of(config), levels=config.levels,
+            answer,
+            engine=f"PySR {julia.boot().__version__}",
+            checkpoint=_name_of(config),
+            levels=config.levels,
             fronts=fronts,
         )
 

@@ -68,7 +68,10 @@ class ServerProcess:
         self._first_line: list[str] = []
         self._answered = threading.Event()
         self._process = subprocess.Popen(
-            _command(config, address, self._directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
+            _command(config, address, self._directory),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
             env=_environment(),
         )
         with suppress(OSError):
@@ -104,8 +107,10 @@ class ServerProcess:
         if not self._answered.wait(timeout):
             words = self._last_words()
             self.stop()
-            raise EngineUnavailableError(f"The proposer server must be ready within {timeout:g} s; it was not. Raise "
-                                         f"NeuralProposer(start_timeout=...). Its last words: {words}")
+            raise EngineUnavailableError(
+                f"The proposer server must be ready within {timeout:g} s; it was not. Raise "
+                f"NeuralProposer(start_timeout=...). Its last words: {words}"
+            )
         status, _, rest = self._first_line[0].partition(" ")
         if status == "ready":
             return rest
@@ -232,8 +237,10 @@ def _endpoint(config: NeuralProposer, host: str | None) -> tuple[Path, Address]:
     usable = hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= UNIX_PATH_LIMIT
     if config.transport == "unix" and not usable:
         shutil.rmtree(directory)
-        raise EngineUnavailableError(f"transport='unix' needs Unix sockets and a path of at most {UNIX_PATH_LIMIT} "
-                                     f"bytes; got {path}. Set TMPDIR to a shorter path, or use transport='tcp'.")
+        raise EngineUnavailableError(
+            f"transport='unix' needs Unix sockets and a path of at most {UNIX_PATH_LIMIT} "
+            f"bytes; got {path}. Set TMPDIR to a shorter path, or use transport='tcp'."
+        )
     if config.transport == "tcp" or not usable:
         return directory, Address()
     return directory, Address(path=str(path))
@@ -241,12 +248,25 @@ def _endpoint(config: NeuralProposer, host: str | None) -> tuple[Path, Address]:
 
 def _command(config: NeuralProposer, address: Address, directory: Path) -> list[str]:
     if not sys.executable:
-        raise EngineUnavailableError("The proposer server needs a Python to run in; sys.executable is empty here. Pass "
-                                     "a proposer object, which is served from this process.")
+        raise EngineUnavailableError(
+            "The proposer server needs a Python to run in; sys.executable is empty here. Pass "
+            "a proposer object, which is served from this process."
+        )
     return [
-        sys.executable, "-P", "-m", "pysr_neural.interop.server", "--address", str(address),
-        "--checkpoint", config.checkpoint, "--device", config.device, "--proposer", config.proposer or "transformer",
-        "--remove", str(directory),
+        sys.executable,
+        "-P",
+        "-m",
+        "pysr_neural.interop.server",
+        "--address",
+        str(address),
+        "--checkpoint",
+        config.checkpoint,
+        "--device",
+        config.device,
+        "--proposer",
+        config.proposer or "transformer",
+        "--remove",
+        str(directory),
     ]
 
 

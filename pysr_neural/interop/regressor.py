@@ -74,8 +74,9 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
     def __init__(self, model_selection: str = "best", *, neural_proposer: Any = None, **parameters: Any) -> None:
         for name in parameters:
             if name not in _PARENT_PARAMETERS and get_close_matches(name, [PARAMETER], cutoff=0.75):
-                raise TypeError(f"`{name}` is not a valid keyword argument for PySRRegressor. "
-                                f"Did you mean `{PARAMETER}`?")
+                raise TypeError(
+                    f"`{name}` is not a valid keyword argument for PySRRegressor. Did you mean `{PARAMETER}`?"
+                )
         super().__init__(model_selection, **parameters)
         self.neural_proposer = neural_proposer
 
@@ -158,15 +159,18 @@ def check_fit_data(X: Any, y: Any) -> None:
     """
     rows, targets = _array(X), _array(y)
     if rows.ndim >= 1 and targets.ndim >= 1 and len(rows) != len(targets):
-        raise DataError(f"X and y must have one row per observation each; got {len(rows)} rows in X and {len(targets)} "
-                        "in y.")
+        raise DataError(
+            f"X and y must have one row per observation each; got {len(rows)} rows in X and {len(targets)} in y."
+        )
     for name, values in (("X", rows), ("y", targets)):
         if values.dtype.kind not in "fc":
             continue
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            raise DataError(f"{name} must be finite; got {len(bad)} NaN or infinite value(s), the first at "
-                            f"{bad[0].tolist()}. Drop or impute these rows.")
+            raise DataError(
+                f"{name} must be finite; got {len(bad)} NaN or infinite value(s), the first at "
+                f"{bad[0].tolist()}. Drop or impute these rows."
+            )
 
 
 def _array(values: Any) -> np.ndarray[Any, Any]:

@@ -143,7 +143,9 @@ def _neural_members(answer: Mapping[str, Any], fronts: Sequence[Mapping[int, str
     if not fronts:
         return tuple(f"complexity {complexity}" for members in flagged for complexity in members)
     return tuple(
-        front[complexity] for front, members in zip(fronts, flagged, strict=False) for complexity in members
+        front[complexity]
+        for front, members in zip(fronts, flagged, strict=False)
+        for complexity in members
         if complexity in front
     )
 

@@ -179,8 +179,9 @@ class Conversation:
     def _propose(self, message: Frame) -> Frame:
         search = int(message.scalar("search"))
         if search not in self._searches:
-            raise WireError(f"A search must be opened before requests; got search {search}, "
-                            f"open are {sorted(self._searches)}.")
+            raise WireError(
+                f"A search must be opened before requests; got search {search}, open are {sorted(self._searches)}."
+            )
         problem, session = self._searches[search]
         request = request_of(message, problem)
         with self._server.lock:
@@ -236,8 +237,9 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"A proposer 'module:attribute' must be importable by the server; got {name!r}: "
-                          f"{error}.") from error
+        raise ConfigError(
+            f"A proposer 'module:attribute' must be importable by the server; got {name!r}: {error}."
+        ) from error
     made = found() if isinstance(found, type) or (not isinstance(found, Proposer) and callable(found)) else found
     if not isinstance(made, Proposer):
         raise ConfigError(f"A proposer must have a method open(problem); got {made!r} at {name!r}.")

@@ -182,9 +182,7 @@ class ProposerModel(PreTrainedModel):
         return mask
 
     @staticmethod
-    def _add_losses(
-        output: ProposerOutput, labels: Tensor, kinds: Tensor | None, presence: Tensor | None
-    ) -> None:
+    def _add_losses(output: ProposerOutput, labels: Tensor, kinds: Tensor | None, presence: Tensor | None) -> None:
         counted = (labels != IGNORED).float()
         digits = torch.from_numpy(IS_MANTISSA).to(labels.device)[labels.clamp(min=0)]
         share = torch.where(digits, MANTISSA_WEIGHT * counted, counted)

@@ -68,8 +68,9 @@ class GuardRules:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_overhead <= 1:
-            raise ConfigError(f"max_overhead is a share of the search's time, above 0 and at most 1; "
-                              f"got {self.max_overhead}.")
+            raise ConfigError(
+                f"max_overhead is a share of the search's time, above 0 and at most 1; got {self.max_overhead}."
+            )
         for name in ("max_failures", "retry_after", "kept_failures"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
@@ -226,7 +227,8 @@ class GuardedSession:
         warnings.warn(
             f"The proposer failed at stage {stage!r} ({message}); the search goes on with ordinary variation. "
             "Later failures are counted in the report without a warning.",
-            ProposerWarning, stacklevel=6,
+            ProposerWarning,
+            stacklevel=6,
         )
 
     def _checked(self, answer: object, request: ProposalRequest) -> ProposalBatch:

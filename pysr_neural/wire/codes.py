@@ -51,8 +51,9 @@ def encode(tree: Node, operators: OperatorSet, features: int) -> tuple[Codes, Co
     return np.array(codes, dtype=np.int32), np.array(constants, dtype=np.float64)
 
 
-def decode(codes: Sequence[int] | Codes, constants: Sequence[float] | Constants, operators: OperatorSet,
-           features: int) -> Node:
+def decode(
+    codes: Sequence[int] | Codes, constants: Sequence[float] | Constants, operators: OperatorSet, features: int
+) -> Node:
     """Read a tree from prefix codes.
 
     Raises

@@ -113,8 +113,10 @@ class BasicSRConfig:
         if not all(math.isfinite(value) for value in self.constants):
             raise ConfigError(f"Constants must be finite; got {self.constants}.")
         if self.tournament_size > self.population_size:
-            raise ConfigError(f"A tournament must fit in the population of {self.population_size}; "
-                              f"got tournament_size={self.tournament_size}.")
+            raise ConfigError(
+                f"A tournament must fit in the population of {self.population_size}; "
+                f"got tournament_size={self.tournament_size}."
+            )
 
     @classmethod
     def reference(cls, **changes: Any) -> "BasicSRConfig":
@@ -138,9 +140,20 @@ class BasicSRConfig:
 
 
 _LEAST = {
-    "population_size": 2, "generations": 0, "max_size": 1, "initial_depth": 0, "mutation_depth": 0,
-    "tournament_size": 1, "parsimony": 0, "early_stop_loss": 0, "extra_generations": 0, "optimize_every": 1,
-    "optimize_count": 0, "timeout_seconds": 0, "max_evaluations": 1, "stagnation": 1,
+    "population_size": 2,
+    "generations": 0,
+    "max_size": 1,
+    "initial_depth": 0,
+    "mutation_depth": 0,
+    "tournament_size": 1,
+    "parsimony": 0,
+    "early_stop_loss": 0,
+    "extra_generations": 0,
+    "optimize_every": 1,
+    "optimize_count": 0,
+    "timeout_seconds": 0,
+    "max_evaluations": 1,
+    "stagnation": 1,
 }
 
 
@@ -153,6 +166,12 @@ def _known(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 _REFERENCE = BasicSRConfig(
-    generations=50, max_size=15, parsimony=0.01, relative_loss=False, skip_bad_points=True, guarded_arithmetic=True,
-    extra_generations=500, optimize_constants=False,
+    generations=50,
+    max_size=15,
+    parsimony=0.01,
+    relative_loss=False,
+    skip_bad_points=True,
+    guarded_arithmetic=True,
+    extra_generations=500,
+    optimize_constants=False,
 )

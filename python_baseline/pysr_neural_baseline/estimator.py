@@ -145,7 +145,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
 
     def _settings(self) -> BasicSRConfig:
         own = {
-            "max_size": self.max_size, "generations": self.generations, "population_size": self.population_size,
+            "max_size": self.max_size,
+            "generations": self.generations,
+            "population_size": self.population_size,
             "timeout_seconds": self.timeout_in_seconds,
         }
         if self.config is not None and not isinstance(self.config, BasicSRConfig):
@@ -173,14 +175,16 @@ class BasicSR(RegressorMixin, BaseEstimator):
         import pandas as pd
 
         front = self.result_.hall_of_fame.front()
-        return pd.DataFrame({
-            "complexity": [member.tree.size for member in front],
-            "loss": [member.loss for member in front],
-            "score": scores([member.tree.size for member in front], [member.loss for member in front]),
-            "equation": [to_string(member.tree, self.variable_names_) for member in front],
-            "tree": [member.tree for member in front],
-            "neural": [member.neural for member in front],
-        })
+        return pd.DataFrame(
+            {
+                "complexity": [member.tree.size for member in front],
+                "loss": [member.loss for member in front],
+                "score": scores([member.tree.size for member in front], [member.loss for member in front]),
+                "equation": [to_string(member.tree, self.variable_names_) for member in front],
+                "tree": [member.tree for member in front],
+                "neural": [member.neural for member in front],
+            }
+        )
 
 
 def scores(sizes: Sequence[int], losses: Sequence[float]) -> list[float]:

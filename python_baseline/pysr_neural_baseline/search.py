@@ -110,12 +110,18 @@ class Search:
     """
 
     def __init__(
-        self, problem: Problem, config: BasicSRConfig, proposer: Proposer | None, seed: int,
+        self,
+        problem: Problem,
+        config: BasicSRConfig,
+        proposer: Proposer | None,
+        seed: int,
         clock: Callable[[], float],
     ) -> None:
         if not problem.operators.evaluable:
-            raise ConfigError(f"BasicSR evaluates with the operator table; got operators that it lacks among "
-                              f"{problem.operators.names}. Use PySR for operators of your own.")
+            raise ConfigError(
+                f"BasicSR evaluates with the operator table; got operators that it lacks among "
+                f"{problem.operators.names}. Use PySR for operators of your own."
+            )
         self.problem, self.config, self.seed, self.clock = problem, config, seed, clock
         self.objective = Objective(problem, config)
         self.variation = Variation(problem, config)
@@ -153,10 +159,18 @@ class Search:
         if self.best is None:
             raise AssertionError("A population has at least two members.")
         return SearchResult(
-            self.best, self.hall_of_fame, tuple(self.population), self.ancestry, self.generation,
-            self.objective.evaluations, self.clock() - self.started, stopped_by,
-            self.session.counts if self.session else None, tuple(self.session.failures) if self.session else (),
-            self.seeded, self.injected,
+            self.best,
+            self.hall_of_fame,
+            tuple(self.population),
+            self.ancestry,
+            self.generation,
+            self.objective.evaluations,
+            self.clock() - self.started,
+            stopped_by,
+            self.session.counts if self.session else None,
+            tuple(self.session.failures) if self.session else (),
+            self.seeded,
+            self.injected,
         )
 
     def _begin(self) -> None:
@@ -176,8 +190,11 @@ class Search:
         batch = self._ask((level, *soft) if wanted else soft, wanted)
         self.injected += len(batch.children) if level == "refresh" else 0
         ordinary = self.variation.children(
-            [member.tree for member in self.population], [member.cost for member in self.population],
-            self.config.population_size - 1 - len(batch.children), self.rng, batch.crossover_probability,
+            [member.tree for member in self.population],
+            [member.cost for member in self.population],
+            self.config.population_size - 1 - len(batch.children),
+            self.rng,
+            batch.crossover_probability,
             batch.parent_weights,
         )
         self._take(elite, [*batch.children, *ordinary], len(batch.children), wanted)
@@ -198,9 +215,16 @@ class Search:
             return NOTHING
         seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
         views = tuple([member.view() for member in self.population])
-        return self.session.propose(ProposalRequest(
-            views, count, levels, seed, max_size=self.variation.max_size, progress=self.progress,
-        ))
+        return self.session.propose(
+            ProposalRequest(
+                views,
+                count,
+                levels,
+                seed,
+                max_size=self.variation.max_size,
+                progress=self.progress,
+            )
+        )
 
     def _take(self, elite: Member | None, children: Sequence[Child], proposed: int, wanted: int) -> None:
         """Make the next population: the elite, then the children, of which the first ones were proposed."""
@@ -221,8 +245,15 @@ class Search:
 
     def _member(self, child: Child, parents: tuple[int, ...], neural: bool) -> Member:
         loss = self.objective.loss(child.tree)
-        member = Member(child.tree, loss, self.objective.cost(loss, child.tree.size), len(self.ancestry), parents,
-                        child.kind, neural)
+        member = Member(
+            child.tree,
+            loss,
+            self.objective.cost(loss, child.tree.size),
+            len(self.ancestry),
+            parents,
+            child.kind,
+            neural,
+        )
         self.ancestry.add(parents)
         self.hall_of_fame.update(member)
         return member
@@ -270,8 +301,9 @@ class Search:
         tree, loss = self.objective.refined(simplify(member.tree))
         if tree == member.tree or loss > member.loss * (1 + ROUNDING):
             return member
-        fitted = Member(tree, loss, self.objective.cost(loss, tree.size), member.ref, member.parents, "optimize",
-                        member.neural)
+        fitted = Member(
+            tree, loss, self.objective.cost(loss, tree.size), member.ref, member.parents, "optimize", member.neural
+        )
         self.hall_of_fame.update(fitted)
         return fitted
 

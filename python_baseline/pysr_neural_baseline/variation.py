@@ -76,7 +76,8 @@ class Variation:
         squares = [Node("*", (x, x)) for x in variables]
         unaries = [Node(name, (x,)) for name in self.sampler.unary for x in variables]
         return [
-            tree for tree in (*variables, *constants, *pairs, *squares, *unaries)
+            tree
+            for tree in (*variables, *constants, *pairs, *squares, *unaries)
             if (not tree.operator or (tree.operator, len(tree.children)) in self.problem.operators.index)
             and self._fits(tree)
         ]

@@ -33,10 +33,23 @@ def test_unknown_settings_are_refused_with_a_suggestion(make):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"population_size": 1}, {"generations": -1}, {"max_size": 0}, {"tournament_size": 0}, {"crossover_probability": 2},
-     {"terminal_mutation": -0.1}, {"constants": (float("inf"),)}, {"parsimony": -1.0}, {"parsimony": float("nan")},
-     {"timeout_seconds": -1.0}, {"max_evaluations": 0}, {"proposal_share": 1.1}, {"levels": ("chld",)},
-     {"population_size": 2, "tournament_size": 3}, {"optimize_every": 0}],
+    [
+        {"population_size": 1},
+        {"generations": -1},
+        {"max_size": 0},
+        {"tournament_size": 0},
+        {"crossover_probability": 2},
+        {"terminal_mutation": -0.1},
+        {"constants": (float("inf"),)},
+        {"parsimony": -1.0},
+        {"parsimony": float("nan")},
+        {"timeout_seconds": -1.0},
+        {"max_evaluations": 0},
+        {"proposal_share": 1.1},
+        {"levels": ("chld",)},
+        {"population_size": 2, "tournament_size": 3},
+        {"optimize_every": 0},
+    ],
 )
 def test_values_out_of_range_are_refused(settings):
     with pytest.raises(ConfigError, match="got"):

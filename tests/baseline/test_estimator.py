@@ -99,8 +99,12 @@ def test_injected_proposer_shows_in_the_report():
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [((X, Y[:-1]), "one value per row"), ((X[:, 0], Y), "two dimensions"),
-     ((X, np.full(40, np.nan)), "y must be finite"), ((np.empty((0, 2)), np.empty(0)), "at least one row")],
+    [
+        ((X, Y[:-1]), "one value per row"),
+        ((X[:, 0], Y), "two dimensions"),
+        ((X, np.full(40, np.nan)), "y must be finite"),
+        ((np.empty((0, 2)), np.empty(0)), "at least one row"),
+    ],
 )
 def test_unusable_data_are_refused(data, message):
     with pytest.raises(DataError, match=message):

@@ -75,8 +75,14 @@ def test_same_seed_gives_the_same_search_and_leaves_global_state_alone():
 
 def test_slot_zero_is_the_best_ever():
     costs = []
-    run_search(hard_problem(), small(), seed=0, callback=lambda search: costs.append(
-        (search.population[0].cost, min(m.cost for m in search.population), search.best.cost)))
+    run_search(
+        hard_problem(),
+        small(),
+        seed=0,
+        callback=lambda search: costs.append(
+            (search.population[0].cost, min(m.cost for m in search.population), search.best.cost)
+        ),
+    )
     for (_, cheapest, best), (elite, _, later) in pairwise(costs):
         assert best <= cheapest
         assert elite == best
@@ -239,8 +245,13 @@ class Broken:
     def propose(self, request):
         if self.way == "raise":
             raise RuntimeError("out of memory")
-        return {"none": None, "number": 3, "empty": ProposalBatch(), "garbage": ProposalBatch((1, 2)),
-                "wrong": ProposalBatch((Child(variable(99)), Child(Node()), Child(parse("sin(x0)"))))}[self.way]
+        return {
+            "none": None,
+            "number": 3,
+            "empty": ProposalBatch(),
+            "garbage": ProposalBatch((1, 2)),
+            "wrong": ProposalBatch((Child(variable(99)), Child(Node()), Child(parse("sin(x0)")))),
+        }[self.way]
 
 
 @pytest.mark.parametrize("way", ["open", "raise", "none", "number", "empty", "garbage", "wrong"])
@@ -256,8 +267,12 @@ def test_a_failing_proposer_does_not_break_the_search(way):
 
 
 def test_children_with_infinite_loss_do_no_harm():
-    result = run_search(hard_problem(), unlimited(guarded_arithmetic=False), ScriptedProposer(
-        [parse("1 / (x0 - x0)")], cycle=True), seed=0)
+    result = run_search(
+        hard_problem(),
+        unlimited(guarded_arithmetic=False),
+        ScriptedProposer([parse("1 / (x0 - x0)")], cycle=True),
+        seed=0,
+    )
     assert result.counts.accepted == 0
     assert np.isfinite(result.best.loss)
 

@@ -23,9 +23,24 @@ def rng(seed=0):
 def test_reference_initial_population_in_order():
     made = variation(BasicSRConfig.reference(constants=(1.0, 2.0)), operators=("+", "*", "sin", "exp"))
     assert [to_string(tree) for tree in made.initial(18, rng())] == [
-        "x0", "x1", "1.0", "2.0",
-        "(x0 + 1.0)", "(x0 * 1.0)", "(x0 + 2.0)", "(x0 * 2.0)", "(x1 + 1.0)", "(x1 * 1.0)", "(x1 + 2.0)", "(x1 * 2.0)",
-        "(x0 * x0)", "(x1 * x1)", "sin(x0)", "sin(x1)", "exp(x0)", "exp(x1)",
+        "x0",
+        "x1",
+        "1.0",
+        "2.0",
+        "(x0 + 1.0)",
+        "(x0 * 1.0)",
+        "(x0 + 2.0)",
+        "(x0 * 2.0)",
+        "(x1 + 1.0)",
+        "(x1 * 1.0)",
+        "(x1 + 2.0)",
+        "(x1 * 2.0)",
+        "(x0 * x0)",
+        "(x1 * x1)",
+        "sin(x0)",
+        "sin(x1)",
+        "exp(x0)",
+        "exp(x1)",
     ]
 
 
@@ -62,8 +77,9 @@ def test_tournament_is_the_best_of_distinct_members(size, population):
     source = rng(4)
     costs = list(range(population))
     winners = [made._tournament(costs, source) for _ in range(6000)]
-    expected = np.array([np.prod([(population - i - 1 - k) for k in range(size - 1)], dtype=float)
-                         for i in range(population)])
+    expected = np.array(
+        [np.prod([(population - i - 1 - k) for k in range(size - 1)], dtype=float) for i in range(population)]
+    )
     expected /= expected.sum()
     observed = np.bincount(winners, minlength=population) / len(winners)
     np.testing.assert_allclose(observed, expected, atol=0.025)

@@ -71,12 +71,15 @@ def test_the_law_is_the_knee_and_losses_are_relative():
     np.testing.assert_allclose(found.predicted(np.array([[4.0]])), [2922.0])
 
 
-@pytest.mark.parametrize(("equation", "shown"), [
-    ("((a * 2.718281828) + 100.0)", "(a * 2.718) + 100"),
-    ("(a + 1.0) * (a - 0.5)", "(a + 1) * (a - 0.5)"),
-    ("(2.0 * 3.0) + a", "6 + a"),
-    ("sqrt(a)", "sqrt(a)"),
-])
+@pytest.mark.parametrize(
+    ("equation", "shown"),
+    [
+        ("((a * 2.718281828) + 100.0)", "(a * 2.718) + 100"),
+        ("(a + 1.0) * (a - 0.5)", "(a + 1) * (a - 0.5)"),
+        ("(2.0 * 3.0) + a", "6 + a"),
+        ("sqrt(a)", "sqrt(a)"),
+    ],
+)
 def test_expressions_are_shown_short(equation, shown):
     frame = pd.DataFrame([(3, 1.0, 0.0, equation, False)], columns=COLUMNS)
     found = Outcome(KEPLER, front_of(KEPLER, frame), "", 0.0)

@@ -21,17 +21,34 @@ def model():
     return ProposerModel(ProposerConfig(width=32, layers=2, heads=2, feedforward=32, latents=4)).eval()
 
 
-@pytest.mark.parametrize("tokens", [
-    [X0], [TWO], [PLUS, X0, TWO], [SIN, PLUS, X0, EXPONENT, MANTISSA], [EXPONENT, MANTISSA],
-])
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [X0],
+        [TWO],
+        [PLUS, X0, TWO],
+        [SIN, PLUS, X0, EXPONENT, MANTISSA],
+        [EXPONENT, MANTISSA],
+    ],
+)
 def test_whole_expressions_are_well_formed(tokens):
     assert proposals.is_well_formed(tokens)
 
 
-@pytest.mark.parametrize("tokens", [
-    [], [PLUS, X0], [X0, X0], [EXPONENT], [MANTISSA], [PLUS, MANTISSA, X0], [PLUS, EXPONENT, X0], [X0, MANTISSA],
-    [SIN] * 15 + [X0],
-])
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [],
+        [PLUS, X0],
+        [X0, X0],
+        [EXPONENT],
+        [MANTISSA],
+        [PLUS, MANTISSA, X0],
+        [PLUS, EXPONENT, X0],
+        [X0, MANTISSA],
+        [SIN] * 15 + [X0],
+    ],
+)
 def test_anything_else_is_not(tokens):
     assert not proposals.is_well_formed(tokens)
 
@@ -54,7 +71,12 @@ def test_the_command_ends_with_one_json_object(model, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     result = json.loads(lines[-1])
     assert set(result) == {
-        "proposals_per_second", "hf_generate_per_second", "ratio", "well_formed", "distinct", "parameters"
+        "proposals_per_second",
+        "hf_generate_per_second",
+        "ratio",
+        "well_formed",
+        "distinct",
+        "parameters",
     }
     assert result["well_formed"] == 1.0
     assert 0 < result["distinct"] <= 1

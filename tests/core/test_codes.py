@@ -33,8 +33,10 @@ def test_any_tree_survives_the_round_trip(tree):
 
 def test_small_trees_have_distinct_codes():
     operators = OperatorSet.of("neg", "sin", "+", "-", "*", "^")
-    seen = {(tuple(codes.tolist()), tuple(constants.tolist()))
-            for codes, constants in (encode(tree, operators, 2) for tree in all_trees(3))}
+    seen = {
+        (tuple(codes.tolist()), tuple(constants.tolist()))
+        for codes, constants in (encode(tree, operators, 2) for tree in all_trees(3))
+    }
     assert len(seen) == len(all_trees(3))
 
 
@@ -69,7 +71,8 @@ def test_malformed_codes_are_refused(codes, constants, message):
 @settings(max_examples=500)
 @given(
     st.lists(st.one_of(st.integers(-2, 10), st.integers(-(2**31), 2**31 - 1)), max_size=12),
-    st.lists(st.floats(), max_size=4), st.integers(0, 3),
+    st.lists(st.floats(), max_size=4),
+    st.integers(0, 3),
 )
 def test_any_codes_are_either_a_tree_or_refused(codes, constants, features):
     try:

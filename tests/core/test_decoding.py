@@ -139,8 +139,9 @@ def test_residual_children_extend_a_member(small_model: ProposerModel) -> None:
 
 def test_frequencies_are_the_probabilities(small_model: ProposerModel) -> None:
     prefix = make_prefix(small_model)
-    drawn = sample(prefix, Grammar((v.ID["sin"], v.ID["+"]), 2, 3, 3, constants=False), 4000, 1.0,
-                   torch.Generator().manual_seed(0))
+    drawn = sample(
+        prefix, Grammar((v.ID["sin"], v.ID["+"]), 2, 3, 3, constants=False), 4000, 1.0, torch.Generator().manual_seed(0)
+    )
     rows = [tuple(row) for row in drawn.tokens.tolist()]
     probability = dict(zip(rows, drawn.log_probabilities.exp().tolist(), strict=True))
     assert sum(probability.values()) == pytest.approx(1.0, abs=1e-3)

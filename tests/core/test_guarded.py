@@ -187,7 +187,10 @@ def test_breaker_opens_after_failures_in_a_row_and_tries_again():
     ask(session)
     assert session.counts.calls == 7
     assert [failure.message for failure in session.failures] == [
-        "RuntimeError: first", "RuntimeError: 0", "RuntimeError: 1", "RuntimeError: 2"
+        "RuntimeError: first",
+        "RuntimeError: 0",
+        "RuntimeError: 1",
+        "RuntimeError: 2",
     ]
 
 
@@ -272,8 +275,10 @@ def test_usable_weights_pass():
     assert session.counts.invalid == {}
 
 
-@pytest.mark.parametrize("settings", [{"max_overhead": 0.0}, {"max_overhead": 1.1}, {"max_failures": 0},
-                                      {"retry_after": 0}, {"kept_failures": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_overhead": 0.0}, {"max_overhead": 1.1}, {"max_failures": 0}, {"retry_after": 0}, {"kept_failures": 0}],
+)
 def test_rules_are_checked(settings):
     with pytest.raises(ConfigError, match="got"):
         GuardRules(**settings)

@@ -45,9 +45,13 @@ def test_constants_of_sympy_are_numbers():
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        (sympy.Symbol("z"), "got 'z'"), (sympy.I, "real and finite"), (sympy.zoo, "real and finite"),
-        (sympy.oo, "real and finite"), (sympy.gamma(sympy.Symbol("x0")), "got gamma"),
-        (sympy.sec(sympy.Symbol("x0")), "got sec"), (sympy.Symbol("x0") < 1, "got"),
+        (sympy.Symbol("z"), "got 'z'"),
+        (sympy.I, "real and finite"),
+        (sympy.zoo, "real and finite"),
+        (sympy.oo, "real and finite"),
+        (sympy.gamma(sympy.Symbol("x0")), "got gamma"),
+        (sympy.sec(sympy.Symbol("x0")), "got sec"),
+        (sympy.Symbol("x0") < 1, "got"),
     ],
 )
 def test_what_the_language_lacks_is_refused(expression, message):

@@ -75,9 +75,34 @@ def test_usual_spellings_are_read(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "  ", "x0 +", "(x0", "x0)", "x0 x1", "sin", "sin()", "sin(x0, x1)", "max(x0)", "foo(x0)", "x", "x-1y", "1..2",
-     "1e999", "nan", "inf", "x0 = 1", "__import__('os')", "x0; x1", "x0 @ x1", "x0 + + * x1", "²", "x0,x1", "()",
-     "x9999999"],
+    [
+        "",
+        "  ",
+        "x0 +",
+        "(x0",
+        "x0)",
+        "x0 x1",
+        "sin",
+        "sin()",
+        "sin(x0, x1)",
+        "max(x0)",
+        "foo(x0)",
+        "x",
+        "x-1y",
+        "1..2",
+        "1e999",
+        "nan",
+        "inf",
+        "x0 = 1",
+        "__import__('os')",
+        "x0; x1",
+        "x0 @ x1",
+        "x0 + + * x1",
+        "²",
+        "x0,x1",
+        "()",
+        "x9999999",
+    ],
 )
 def test_what_is_not_an_expression_is_refused(text):
     with pytest.raises(ExpressionError, match="Expected"):
@@ -113,8 +138,14 @@ def test_deep_trees_are_read_up_to_the_limit(way):
 
 @pytest.mark.parametrize(
     "text",
-    ["(" * 5000 + "x0" + ")" * 5000, "-" * 5000 + "x0", "sin(" * 5000 + "x0" + ")" * 5000, "^".join(["x0"] * 5000),
-     "+".join(["x0"] * 5000), "(-" * 5000 + "x0" + ")" * 5000],
+    [
+        "(" * 5000 + "x0" + ")" * 5000,
+        "-" * 5000 + "x0",
+        "sin(" * 5000 + "x0" + ")" * 5000,
+        "^".join(["x0"] * 5000),
+        "+".join(["x0"] * 5000),
+        "(-" * 5000 + "x0" + ")" * 5000,
+    ],
     ids=["parentheses", "signs", "functions", "powers", "sum", "mixed"],
 )
 def test_endless_nesting_is_refused_rather_than_overflowing(text):

@@ -82,9 +82,19 @@ def julia():
 
 
 SMALL = {
-    "niterations": 2, "populations": 2, "population_size": 20, "ncycles_per_iteration": 60, "maxsize": 12,
-    "binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos"], "parallelism": "serial", "progress": False,
-    "verbosity": 0, "temp_equation_file": True, "input_stream": "devnull", "optimizer_iterations": 2,
+    "niterations": 2,
+    "populations": 2,
+    "population_size": 20,
+    "ncycles_per_iteration": 60,
+    "maxsize": 12,
+    "binary_operators": ["+", "-", "*", "/"],
+    "unary_operators": ["cos"],
+    "parallelism": "serial",
+    "progress": False,
+    "verbosity": 0,
+    "temp_equation_file": True,
+    "input_stream": "devnull",
+    "optimizer_iterations": 2,
 }
 
 

@@ -13,9 +13,20 @@ from pysr_neural.wire.frames import Frame, MessageType, frame, pack, read_frame
 def batch(message: Frame, **changed: object) -> Frame:
     """An answer without children, but for what is changed."""
     fields = {
-        "search": message.fields["search"], "lengths": [], "codes": [], "constants": [], "kinds": [],
-        "parents": np.zeros((0, 2)), "log_probabilities": [], "kind_weights": [], "crossover_probability": np.nan,
-        "parent_weights": [], "operator_weights": [], "variable_weights": [], "pair_weights": [], "elapsed": 0.001,
+        "search": message.fields["search"],
+        "lengths": [],
+        "codes": [],
+        "constants": [],
+        "kinds": [],
+        "parents": np.zeros((0, 2)),
+        "log_probabilities": [],
+        "kind_weights": [],
+        "crossover_probability": np.nan,
+        "parent_weights": [],
+        "operator_weights": [],
+        "variable_weights": [],
+        "pair_weights": [],
+        "elapsed": 0.001,
     }
     return frame(MessageType.BATCH, message.request, **{**fields, **changed})
 
@@ -23,9 +34,14 @@ def batch(message: Frame, **changed: object) -> Frame:
 def children(message: Frame, trees: list[tuple[list[int], list[float]]], **changed: object) -> Frame:
     """An answer with these children, given as codes and constants, right or wrong."""
     return batch(
-        message, lengths=[len(codes) for codes, _ in trees], codes=[c for codes, _ in trees for c in codes],
-        constants=[c for _, constants in trees for c in constants], kinds=[KINDS.index("neural")] * len(trees),
-        parents=np.full((len(trees), 2), -1), log_probabilities=[-1.0] * len(trees), **changed,
+        message,
+        lengths=[len(codes) for codes, _ in trees],
+        codes=[c for codes, _ in trees for c in codes],
+        constants=[c for _, constants in trees for c in constants],
+        kinds=[KINDS.index("neural")] * len(trees),
+        parents=np.full((len(trees), 2), -1),
+        log_probabilities=[-1.0] * len(trees),
+        **changed,
     )
 
 

@@ -25,8 +25,10 @@ def main(arguments: list[str]) -> int:
     for kind, found in (("FAILED", result.failures), ("ERROR", result.errors)):
         for test, trace in found:
             print(kind, test.id(), "|", trace.strip().splitlines()[-1][:200])
-    print(f"{'plain' if plain else 'ours'}: {result.testsRun} run, {len(result.failures)} failed, "
-          f"{len(result.errors)} errors, {len(result.skipped)} skipped")
+    print(
+        f"{'plain' if plain else 'ours'}: {result.testsRun} run, {len(result.failures)} failed, "
+        f"{len(result.errors)} errors, {len(result.skipped)} skipped"
+    )
     return 0 if result.wasSuccessful() else 1
 
 

@@ -92,27 +92,42 @@ def test_impossible_children_are_refused_one_by_one(search_against):
 
 
 def test_weights_of_the_wrong_length_are_refused(search_against):
-    report, _ = search_against(lambda message: children(
-        message, [([4, 1, 2], [])], kind_weights=[1.0] * 3, parent_weights=[0.5] * 500, operator_weights=[1.0] * 99,
-        variable_weights=[1.0], pair_weights=[1.0], crossover_probability=7.0,
-    ))
+    report, _ = search_against(
+        lambda message: children(
+            message,
+            [([4, 1, 2], [])],
+            kind_weights=[1.0] * 3,
+            parent_weights=[0.5] * 500,
+            operator_weights=[1.0] * 99,
+            variable_weights=[1.0],
+            pair_weights=[1.0],
+            crossover_probability=7.0,
+        )
+    )
     assert any("prior of another size" in reason for reason in report.invalid)
     assert not report.failures
 
 
 def test_weights_that_are_no_numbers(search_against):
     def answer(message):
-        return children(message, [([4, 1, 2], [])], kind_weights=[np.nan] * 14, operator_weights=[np.nan] * 5,
-                        variable_weights=[-1.0, np.inf], pair_weights=np.full((6, 7), np.nan),
-                        crossover_probability=np.nan)
+        return children(
+            message,
+            [([4, 1, 2], [])],
+            kind_weights=[np.nan] * 14,
+            operator_weights=[np.nan] * 5,
+            variable_weights=[-1.0, np.inf],
+            pair_weights=np.full((6, 7), np.nan),
+            crossover_probability=np.nan,
+        )
 
     report, _ = search_against(answer)
     assert not report.failures
 
 
 def test_a_server_killed_in_mid_search(small_fit):
-    config = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", max_overhead=1.0, seed=77,
-                            request_timeout=2.0)
+    config = NeuralProposer(
+        proposer="pysr_neural.proposer.scripted:RandomProposer", max_overhead=1.0, seed=77, request_timeout=2.0
+    )
     handle = servers.get(config)
     handle.wait_until_ready(60)
 

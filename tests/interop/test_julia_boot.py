@@ -31,8 +31,10 @@ def test_availability_follows_the_offline_variables(monkeypatch, tmp_path):
 
 
 def test_availability_starts_nothing():
-    code = ("import sys; from pysr_neural import julia_available; julia_available(); "
-            "assert not {'juliacall', 'pysr', 'torch'} & set(sys.modules)")
+    code = (
+        "import sys; from pysr_neural import julia_available; julia_available(); "
+        "assert not {'juliacall', 'pysr', 'torch'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -55,11 +57,13 @@ def test_the_estimator_s_import_fails_with_that_error(tmp_path):
     broken = tmp_path / "pysr"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise OSError('libjulia is not there')\n")
-    code = (f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-            "from pysr_neural.errors import EngineUnavailableError\n"
-            "try:\n    from pysr_neural import PySRRegressor\n"
-            "except EngineUnavailableError as error:\n    assert 'libjulia is not there' in str(error)\n"
-            "else:\n    raise SystemExit('no error')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from pysr_neural.errors import EngineUnavailableError\n"
+        "try:\n    from pysr_neural import PySRRegressor\n"
+        "except EngineUnavailableError as error:\n    assert 'libjulia is not there' in str(error)\n"
+        "else:\n    raise SystemExit('no error')"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
 
 
@@ -85,5 +89,7 @@ def test_the_package_is_loaded_from_the_end_of_the_load_path(monkeypatch):
 
 def test_julia_s_answers_become_plain_data():
     assert boot_module.plain({"a": (1, 2.5), "b": {"c": ["x"]}, "d": None}) == {
-        "a": [1, 2.5], "b": {"c": ["x"]}, "d": None,
+        "a": [1, 2.5],
+        "b": {"c": ["x"]},
+        "d": None,
     }

@@ -82,7 +82,8 @@ def test_ctrl_c_does_not_end_the_server_and_sigterm_does(server):
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "exit", "exception"])
 def test_no_orphan_whatever_ends_the_parent(tmp_path, end):
     script = tmp_path / "parent.py"
-    script.write_text(textwrap.dedent(f"""
+    script.write_text(
+        textwrap.dedent(f"""
         import sys, time
         from pysr_neural.config import NeuralProposer
         from pysr_neural.interop.process import servers
@@ -94,10 +95,12 @@ def test_no_orphan_whatever_ends_the_parent(tmp_path, end):
         if {end!r} == "exception":
             raise RuntimeError("the user's own error")
         time.sleep(60)
-    """))
+    """)
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True, env=environment)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
     with parent.stdout:
         pid, directory = parent.stdout.readline().split()
     if end.startswith("SIG"):
@@ -108,12 +111,14 @@ def test_no_orphan_whatever_ends_the_parent(tmp_path, end):
 
 
 def test_a_module_attribute_of_the_user_s_own_folder_is_served(tmp_path, monkeypatch, problem):
-    (tmp_path / "my_ideas.py").write_text(textwrap.dedent("""
+    (tmp_path / "my_ideas.py").write_text(
+        textwrap.dedent("""
         from pysr_neural.expression.text import parse
         from pysr_neural.proposer.scripted import ScriptedProposer
         always_x1 = ScriptedProposer([parse("x1")], cycle=True)
         not_a_proposer = 3
-    """))
+    """)
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     server = ServerProcess(NeuralProposer(proposer="my_ideas:always_x1"))
     with WireClient(server.wait_until_ready(30), server.token) as client:

@@ -25,8 +25,20 @@ Y = X[:, 0] ** 2
 class StandIn(BaseEstimator):
     """What the estimator relies on in PySR's."""
 
-    def __init__(self, model_selection="best", *, niterations=10, plugins=None, worker_imports=None, parallelism=None,
-                 deterministic=False, cluster_manager=None, default_mutations=None, type_spec=None, **kwargs):
+    def __init__(
+        self,
+        model_selection="best",
+        *,
+        niterations=10,
+        plugins=None,
+        worker_imports=None,
+        parallelism=None,
+        deterministic=False,
+        cluster_manager=None,
+        default_mutations=None,
+        type_spec=None,
+        **kwargs,
+    ):
         for name in kwargs:
             raise TypeError(f"`{name}` is not a valid keyword argument for PySRRegressor.")
         self.model_selection = model_selection

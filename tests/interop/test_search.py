@@ -55,8 +55,11 @@ def test_a_good_proposal_wins(small_fit):
 
 
 def test_an_object_is_served_from_this_process(small_fit):
-    model = small_fit(neural_proposer=NeuralProposer(proposer=RandomProposer(), max_overhead=1.0),
-                      parallelism="multithreading", **LONGER)
+    model = small_fit(
+        neural_proposer=NeuralProposer(proposer=RandomProposer(), max_overhead=1.0),
+        parallelism="multithreading",
+        **LONGER,
+    )
     assert model.neural_report_.served > 0
 
 
@@ -92,16 +95,21 @@ def test_custom_operators(small_fit):
     import sympy
 
     model = small_fit(
-        neural_proposer=RANDOM, unary_operators=["cos", "twice(x) = 2 * x"],
+        neural_proposer=RANDOM,
+        unary_operators=["cos", "twice(x) = 2 * x"],
         extra_sympy_mappings={"twice": lambda x: sympy.Integer(2) * x},
     )
     assert finished(model)
 
 
 def test_operators_of_three_arguments(small_fit):
-    model = small_fit(neural_proposer=RANDOM, binary_operators=None, unary_operators=None,
-                      operators={1: ["cos"], 2: ["+", "*"], 3: ["muladd"]},
-                      extra_sympy_mappings={"muladd": lambda x, y, z: x * y + z})
+    model = small_fit(
+        neural_proposer=RANDOM,
+        binary_operators=None,
+        unary_operators=None,
+        operators={1: ["cos"], 2: ["+", "*"], 3: ["muladd"]},
+        extra_sympy_mappings={"muladd": lambda x, y, z: x * y + z},
+    )
     assert finished(model)
 
 
@@ -116,8 +124,13 @@ def test_template_expressions_fall_back(small_fit):
 
 def test_complex_numbers_fall_back(small_fit):
     X, y = small_data()
-    model = small_fit(X.astype(np.complex64), (y + 1j * X[:, 0]).astype(np.complex64), neural_proposer=RANDOM,
-                      unary_operators=None, elementwise_loss="loss(x, y) = abs2(x - y)")
+    model = small_fit(
+        X.astype(np.complex64),
+        (y + 1j * X[:, 0]).astype(np.complex64),
+        neural_proposer=RANDOM,
+        unary_operators=None,
+        elementwise_loss="loss(x, y) = abs2(x - y)",
+    )
     assert finished(model)
 
 
@@ -134,8 +147,9 @@ def test_integer_data(small_fit):
 
 
 def test_nested_constraints_are_kept(small_fit):
-    model = small_fit(neural_proposer=RANDOM, **LONGER, nested_constraints={"cos": {"cos": 0}},
-                      constraints={"/": (-1, 3)})
+    model = small_fit(
+        neural_proposer=RANDOM, **LONGER, nested_constraints={"cos": {"cos": 0}}, constraints={"/": (-1, 3)}
+    )
     assert finished(model)
     assert not any(text.count("cos(cos") for text in model.equations_["equation"])
 

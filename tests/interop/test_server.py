@@ -42,7 +42,8 @@ def test_a_search_gets_the_proposer_s_children(serve, problem):
 def test_all_parts_of_a_batch_and_of_a_request_travel(serve, problem):
     answer = ProposalBatch(
         (Child(parse("x0 + 2.5"), "crossover", (1, 0), -3.5), Child(parse("cos(x1)"), "neural", (1,))),
-        kind_weights=np.arange(len(KINDS), dtype=float), crossover_probability=0.25,
+        kind_weights=np.arange(len(KINDS), dtype=float),
+        crossover_probability=0.25,
         parent_weights=np.array([0.75, 0.25]),
         prior=Prior(np.array([1.0, 2, 3, 4, 5]), np.array([0.5, 0.5]), np.ones((6, 7))),
     )
@@ -159,8 +160,9 @@ def test_a_failing_proposer_is_reported_and_survived(serve, problem):
 
 
 def test_a_child_outside_the_search_s_language_is_left_out_with_a_log_entry(serve, problem, caplog):
-    address, token, _ = serve(ScriptedProposer([ProposalBatch((Child(parse("x9")), Child(parse("exp(x0)")),
-                                                               Child(parse("x1"))))]))
+    address, token, _ = serve(
+        ScriptedProposer([ProposalBatch((Child(parse("x9")), Child(parse("exp(x0)")), Child(parse("x1"))))])
+    )
     with WireClient(address, token) as client:
         client.ask(open_frame(problem))
         assert trees_of(client.ask(request_frame(problem, REQUEST)), problem) == [parse("x1")]

@@ -30,8 +30,13 @@ class WireClient:
 
 def open_frame(problem, search: int = 7, request: int = 2) -> Frame:
     return frame(
-        MessageType.OPEN, request, search=search, X=problem.X, y=problem.y,
-        operator_names="\n".join(problem.operators.names), operator_arities=problem.operators.arities,
+        MessageType.OPEN,
+        request,
+        search=search,
+        X=problem.X,
+        y=problem.y,
+        operator_names="\n".join(problem.operators.names),
+        operator_arities=problem.operators.arities,
         limits=[problem.limits.max_size, problem.limits.max_depth],
         nested=np.array(problem.limits.nested, dtype=np.int32).reshape(-1, 3),
     )
@@ -40,11 +45,17 @@ def open_frame(problem, search: int = 7, request: int = 2) -> Frame:
 def request_frame(problem, request: ProposalRequest, search: int = 7, number: int = 3, **changed: object) -> Frame:
     written = [encode(m.tree, problem.operators, problem.X.shape[1]) for m in request.members]
     fields = {
-        "search": search, "seed": request.seed, "count": request.count, "levels": level_bits(request.levels),
-        "temperature": request.temperature, "max_size": request.max_size or 0, "progress": request.progress,
+        "search": search,
+        "seed": request.seed,
+        "count": request.count,
+        "levels": level_bits(request.levels),
+        "temperature": request.temperature,
+        "max_size": request.max_size or 0,
+        "progress": request.progress,
         "lengths": [len(codes) for codes, _ in written],
         "codes": [int(c) for codes, _ in written for c in codes],
         "constants": [float(c) for _, constants in written for c in constants],
-        "losses": [m.loss for m in request.members], "complexities": [m.complexity for m in request.members],
+        "losses": [m.loss for m in request.members],
+        "complexities": [m.complexity for m in request.members],
     }
     return frame(MessageType.REQUEST, number, **{**fields, **changed})

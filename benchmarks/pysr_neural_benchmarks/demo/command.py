@@ -41,8 +41,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pysr-neural demo", description="Find laws in small real measurements.")
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto",
-                        help="auto: PySR where Julia is available or can be installed, else BasicSR")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default="auto",
+        help="auto: PySR where Julia is available or can be installed, else BasicSR",
+    )
     parser.add_argument("--seconds", type=float, default=SECONDS, help="search time of each case (default %(default)s)")
     parser.add_argument("--cases", help="names, with commas between; all if not given")
     parser.add_argument("--checkpoint", default="default", help="'default', a directory or a hub id")

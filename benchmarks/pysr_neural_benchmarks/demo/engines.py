@@ -114,8 +114,13 @@ class BasicSREngine:
         from pysr_neural_baseline import BasicSR
 
         model = BasicSR(
-            binary_operators=BINARY, unary_operators=UNARY, proposer=self.proposer, max_size=MAX_SIZE,
-            generations=GENERATIONS, timeout_in_seconds=seconds, random_state=SEED,
+            binary_operators=BINARY,
+            unary_operators=UNARY,
+            proposer=self.proposer,
+            max_size=MAX_SIZE,
+            generations=GENERATIONS,
+            timeout_in_seconds=seconds,
+            random_state=SEED,
         )
         model.fit(case.X, case.y, variable_names=case.features)
         return Found(model.equations_, str(model.neural_report_))

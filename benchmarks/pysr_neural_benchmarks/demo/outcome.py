@@ -89,8 +89,13 @@ def front_of(case: Case, equations: pd.DataFrame) -> tuple[Member, ...]:
     """
     scale = float(np.var(case.y))
     return tuple(
-        Member(parse(str(row.equation), case.features), int(row.complexity), float(row.loss) / scale,
-               float(row.score), bool(row.neural))
+        Member(
+            parse(str(row.equation), case.features),
+            int(row.complexity),
+            float(row.loss) / scale,
+            float(row.score),
+            bool(row.neural),
+        )
         for row in equations.sort_values("complexity").itertuples()
     )
 

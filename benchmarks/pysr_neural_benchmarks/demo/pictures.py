@@ -15,10 +15,22 @@ from pysr_neural_benchmarks.demo.outcome import Member, Outcome
 
 INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#616e7c", "#cbd2d9", "#0b6e99", "#d9480f"
 STYLE = {
-    "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": LINE, "axes.labelcolor": INK, "text.color": INK,
-    "xtick.color": MUTED, "ytick.color": MUTED, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlecolor": INK, "legend.frameon": False,
-    "legend.fontsize": 8.5, "svg.fonttype": "none", "svg.hashsalt": "pysr-neural",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlecolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pysr-neural",
 }
 CURVE_POINTS = 300
 SMALLEST_LOSS = 1e-16
@@ -31,8 +43,9 @@ def overview(outcomes: list[Outcome], path: Path) -> None:
     """Write one picture of all cases, a column each."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.3 * len(outcomes), 6.0), layout="constrained", dpi=144)
-        for column, (outcome, pair) in enumerate(zip(outcomes, figure.subplots(2, len(outcomes), squeeze=False).T,
-                                                     strict=True)):
+        for column, (outcome, pair) in enumerate(
+            zip(outcomes, figure.subplots(2, len(outcomes), squeeze=False).T, strict=True)
+        ):
             draw_law(pair[0], outcome)
             draw_front(pair[1], outcome)
             pair[0].set_title(outcome.case.title, loc="left", pad=22)
@@ -77,7 +90,6 @@ def draw_law(axes: Axes, outcome: Outcome) -> None:
         axes.set_xscale("log")
     if "y" in case.logarithmic:
         axes.set_yscale("log")
-
 
 
 def draw_front(axes: Axes, outcome: Outcome) -> None:
