@@ -28,6 +28,8 @@ class ProposerConfig(PretrainedConfig):
         Vectors that the dataset encoder hands to the decoder.
     encoder_layers : int
         Rounds of cross attention from latents to points.
+    probes : bool
+        Whether the encoder also reads the statistics of `model.probes`.
     """
 
     model_type = "pysr_neural_proposer"
@@ -40,6 +42,7 @@ class ProposerConfig(PretrainedConfig):
         feedforward: int = 384,
         latents: int = 16,
         encoder_layers: int = 2,
+        probes: bool = False,
         vocabulary_hash: str = VOCABULARY_HASH,
         vocabulary_size: int = len(NAMES),
         wire_version: int = WIRE_VERSION,
@@ -51,6 +54,7 @@ class ProposerConfig(PretrainedConfig):
         self.feedforward = feedforward
         self.latents = latents
         self.encoder_layers = encoder_layers
+        self.probes = probes
         self.vocabulary_hash = vocabulary_hash
         self.vocabulary_size = vocabulary_size
         self.wire_version = wire_version

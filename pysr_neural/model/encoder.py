@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pysr_neural.model.config import ProposerConfig
+from pysr_neural.model.probes import PROBES, probe_features
 from pysr_neural.wire.prompt import DATA_COLUMNS
 
 BITS = 32
@@ -97,6 +98,7 @@ class DatasetEncoder(nn.Module):
         width = config.width
         self.rows = nn.Linear(DATA_COLUMNS * (BITS + SMOOTH), width)
         self.row_block = FeedForward(width, 2 * width)
+        self.probes = nn.Sequential(nn.Linear(PROBES, width), FeedForward(width, 2 * width)) if config.probes else None
         self.latents = nn.Parameter(torch.randn(config.latents, width) * 0.02)
         self.reads = nn.ModuleList(CrossAttention(width, config.heads) for _ in range(config.encoder_layers))
         self.mixes = nn.ModuleList(CrossAttention(width, config.heads) for _ in range(config.encoder_layers))
@@ -114,10 +116,13 @@ class DatasetEncoder(nn.Module):
         Returns
         -------
         tensor, shape (batch, latents, width)
+            One more than the configured latents if there are probes.
         """
         rows = self.rows(number_features(data, row_mask))
         rows = self.row_block(rows)
         x = self.latents.expand(len(data), -1, -1)
+        if self.probes is not None:
+            x = torch.cat([x, self.probes(probe_features(data, row_mask))[:, None]], dim=1)
         everywhere = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         for read, mix, block in zip(self.reads, self.mixes, self.blocks, strict=True):
             x = block(mix(y := read(x, rows, row_mask), y, everywhere))

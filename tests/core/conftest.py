@@ -6,7 +6,7 @@ import torch
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 
-SMALL = {"width": 32, "heads": 2, "layers": 2, "feedforward": 48, "latents": 4, "encoder_layers": 1}
+SMALL = {"width": 32, "heads": 2, "layers": 2, "feedforward": 48, "latents": 4, "encoder_layers": 1, "probes": True}
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_every_sample_is_one_expression_within_the_limits(
 def test_nested_constraints_hold_on_every_path(small_model: ProposerModel) -> None:
     sin, exp = v.ID["sin"], v.ID["exp"]
     grammar = Grammar(tuple(operator_tokens(OPERATORS)), 2, 20, 20, ((sin, sin, 1), (sin, exp, 0)))
-    drawn = sample(make_prefix(small_model), grammar, 300, 3.0, torch.Generator().manual_seed(1))
+    drawn = sample(make_prefix(small_model), grammar, 2000, 3.0, torch.Generator().manual_seed(1))
     problem = Problem(np.ones((3, 2)), np.arange(3.0), OPERATORS)
     session = TransformerProposer(small_model).open(problem)
     nested_sines = 0

@@ -37,6 +37,7 @@ class ModelSize:
     feedforward: int = 384
     latents: int = 16
     encoder_layers: int = 2
+    probes: bool = True
 
 
 @dataclass(frozen=True)
