@@ -55,6 +55,11 @@ class NeuralProposer:
         Your own proposer in place of a checkpoint: ``"module:attribute"``, which the server process imports, or an
         object with the `pysr_neural.proposer.base.Proposer` protocol, which answers from a thread of this process.
         Such an object must be picklable for PySR's checkpoints to be written.
+    trace : str, optional
+        Directory in which the search's trace is recorded, for training or inspection (``pysr-neural traces``); works
+        with ``levels=()`` as well.
+    trace_rate : float
+        Share of the populations recorded, above 0 and at most 1; the first one always is.
 
     Raises
     ------
@@ -80,6 +85,8 @@ class NeuralProposer:
     start_timeout: float = 120.0
     transport: Transport = "auto"
     proposer: Any = None
+    trace: str | None = None
+    trace_rate: float = 0.05
 
     def __new__(cls, *_: object, **given: object) -> Self:
         """Refuse unknown keywords by name, before the dataclass would with less help."""
@@ -93,12 +100,24 @@ class NeuralProposer:
         object.__setattr__(self, "checkpoint", _text("checkpoint", self.checkpoint))
         object.__setattr__(self, "device", _text("device", self.device))
         object.__setattr__(self, "levels", levels_of(_level_names(self.levels)))
-        for name in ("max_overhead", "temperature", "weight", "seed_timeout", "request_timeout", "start_timeout"):
+        if self.trace is not None:
+            object.__setattr__(self, "trace", _text("trace", self.trace))
+        for name in (
+            "max_overhead",
+            "temperature",
+            "weight",
+            "seed_timeout",
+            "request_timeout",
+            "start_timeout",
+            "trace_rate",
+        ):
             _check_positive(name, getattr(self, name), allow_zero=name == "seed_timeout")
         if self.weight >= 1:
             raise ConfigError(f"weight is a share of the mutations, below 1; got {self.weight}.")
         if self.max_overhead > 1:
             raise ConfigError(f"max_overhead is a share of the search's time, at most 1; got {self.max_overhead}.")
+        if self.trace_rate > 1:
+            raise ConfigError(f"trace_rate is a share of the populations, at most 1; got {self.trace_rate}.")
         _check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
         _check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.transport not in get_args(Transport):

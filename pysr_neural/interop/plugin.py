@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pysr_neural.config import NeuralProposer, neural_proposer_of
@@ -81,8 +82,11 @@ class NeuralProposerPlugin:
             If Julia, its package or the server cannot be started.
         CheckpointError
             If the server cannot load the checkpoint.
+        ConfigError
+            If the trace's directory cannot be written.
         """
         config, server = self.config, self.start_server()
+        trace = _prepared(config.trace)
         package = julia.load_package()
         address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
         self.session = uuid.uuid4().hex
@@ -99,6 +103,8 @@ class NeuralProposerPlugin:
             seed_timeout=float(config.seed_timeout),
             request_timeout=float(config.request_timeout),
             session=self.session,
+            trace=trace,
+            trace_rate=float(config.trace_rate),
         )
 
     def report(self, fronts: Sequence[Mapping[int, str]] = ()) -> NeuralReport:
@@ -118,6 +124,55 @@ class NeuralProposerPlugin:
             levels=config.levels,
             fronts=fronts,
         )
+
+
+    def import_trace(self, seed: int = -1, parameters: Mapping[str, Any] | None = None) -> list[int]:
+        """Turn what this plugin's latest search recorded into a part of its trace.
+
+        Parameters
+        ----------
+        seed : int
+            Of the search, if it had one.
+        parameters : mapping, optional
+            The estimator's, to be stored with the run.
+
+        Returns
+        -------
+        list of int
+            Numbers of the new runs, one per output; empty if no trace was wanted or nothing was recorded.
+
+        Raises
+        ------
+        TraceError
+            If the trace cannot be written; the recordings then stay beside it.
+        """
+        from pysr_neural.interop.recording import import_recordings
+
+        config = self.config
+        if config.trace is None:
+            return []
+        answer = julia.plain(julia.load_package().report(self.session))
+        facts = {
+            "version": str(julia.boot().__version__),
+            "proposer": _name_of(config) if config.levels else "",
+            "seed": seed,
+            "config": dict(parameters or {}),
+            "population_rate": config.trace_rate,
+        }
+        return import_recordings(Path(config.trace), facts, [int(output["search"]) for output in answer["outputs"]])
+
+
+def _prepared(trace: str | None) -> str:
+    """Make the trace's directory, before the search; its full name, or nothing if no trace is wanted."""
+    if trace is None:
+        return ""
+    try:
+        os.makedirs(trace, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"trace must be a directory that can be written; got {trace!r}: {error}.") from error
+    if not os.access(trace, os.W_OK):
+        raise ConfigError(f"trace must be a directory that can be written; {trace!r} cannot.")
+    return os.path.abspath(trace)
 
 
 def _name_of(config: NeuralProposer) -> str:

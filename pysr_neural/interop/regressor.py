@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from pysr_neural.config import NeuralProposer, neural_proposer_of
-from pysr_neural.errors import DataError
+from pysr_neural.errors import DataError, NeuralProposerError
 from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.report import NeuralReport
@@ -125,7 +125,18 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         with self._added(plugin, parallelism):
             result = super()._run(*args, **kwargs)
         self.neural_report_ = _report_of(plugin, self.equations_)
+        if config.trace is not None:
+            self._import_trace(plugin)
         return result
+
+    def _import_trace(self, plugin: NeuralProposerPlugin) -> None:
+        """Add this search to its trace; a finished search is never lost over its trace."""
+        seed = self.random_state if isinstance(self.random_state, int) else -1
+        try:
+            plugin.import_trace(seed, self.get_params())
+        except NeuralProposerError as error:
+            text = f"The search ended, but its trace could not be written: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     @contextmanager
     def _added(self, plugin: NeuralProposerPlugin, parallelism: str | None) -> Iterator[None]:

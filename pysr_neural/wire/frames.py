@@ -49,6 +49,7 @@ class MessageType(IntEnum):
     CLOSE = 9
     ERROR = 10
     SHUTDOWN = 11
+    TRACE = 12
 
 
 FIELDS: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
@@ -99,6 +100,34 @@ FIELDS: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
     MessageType.CLOSE: (("search", "i8"),),
     MessageType.ERROR: (("message", "u1"),),
     MessageType.SHUTDOWN: (),
+    MessageType.TRACE: (
+        ("search", "i8"),
+        ("output", "i4"),
+        ("population", "i4"),
+        ("iteration", "i4"),
+        ("member_moments", "i4"),
+        ("member_refs", "i8"),
+        ("member_parents", "i8"),
+        ("member_births", "i8"),
+        ("member_losses", "f8"),
+        ("member_costs", "f8"),
+        ("member_lengths", "i4"),
+        ("member_codes", "i4"),
+        ("member_constants", "f8"),
+        ("event_cycles", "i4"),
+        ("event_kinds", "i4"),
+        ("event_parents", "i8"),
+        ("event_refs", "i8"),
+        ("event_losses", "f8"),
+        ("event_costs", "f8"),
+        ("event_outcomes", "i4"),
+        ("event_neural", "i4"),
+        ("event_lengths", "i4"),
+        ("event_codes", "i4"),
+        ("event_constants", "f8"),
+        ("death_cycles", "i4"),
+        ("death_refs", "i8"),
+    ),
 }
 Value = npt.NDArray[np.generic]
 

@@ -22,6 +22,7 @@ const MAX_DIMENSIONS = 4
     CLOSE = 9
     ERROR = 10
     SHUTDOWN = 11
+    TRACE = 12
 end
 
 const FIELDS = Dict{MessageType,Vector{Pair{Symbol,DataType}}}(
@@ -72,6 +73,34 @@ const FIELDS = Dict{MessageType,Vector{Pair{Symbol,DataType}}}(
     CLOSE => [:search => Int64],
     ERROR => [:message => UInt8],
     SHUTDOWN => [],
+    TRACE => [
+        :search => Int64,
+        :output => Int32,
+        :population => Int32,
+        :iteration => Int32,
+        :member_moments => Int32,
+        :member_refs => Int64,
+        :member_parents => Int64,
+        :member_births => Int64,
+        :member_losses => Float64,
+        :member_costs => Float64,
+        :member_lengths => Int32,
+        :member_codes => Int32,
+        :member_constants => Float64,
+        :event_cycles => Int32,
+        :event_kinds => Int32,
+        :event_parents => Int64,
+        :event_refs => Int64,
+        :event_losses => Float64,
+        :event_costs => Float64,
+        :event_outcomes => Int32,
+        :event_neural => Int32,
+        :event_lengths => Int32,
+        :event_codes => Int32,
+        :event_constants => Float64,
+        :death_cycles => Int32,
+        :death_refs => Int64,
+    ],
 )
 
 const DTYPE_CODES = Dict{DataType,UInt8}(
@@ -187,7 +216,7 @@ or followed by extra bytes.
 """
 function unpack(type::Integer, request::Integer, payload::Vector{UInt8})
     type in Int.(instances(MessageType)) ||
-        throw(WireError("A message type must be one of 1:$(Int(SHUTDOWN)); got $type."))
+        throw(WireError("A message type must be one of 1:$(Int(TRACE)); got $type."))
     known = MessageType(type)
     fields, at = Dict{Symbol,WireArray}(), 1
     for (name, T) in FIELDS[known]

@@ -27,9 +27,10 @@ function first_state(plugin::NeuralProposerPlugin, options, dataset)
     live = Live(search, 0)
     state = ProposerState(id, output, 0, 1.0, positions, length(options.mutations), levels; live)
     search.parts[0] = state.counters
+    search.tracing = isnothing(reason) && !isempty(plugin.trace)
     if isnothing(reason)
-        levels == 0 || (search.open = open_frame(search, dataset, options))
-    elseif plugin.levels != 0
+        levels == 0 && !search.tracing || (search.open = open_frame(search, dataset, options))
+    elseif plugin.levels != 0 || !isempty(plugin.trace)
         disable!(search, "all", reason)
     end
     drop_absent_levels!(state, search)
@@ -96,8 +97,10 @@ end
 
 function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, dataset, hall, options)
     state.counters.cycles += 1
-    records_only(state) && return nothing
+    records_only(state) && isempty(plugin.trace) && return nothing
     search = attach!(state, plugin, dataset, options)
+    isnothing(state.live.recording) || record_cycle!(state.live.recording, state, search, pop)
+    records_only(state) && return nothing
     @atomic search.cycles += 1
     first_cycle = state.cycle <= 1
     first_cycle && mark_seeds!(state, search, pop)
@@ -129,6 +132,7 @@ function mutation_ended!(state::ProposerState, mutation::AbstractMutation, event
     counters.tried[at] += 1
     counters.accepted[at] += event.accepted
     counters.improved[at] += improved
+    isnothing(state.live.recording) || record_event!(state.live.recording, state, mutation, event)
     mutation isa NeuralMutation && state.served && credit_child!(state, event, improved)
     return nothing
 end
@@ -174,6 +178,7 @@ function search_ended!(state::ProposerState, search_state, options)
     for output in search_state.worker_output[state.output]
         gather_output!(search, output, options)
     end
+    close_trace!(search, search_state.halls_of_fame[state.output])
     flag_hall!(search, search_state.halls_of_fame[state.output])
     filter!(entry -> search_state.halls_of_fame[state.output].exists[first(entry)], search.hall_of_fame)
     search.finished = time()

@@ -29,6 +29,7 @@ using SymbolicRegression:
     Expression,
     FeatureMutation,
     InsertNodeMutation,
+    MutationAcceptanceContext,
     MutationEvent,
     MutationResult,
     Node,
@@ -65,6 +66,7 @@ include("Counters.jl")
 include("Lineage.jl")
 include("Proposals.jl")
 include("Searches.jl")
+include("Trace.jl")
 include("State.jl")
 include("Client.jl")
 include("Requests.jl")
@@ -73,6 +75,7 @@ include("Sampling.jl")
 include("Mutations.jl")
 include("Crossover.jl")
 include("Injection.jl")
+include("Recording.jl")
 include("Hooks.jl")
 include("SRInterface.jl")
 include("Report.jl")

@@ -56,6 +56,8 @@ Ask a proposer server during a search.
 - `synchronous`: wait for every answer inside the search; with serial parallelism and `deterministic=true` this makes a
   neural search reproducible. The time budget is then counted in cycles per request.
 - `session`: names all searches of one fit in [`report`](@ref); made up if empty.
+- `trace`: directory to which recorded populations are written; empty: none.
+- `trace_rate`: share of populations recorded; the first one always is.
 - `verbose`: warn once when the server fails.
 """
 struct NeuralProposerPlugin <: AbstractPlugin
@@ -78,6 +80,8 @@ struct NeuralProposerPlugin <: AbstractPlugin
     request_timeout::Float64
     synchronous::Bool
     session::String
+    trace::String
+    trace_rate::Float64
     verbose::Bool
 end
 
@@ -101,6 +105,8 @@ function NeuralProposerPlugin(;
     request_timeout::Real=30.0,
     synchronous::Bool=false,
     session::AbstractString="",
+    trace::AbstractString="",
+    trace_rate::Real=0.05,
     verbose::Bool=true,
 )
     check_setting(max_overhead > 0, "max_overhead", "above 0", max_overhead)
@@ -113,12 +119,14 @@ function NeuralProposerPlugin(;
     check_setting(0 <= seed_share < 1, "seed_share", "at least 0 and below 1", seed_share)
     check_setting(0 <= refine <= 1, "refine", "in 0..1", refine)
     check_setting(interval >= 1, "interval", "at least 1", interval)
+    check_setting(0 <= trace_rate <= 1, "trace_rate", "in 0..1", trace_rate)
     check_setting(request_timeout > 0, "request_timeout", "above 0", request_timeout)
     check_address(address)
     return NeuralProposerPlugin(
         address, token, without_missing_hooks(level_mask(levels)), max_overhead, batch_size, temperature, seed, weight,
         prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, refresh_patience, interval,
-        request_timeout, synchronous, isempty(session) ? fresh_session() : session, verbose,
+        request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate,
+        verbose,
     )
 end
 

@@ -17,6 +17,7 @@ const HOOKS = Dict{Symbol,Int}(
     :condition_mutation_weights! => 7,
     :tournament_cost_multiplier => 4,
     :on_mutation_end! => 6,
+    :mutation_acceptance_multiplier => 4,
     :on_generation_end! => 7,
     :on_search_end! => 6,
     :prepare_mutation_context => 1,

@@ -84,6 +84,7 @@ end
         curmaxsize,
         nfeatures,
     )
+        note_parent!(state, member)
         records_only(state) && return nothing
         state.curmaxsize = curmaxsize
         return guarded(
@@ -100,6 +101,15 @@ end
         stock = state.live.stock
         isnothing(stock) && return 1.0
         return cost_factor((@atomic :monotonic stock.parents), member)
+    end
+end
+
+@static if is_present(:mutation_acceptance_multiplier)
+    function SymbolicRegression.mutation_acceptance_multiplier(
+        state::ProposerState, ::NeuralProposerPlugin, context::MutationAcceptanceContext, options
+    )
+        note_child!(state, context.new_tree)
+        return 1.0
     end
 end
 
@@ -182,16 +192,12 @@ function SymbolicRegression.mutate!(
     population_for_backsolve=nothing,
     kws...,
 ) where {N<:AbstractExpression,P<:AbstractPopMember}
-    found = find_state(options.plugins, plugin_states)
-    if !isnothing(found)
-        state = last(found)
-        child = guarded(state, "mutate!", nothing) do
-            mated_child(new_tree, parent_member, population_for_backsolve, state)
-        end
-        if !isnothing(child)
-            note_type!(trace, "neural_mating")
-            return MutationResult{N,P}(; tree=child)
-        end
+    child = offered(options, plugin_states, "mutate!") do state
+        mated_child(new_tree, parent_member, population_for_backsolve, state)
+    end
+    if !isnothing(child)
+        note_type!(trace, "neural_mating")
+        return MutationResult{N,P}(; tree=child)
     end
     return ordinary_mutation(
         new_tree, parent_member, options; trace, plugin_states, population_for_backsolve, kws...
@@ -208,16 +214,12 @@ function SymbolicRegression.mutate!(
     plugin_states,
     kws...,
 ) where {N<:AbstractExpression,P<:AbstractPopMember}
-    found = find_state(options.plugins, plugin_states)
-    if !isnothing(found)
-        state = last(found)
-        child = guarded(state, "mutate!", nothing) do
-            native_child(new_tree, kind, state, options, curmaxsize)
-        end
-        if !isnothing(child)
-            note_type!(trace, "neural_prior")
-            return MutationResult{N,P}(; tree=child)
-        end
+    child = offered(options, plugin_states, "mutate!") do state
+        native_child(new_tree, kind, state, options, curmaxsize)
+    end
+    if !isnothing(child)
+        note_type!(trace, "neural_prior")
+        return MutationResult{N,P}(; tree=child)
     end
     return mutate!(
         new_tree, parent_member, builtin(kind), options; trace, curmaxsize, plugin_states, kws...
@@ -236,15 +238,21 @@ function SymbolicRegression.crossover(
     kws...,
 ) where {T,L,N<:AbstractExpression,P<:AbstractPopMember{T,L,N}}
     ordinary = ordinary_crossover(member1, member2, options; attempt, trace, curmaxsize, plugin_states, kws...)
-    found = find_state(options.plugins, plugin_states)
-    (isnothing(found) || attempt > 1) && return ordinary
-    state = last(found)
-    child = guarded(state, "crossover", nothing) do
+    attempt > 1 && return ordinary
+    child = offered(options, plugin_states, "crossover") do state
         proposed_recombination(member1, state, options, curmaxsize)
     end
     isnothing(child) && return ordinary
     note_type!(trace, "neural_crossover")
     return CrossoverResult{N}(; child1=child, child2=ordinary.child2, num_evals=ordinary.num_evals)
+end
+
+"""What `f` makes of our own state; `nothing` where there is no such state, or `f` fails or has nothing to offer."""
+@inline function offered(f::F, options, plugin_states, label::String) where {F}
+    found = find_state(options.plugins, plugin_states)
+    isnothing(found) && return nothing
+    state = last(found)
+    return guarded(() -> f(state), state, label, nothing)
 end
 
 note_type!(::Nothing, ::String) = nothing

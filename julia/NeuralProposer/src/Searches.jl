@@ -22,6 +22,8 @@ mutable struct Search
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
     mutations::Vector{String}
+    trace::Union{Nothing,IOStream}
+    tracing::Bool
     @atomic cycles::Int
     @atomic requests::Int
     @atomic in_flight::Bool
@@ -35,7 +37,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, nothing, NaN, Dict(), [], 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, nothing, NaN, Dict(), [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 

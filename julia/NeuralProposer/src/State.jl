@@ -5,15 +5,21 @@
 
 """
 The way from a state to the live search of this process; empty after a journey between processes. `stock` is the
-population's own, `common` the head's, where initial members go that came too late.
+population's own, `common` the head's, where initial members go that came too late; `recording` is there if the population is
+recorded.
 """
 mutable struct Live
     search::Union{Nothing,Search}
     stock::Union{Nothing,Stock}
     common::Union{Nothing,Stock}
+    recording::Union{Nothing,Recording}
 end
-Live() = Live(nothing, nothing, nothing)
-Live(search::Search, population::Int) = Live(search, stock_of(search, population), stock_of(search, 0))
+Live() = Live(nothing, nothing, nothing, nothing)
+function Live(search::Search, population::Int)
+    recorded = search.tracing && is_recorded(search.plugin, search.output, population)
+    recording = recorded ? Recording(population) : nothing
+    return Live(search, stock_of(search, population), stock_of(search, 0), recording)
+end
 
 """How many children a population could take now."""
 function in_stock(live::Live)
@@ -113,8 +119,8 @@ function attach!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, op
         isnothing(found) ? register!(worker_search(state, plugin, dataset, options)) : found
     end
     foreach(reference -> mark!(search.lineage, reference), state.descendants)
-    live.stock = stock_of(search, state.population)
-    live.common = stock_of(search, 0)
+    fresh = Live(search, state.population)
+    live.stock, live.common, live.recording = fresh.stock, fresh.common, fresh.recording
     live.search = search
     return search
 end
@@ -122,6 +128,7 @@ end
 function worker_search(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
     table = OperatorTable(options.operators.ops)
     search = Search(state.id, plugin, table, size(dataset.X, 1), state.output; home=false, share=state.share)
+    search.tracing = !isempty(plugin.trace) && isnothing(unsupported(options, full_dataset(dataset)))
     search.open = open_frame(search, full_dataset(dataset), options)
     return search
 end

@@ -1,0 +1,172 @@
+"""What the Julia plugin records becomes a trace: from hand-made frames, and from PySR itself."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pysr_neural.interop.recording import import_recordings
+from pysr_neural.state import KINDS
+from pysr_neural.trace.io import Lists, Names, Trace
+from pysr_neural.wire.frames import MessageType, frame, pack
+from tests.interop.conftest import SMALL, small_data
+
+FACTS = {"version": "2.7", "proposer": "", "seed": 3, "config": {"b": 1, "a": None}, "population_rate": 0.5}
+X1, CONSTANT, PLUS = 1, 0, 3
+
+
+def opening():
+    return frame(
+        MessageType.OPEN,
+        search=255,
+        X=np.arange(6.0).reshape(3, 2),
+        y=np.arange(3.0),
+        operator_names="+\n*",
+        operator_arities=[2, 2],
+        limits=[20, 10],
+        nested=np.zeros((0, 3)),
+    )
+
+
+def record(population, iteration, members=(), events=(), deaths=()):
+    """Make a TRACE frame.
+
+    Members are (moment, ref, parent, loss, codes, constants), events (cycle, kind, parents, ref, losses, outcome,
+    neural, codes, constants).
+    """
+    members, events, deaths = list(members), list(events), list(deaths)
+    return frame(
+        MessageType.TRACE,
+        search=255,
+        output=1,
+        population=population,
+        iteration=iteration,
+        member_moments=[m[0] for m in members],
+        member_refs=[m[1] for m in members],
+        member_parents=[m[2] for m in members],
+        member_births=list(range(len(members))),
+        member_losses=[float(m[3]) for m in members],
+        member_costs=[m[3] / 10 for m in members],
+        member_lengths=[len(m[4]) for m in members],
+        member_codes=[code for m in members for code in m[4]],
+        member_constants=[float(c) for m in members for c in m[5]],
+        event_cycles=[e[0] for e in events],
+        event_kinds=[KINDS.index(e[1]) for e in events],
+        event_parents=[ref for e in events for ref in e[2]],
+        event_refs=[e[3] for e in events],
+        event_losses=[float(loss) for e in events for loss in e[4]],
+        event_costs=[loss / 10 for e in events for loss in e[4]],
+        event_outcomes=[e[5] for e in events],
+        event_neural=[int(e[6]) for e in events],
+        event_lengths=[len(e[7]) for e in events],
+        event_codes=[code for e in events for code in e[7]],
+        event_constants=[float(c) for e in events for c in e[8]],
+        death_cycles=[d[0] for d in deaths],
+        death_refs=[d[1] for d in deaths],
+    )
+
+
+def history():
+    nan = float("nan")
+    return [
+        opening(),
+        record(
+            1,
+            0,
+            [(0, 10, 1, 4.0, [X1], []), (1, 10, 1, 4.0, [X1], []), (1, 12, 10, 2.0, [PLUS, X1, CONSTANT], [5.0])],
+            [
+                (1, "add", (10, -1), -1, (4.0, 9.0), 1, False, [PLUS, X1, X1], []),
+                (2, "neural", (10, -1), 12, (4.0, 2.0), 0, True, [PLUS, X1, CONSTANT], [5.0]),
+                (3, "operator", (10, -1), -1, (4.0, nan), 2, False, [], []),
+            ],
+            [(2, 11)],
+        ),
+        record(
+            1,
+            1,
+            [
+                (0, 20, 10, 4.0, [X1], []),
+                (0, 21, 12, 1.5, [PLUS, X1, CONSTANT], [4.5]),
+                (0, 22, 99, 3.0, [2], []),
+                (1, 20, 10, 4.0, [X1], []),
+            ],
+        ),
+        record(-1, -1, [(1, 21, 12, 1.5, [PLUS, X1, CONSTANT], [4.5])]),
+    ]
+
+
+def write(folder, frames, process=1):
+    folder.mkdir(exist_ok=True)
+    path = folder / f"ff-{process}.frames"
+    path.write_bytes(b"".join(pack(message) for message in frames))
+    return path
+
+
+def names(column):
+    assert isinstance(column, Names)
+    return [column.names[i] for i in column.ids]
+
+
+def test_frames_become_a_trace(tmp_path):
+    path = write(tmp_path, history())
+    assert import_recordings(tmp_path, FACTS) == [0]
+    assert not path.exists()
+    trace = Trace(tmp_path)
+    run = trace.table("runs").to_pylist()[0]
+    assert (run["best"], run["best_loss"], run["lowest_loss"]) == (21, 1.5, 1.5)
+    assert (run["populations"], run["iterations"], run["seed"], run["engine"]) == (1, 2, 3, "pysr")
+    assert json.loads(run["config"]) == {"a": None, "b": 1}
+    assert trace.problems[0].operators.names == ("+", "*")
+    np.testing.assert_array_equal(trace.problems[0].X, np.arange(6.0).reshape(3, 2))
+    events = trace.columns("events")
+    assert names(events["event"]) == ["proposal", "proposal", "death", "proposal", "tuning", "tuning", "migration"]
+    assert names(events["reason"])[:4] == ["acceptance", "", "", "constraints"]
+    assert events["neural"].tolist() == [False, True, False, False, False, True, False]
+    assert isinstance(events["codes"], Lists)
+    assert np.diff(events["codes"].offsets).tolist() == [3, 3, 0, 0, 1, 3, 1]
+    members = trace.columns("members")
+    neural = dict(zip(members["ref"].tolist(), members["neural"].tolist(), strict=True))
+    assert [neural[ref] for ref in (10, 12, 20, 21)] == [False, True, False, True]
+
+
+def test_a_truncated_file_gives_what_is_whole(tmp_path):
+    path = write(tmp_path, history()[:3])
+    path.write_bytes(path.read_bytes()[:-7])
+    assert import_recordings(tmp_path, FACTS) == [0]
+    trace = Trace(tmp_path)
+    assert trace.table("runs").to_pylist()[0]["stopped_by"] == "killed"
+    assert trace.table("events").num_rows == 4
+
+
+def test_only_the_searches_asked_for(tmp_path):
+    path = write(tmp_path, history())
+    assert import_recordings(tmp_path, FACTS, [7]) == []
+    assert path.exists()
+    assert import_recordings(tmp_path, FACTS, [255]) == [0]
+    write(tmp_path, history(), process=2)
+    assert import_recordings(tmp_path, FACTS) == [1]
+    assert Trace(tmp_path).table("runs").num_rows == 2
+
+
+@pytest.mark.julia
+@pytest.mark.filterwarnings("default")
+def test_a_search_of_pysr_is_recorded_and_unchanged(julia, tmp_path):
+    import pysr
+
+    from pysr_neural import NeuralProposer, PySRRegressor
+
+    settings = {**SMALL, "deterministic": True, "random_state": 11, "niterations": 5, "populations": 3}
+    plain = pysr.PySRRegressor(**settings).fit(*small_data())
+    proposer = NeuralProposer(levels=(), trace=str(tmp_path / "trace"), trace_rate=1.0)
+    model = PySRRegressor(**settings, neural_proposer=proposer).fit(*small_data())
+    front = ["equation", "loss", "complexity"]
+    assert model.equations_[front].to_dict("list") == plain.equations_[front].to_dict("list")
+    trace = Trace(tmp_path / "trace")
+    run = trace.table("runs").to_pylist()[0]
+    assert (run["populations"], run["iterations"], run["seed"]) == (3, 5, 11)
+    np.testing.assert_allclose(run["lowest_loss"], model.equations_["loss"].min(), rtol=1e-6)
+    np.testing.assert_allclose(trace.problems[0].X, small_data()[0], rtol=1e-6)
+    events = trace.columns("events")
+    assert set(names(events["event"])) >= {"proposal", "death"}
+    assert set(names(events["kind"])) >= {"crossover", "add", "delete"}
+    assert list((tmp_path / "trace").glob("*.frames")) == []
