@@ -1,47 +1,116 @@
-"""Settings of BasicSR, with the reference preset.
+"""Settings of BasicSR, with its two presets.
 
-Owns: `BasicSRConfig` and its checks.  Does not own: data, operators and limits of a search (`pysr_neural.problem`).
+Owns: `BasicSRConfig`, `MutationWeights` and their checks.  Does not own: data, operators and limits of a search
+(`pysr_neural.problem`).
 """
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
 
 from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural.expression.evaluate import GUARDED, IEEE
 from pysr_neural.expression.sample import GrowRules
+from pysr_neural.operators import Array
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.state import levels_of
+
+VARIATIONS = ("kinds", "grow")
+REPLACEMENTS = ("oldest", "generational")
+
+
+@dataclass(frozen=True)
+class MutationWeights:
+    """How often each kind of mutation is tried, relative to the others; PySR's defaults.
+
+    A kind that cannot apply to a tree is not tried on it; see `mutation.Mutations.weights`.
+    """
+
+    constant: float = 0.0346
+    operator: float = 0.293
+    feature: float = 0.1
+    swap: float = 0.198
+    rotate: float = 4.26
+    add: float = 2.47
+    insert: float = 0.0112
+    delete: float = 0.87
+    simplify: float = 0.00209
+    randomize: float = 0.0005
+    do_nothing: float = 0.273
+    optimize: float = 0.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"The weight of a mutation must be finite and at least 0; got {each.name}={value}.")
+        if not any(astuple(self)):
+            raise ConfigError("At least one mutation must have a weight above 0; got none.")
 
 
 @dataclass(frozen=True)
 class BasicSRConfig:
     """How BasicSR searches.
 
-    The defaults are the reference algorithm with a sounder objective: ordinary arithmetic, every point counted, loss
-    relative to the variance of y, constants fitted now and then.  `reference` is the algorithm as first published.
+    The defaults are a small PySR: populations that take turns, mutation kinds, annealing, replacement of the oldest.
+    `reference` is the generational algorithm that BasicSR was first published with.  Both run in the same loop; they
+    differ in ``variation`` (how children are made), ``replacement`` (who makes room), and in numbers.
 
     Parameters
     ----------
+    populations : int
+        They take turns, an iteration each.
     population_size : int
-        Members per generation, at least 2.
+        Members of each population, at least 2.
     generations : int
-        Generations after the initial population.
+        Limit on the cycles of all populations together.  In a cycle a proposer is asked once, and as many children are
+        made as the population has members.
+    cycles_per_iteration : int
+        After so many cycles a population is simplified and tuned, receives migrants, and gives way to the next one.
     max_size : int
         Largest number of nodes; the problem's own limit holds as well.
-    initial_depth : int
-        Most operators on any path of an initial random tree.
-    mutation_depth : int
-        The same for a subtree that a mutation plants.
+    variation : str
+        ``"kinds"``: SymbolicRegression.jl's kinds of mutation, and crossover; ``"grow"``: a random subtree is planted,
+        or another member's (FACTS.md §1).
+    replacement : str
+        ``"oldest"``: an accepted child takes the place of the oldest member at once; ``"generational"``: all children
+        and the best member become the next population.
     tournament_size : int
-        Members compared to choose a parent.
+        Members compared to choose a parent; at most the population.
+    tournament_p : float
+        The i-th best of a tournament wins with probability p (1 - p)^(i - 1).
     crossover_probability : float
         Per child; otherwise it is made by mutation.
+    mutations : MutationWeights
+        Of the kinds.
+    perturbation, negation : float
+        Greatest relative change of a constant by mutation, less 0.1, at temperature 1; chance of a change of sign.
+    annealing : float
+        A child that costs more by d is accepted with probability exp(-d / (annealing * temperature)), where the
+        temperature falls from 1 to 0 in each iteration; infinite means always.
+    frequency_parsimony : float
+        How strongly sizes that abound are held back, in tournaments and in acceptance; 0 switches it off.
+    simplify : bool
+        Whether members are simplified at the end of an iteration.
+    optimize_constants : bool
+        Whether constants are fitted by least squares: at the end of an iteration and of the search.
+    optimize_probability : float
+        Share of members fitted at the end of an iteration.
+    migration, migration_best : float
+        Share of a population that makes room at the end of an iteration: for the best of all populations, and for the
+        hall of fame.
+    migration_count : int
+        How many of each population count as its best.
+    initial_depth, mutation_depth : int
+        Of ``"grow"``: most operators on any path of an initial tree; the same for a planted subtree.
     terminal_mutation : float
-        Chance that a mutation plants a terminal in place of a grown subtree.
+        Of ``"grow"``: chance that a mutation plants a terminal.
     constants : tuple of float
-        What random constants may be; empty means none.
+        Of ``"grow"``: what random constants may be.  ``"kinds"`` draws them from the normal distribution.  Empty means
+        that neither has any.
     grow : GrowRules
-        Of random trees.
+        Of ``"grow"``.
     parsimony : float
         Cost per node, in units of the loss that the cost holds.
     relative_loss : bool
@@ -55,44 +124,52 @@ class BasicSRConfig:
         Mean squared error (over the variance of y if ``relative_loss``) that counts as solved.
     extra_generations : int
         Generations spent on a simpler solution once solved.
-    optimize_constants : bool
-        Whether constants are fitted by least squares.
-    optimize_every, optimize_count : int
-        Every how many generations, and how many of the best members.
     timeout_seconds : float or None
         Wall-clock limit, looked at once per generation.
     max_evaluations : int or None
         Limit on the number of trees evaluated, looked at once per generation.
     proposal_share : float
-        Share of each generation's children that an injected proposer is asked for.
+        Share of each generation's children that an injected proposer is asked for; 1 leaves all to it.
     levels : tuple of str
-        What an injected proposer is asked for; see `pysr_neural.state.LEVELS`.  BasicSR acts on ``seed``, ``parents``,
-        ``child``, ``crossover`` and ``refresh``.
+        What an injected proposer is asked for; see `pysr_neural.state.LEVELS`.  ``"grow"`` has no kinds to weigh.
     stagnation : int
         Generations without a lower cost after which ``refresh`` asks for children.
     guard : GuardRules
         Limits of an injected proposer.
     """
 
-    population_size: int = 100
+    populations: int = 4
+    population_size: int = 27
     generations: int = 1000
+    cycles_per_iteration: int = 10
     max_size: int = 30
+    variation: str = "kinds"
+    replacement: str = "oldest"
+    tournament_size: int = 15
+    tournament_p: float = 0.982
+    crossover_probability: float = 0.2
+    mutations: MutationWeights = field(default_factory=MutationWeights)
+    perturbation: float = 0.129
+    negation: float = 0.00743
+    annealing: float = 3.17
+    frequency_parsimony: float = 1040.0
+    simplify: bool = True
+    optimize_constants: bool = True
+    optimize_probability: float = 0.14
+    migration: float = 0.00036
+    migration_best: float = 0.0614
+    migration_count: int = 12
     initial_depth: int = 4
     mutation_depth: int = 2
-    tournament_size: int = 3
-    crossover_probability: float = 0.7
     terminal_mutation: float = 0.5
     constants: tuple[float, ...] = (1.0,)
     grow: GrowRules = field(default_factory=GrowRules)
-    parsimony: float = 0.001
+    parsimony: float = 0.0
     relative_loss: bool = True
     skip_bad_points: bool = False
     guarded_arithmetic: bool = False
     early_stop_loss: float = 3e-16
     extra_generations: int = 50
-    optimize_constants: bool = True
-    optimize_every: int = 5
-    optimize_count: int = 5
     timeout_seconds: float | None = None
     max_evaluations: int | None = None
     proposal_share: float = 0.2
@@ -107,16 +184,19 @@ class BasicSRConfig:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ConfigError(f"{name} must be at least {least}; got {value}.")
-        for name in ("crossover_probability", "terminal_mutation", "proposal_share"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in 0..1; got {getattr(self, name)}.")
+        for name, known in (("variation", VARIATIONS), ("replacement", REPLACEMENTS)):
+            if getattr(self, name) not in known:
+                got = getattr(self, name)
+                raise ConfigError(f"{name} must be one of {known}; got {got!r}." + did_you_mean(str(got), known))
+        if not self.annealing > 0 or not self.tournament_p > 0:
+            raise ConfigError(
+                f"annealing and tournament_p must be above 0; got {self.annealing} and {self.tournament_p}."
+            )
         if not all(math.isfinite(value) for value in self.constants):
             raise ConfigError(f"Constants must be finite; got {self.constants}.")
-        if self.tournament_size > self.population_size:
-            raise ConfigError(
-                f"A tournament must fit in the population of {self.population_size}; "
-                f"got tournament_size={self.tournament_size}."
-            )
 
     @classmethod
     def reference(cls, **changes: Any) -> "BasicSRConfig":
@@ -124,37 +204,70 @@ class BasicSRConfig:
         return _REFERENCE.changed(**changes)
 
     @classmethod
-    def of(cls, **settings: Any) -> "BasicSRConfig":
-        """Return the defaults with changes, refusing unknown names with a suggestion.
+    def of(cls, preset: str = "default", **settings: Any) -> "BasicSRConfig":
+        """Return a preset by name with changes, refusing unknown names with a suggestion.
+
+        Parameters
+        ----------
+        preset : str
+            ``"default"`` or ``"reference"``.
+        **settings
+            In place of the preset's.
 
         Raises
         ------
         ConfigError
-            If a setting is unknown or out of range.
+            If the preset or a setting is unknown, or a value is out of range.
         """
-        return cls(**_known(settings))
+        if preset not in PRESETS:
+            raise ConfigError(f"BasicSR has no preset {preset!r}." + did_you_mean(preset, PRESETS))
+        return (cls() if preset == "default" else _REFERENCE).changed(**settings)
 
     def changed(self, **settings: Any) -> "BasicSRConfig":
         """Return this configuration with changes; errors as in `of`."""
         return replace(self, **_known(settings))
 
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Array]]:
+        """The meaning of operators, for `pysr_neural.expression.evaluate.evaluate`."""
+        return GUARDED if self.guarded_arithmetic else IEEE
 
+    @property
+    def children(self) -> int:
+        """How many children a generation makes."""
+        return self.population_size - (self.replacement == "generational")
+
+
+PRESETS = ("default", "reference")
 _LEAST = {
+    "populations": 1,
     "population_size": 2,
     "generations": 0,
+    "cycles_per_iteration": 1,
     "max_size": 1,
+    "tournament_size": 1,
+    "perturbation": 0,
+    "frequency_parsimony": 0,
+    "migration_count": 1,
     "initial_depth": 0,
     "mutation_depth": 0,
-    "tournament_size": 1,
     "parsimony": 0,
     "early_stop_loss": 0,
     "extra_generations": 0,
-    "optimize_every": 1,
-    "optimize_count": 0,
     "timeout_seconds": 0,
     "max_evaluations": 1,
     "stagnation": 1,
 }
+_SHARES = (
+    "tournament_p",
+    "crossover_probability",
+    "negation",
+    "optimize_probability",
+    "migration",
+    "migration_best",
+    "terminal_mutation",
+    "proposal_share",
+)
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:
@@ -166,12 +279,25 @@ def _known(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 _REFERENCE = BasicSRConfig(
+    populations=1,
+    population_size=100,
     generations=50,
+    cycles_per_iteration=1,
     max_size=15,
+    variation="grow",
+    replacement="generational",
+    tournament_size=3,
+    tournament_p=1.0,
+    crossover_probability=0.7,
+    annealing=math.inf,
+    frequency_parsimony=0.0,
+    simplify=False,
+    optimize_constants=False,
+    migration=0.0,
+    migration_best=0.0,
     parsimony=0.01,
     relative_loss=False,
     skip_bad_points=True,
     guarded_arithmetic=True,
     extra_generations=500,
-    optimize_constants=False,
 )

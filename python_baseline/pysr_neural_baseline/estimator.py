@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pysr_neural.errors import ConfigError, DataError
-from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate
+from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.sympy_bridge import to_sympy
 from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array
@@ -120,8 +120,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         columns = np.asarray(X, dtype=np.float64)
         if columns.ndim != 2 or columns.shape[1] != self.n_features_in_:
             raise DataError(f"X must have shape (rows, {self.n_features_in_}), as in fit; got {columns.shape}.")
-        functions = GUARDED if self._settings().guarded_arithmetic else IEEE
-        return evaluate(self.get_best(index)["tree"], columns, functions)
+        return evaluate(self.get_best(index)["tree"], columns, self._settings().functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
         """Return a row of ``equations_``: of highest score among those with at most 1.5 times the lowest loss."""

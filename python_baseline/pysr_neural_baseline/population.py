@@ -1,11 +1,12 @@
-"""Members, where they come from, and the best of each size.
+"""Members, the populations that they live in, and where they come from.
 
-Owns: `Member`, `Ancestry`, `HallOfFame`.  Does not own: making members (`variation`).
+Owns: `Member`, `Population`, `Ancestry`.  Does not own: making members (`variation`), choosing among them
+(`selection`).
 """
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pysr_neural.expression.node import Node
 from pysr_neural.state import MemberView
@@ -21,13 +22,15 @@ class Member:
     loss, cost : float
         Lower is better.
     ref : int
-        Running number: ``generation * population_size + slot``.
+        Running number, unique within a search.
     parents : tuple of int
         Refs of the members that it was made from.
     kind : str
         How it was made, one of `pysr_neural.state.KINDS`.
     neural : bool
         Whether an injected proposer made it or one of its ancestors.
+    birth : int
+        Running number that counts as its age: the oldest member makes room for a child.
     """
 
     tree: Node
@@ -37,10 +40,45 @@ class Member:
     parents: tuple[int, ...] = ()
     kind: str = "randomize"
     neural: bool = False
+    birth: int = 0
 
     def view(self) -> MemberView:
         """Return the member as proposers see it."""
         return MemberView(self.tree, self.loss, self.tree.size)
+
+
+@dataclass
+class Population:
+    """One of a search's populations, and how far it has come.
+
+    Parameters
+    ----------
+    index : int
+    members : list of Member
+    iteration : int
+        Iterations finished.
+    cycle : int
+        Cycles finished within the present iteration.
+    """
+
+    index: int
+    members: list[Member] = field(default_factory=list)
+    iteration: int = 0
+    cycle: int = 0
+
+    def oldest(self) -> int:
+        """Return the position of the member born first."""
+        births = [member.birth for member in self.members]
+        return births.index(min(births))
+
+    def cheapest(self) -> Member:
+        """Return the member of lowest cost; the first of equals."""
+        return min(self.members, key=cost_of)
+
+
+def cost_of(member: Member) -> float:
+    """Return a member's cost, as a key to sort by."""
+    return member.cost
 
 
 class Ancestry:
@@ -71,28 +109,3 @@ class Ancestry:
                 found.add(one)
                 waiting.extend(self.parents(one))
         return found
-
-
-class HallOfFame:
-    """The member of lowest loss of each size."""
-
-    def __init__(self) -> None:
-        self.best: dict[int, Member] = {}
-        self.lowest_loss = float("inf")
-
-    def update(self, member: Member) -> None:
-        """Take a member in if it is the best of its size; the first of equals stays."""
-        if member.loss == float("inf"):
-            return
-        known = self.best.get(member.tree.size)
-        if known is None or member.loss < known.loss:
-            self.best[member.tree.size] = member
-            self.lowest_loss = min(self.lowest_loss, member.loss)
-
-    def front(self) -> list[Member]:
-        """Return the Pareto front: members that no smaller one equals in loss, from small to large."""
-        front: list[Member] = []
-        for size in sorted(self.best):
-            if not front or self.best[size].loss < front[-1].loss:
-                front.append(self.best[size])
-        return front

@@ -11,8 +11,6 @@ from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import SearchResult
 
-ACTED_ON = ("seed", "parents", "child", "crossover", "refresh")
-
 
 def report_of(
     result: SearchResult, config: BasicSRConfig, proposer: Proposer | None, names: Sequence[str] | None = None
@@ -47,5 +45,7 @@ def report_of(
         model_seconds=counts.seconds,
         search_seconds=result.seconds,
         failures=tuple(f"{failure.stage}: {failure.message}" for failure in result.failures),
-        disabled=tuple(f"{level}: BasicSR does not act on it" for level in config.levels if level not in ACTED_ON),
+        disabled=("kind: variation 'grow' has one kind",)
+        if config.variation == "grow" and "kind" in config.levels
+        else (),
     )

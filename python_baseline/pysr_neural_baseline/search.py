@@ -1,34 +1,45 @@
-"""The one BasicSR loop: initial population, generations, stop; with or without an injected proposer.
+"""The one BasicSR loop: initial populations, generations, stop; with or without an injected proposer.
 
-Owns: the order of events, elitism, stopping, who fills which slot, the counts.  Does not own: variation (`variation`),
-losses (`objective`), guarding of a proposer (`pysr_neural.proposer.guarded`).
+Owns: the order of events, who fills which place, stopping, the counts.  Does not own: parents and survival
+(`selection`), children (`variation`, `mutation`), losses (`objective`), the end of an iteration (`tuning`), guarding of
+a proposer (`pysr_neural.proposer.guarded`).
 
-Generational with elitism: slot 0 is the best ever, every other slot a new child.  An injected proposer is asked for
-some of the slots; what it does not deliver, ordinary variation fills.  The same seed gives the same search, unless time
-limits it: ``timeout_seconds``, or a proposer's ``max_overhead`` below 1.
+`Search._generation` is one generation.  A population's turn lasts an iteration of several generations; then the next
+population's turn comes.  An injected proposer is asked once per generation; what it does not deliver, ordinary
+variation fills.  The search asks by yielding the request, so that `many.fit_many` can ask for many searches at once.
+
+The same seed gives the same search, unless time limits it: ``timeout_seconds``, or a proposer's ``max_overhead`` below
+1.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
-from pysr_neural.expression.simplify import simplify
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalCounts, ProposalRequest, Proposer
 from pysr_neural.proposer.guarded import Failure, GuardedProposer
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.hall_of_fame import HallOfFame
 from pysr_neural_baseline.objective import Objective
-from pysr_neural_baseline.population import Ancestry, HallOfFame, Member
+from pysr_neural_baseline.observer import SearchObserver
+from pysr_neural_baseline.population import Ancestry, Member, Population, cost_of
+from pysr_neural_baseline.selection import REPLACEMENTS, AllLeave, OldestLeaves, Selection
+from pysr_neural_baseline.tuning import Tuning
 from pysr_neural_baseline.variation import Variation
 
 NOTHING = ProposalBatch()
-ROUNDING = 1e-9
-"""A simplified tree may be worse by this share: adding constants in another order changes the last digits."""
+NAN = float("nan")
+SOFT_LEVELS = ("kind", "parents", "crossover", "prior")
+"""Levels that weigh ordinary variation instead of replacing it."""
+Callback = Callable[["Search"], object]
+Asking = Generator[ProposalRequest, ProposalBatch, None]
+"""Steps of a search that yield requests to the proposer and receive its answers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class SearchResult:
         Of lowest cost.
     hall_of_fame : HallOfFame
     population : tuple of Member
-        The last one.
+        The last members of all populations.
     ancestry : Ancestry
     generations, evaluations : int
     seconds : float
@@ -52,7 +63,7 @@ class SearchResult:
     failures : tuple of Failure
         Its last few exceptions.
     seeded, injected : int
-        Its children in the initial population; those of ``refresh``.
+        Its children in the initial populations; those of ``refresh``.
     """
 
     best: Member
@@ -74,8 +85,9 @@ def run_search(
     config: BasicSRConfig | None = None,
     proposer: Proposer | None = None,
     seed: int = 0,
-    callback: Callable[["Search"], object] | None = None,
+    callback: Callback | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    observer: SearchObserver | None = None,
 ) -> SearchResult:
     """Search for an expression.
 
@@ -88,16 +100,19 @@ def run_search(
     seed : int
         Not negative.
     callback : callable, optional
-        Called with the `Search` after every generation; a true answer stops the search.
+        Called with the `Search` before every generation; a true answer stops the search.
     clock : callable, optional
         Seconds, monotonic.
+    observer : SearchObserver, optional
+        Told of everything that happens, without any effect on the search.
 
     Raises
     ------
     ConfigError
-        If the operator table cannot evaluate an operator of the problem.
+        If the operator table cannot evaluate an operator of the problem, or the limits admit nothing.
     """
-    return Search(problem, config or BasicSRConfig(), proposer, seed, clock).run(callback)
+    search = Search(problem, config or BasicSRConfig(), proposer, seed, clock, observer)
+    return search.run(callback)
 
 
 class Search:
@@ -105,7 +120,7 @@ class Search:
 
     Parameters
     ----------
-    problem, config, proposer, seed, clock
+    problem, config, proposer, seed, clock, observer
         See `run_search`.
     """
 
@@ -115,27 +130,35 @@ class Search:
         config: BasicSRConfig,
         proposer: Proposer | None,
         seed: int,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.perf_counter,
+        observer: SearchObserver | None = None,
     ) -> None:
         if not problem.operators.evaluable:
             raise ConfigError(
                 f"BasicSR evaluates with the operator table; got operators that it lacks among "
                 f"{problem.operators.names}. Use PySR for operators of your own."
             )
-        self.problem, self.config, self.seed, self.clock = problem, config, seed, clock
+        self.problem, self.config, self.seed, self.clock, self.observer = problem, config, seed, clock, observer
         self.objective = Objective(problem, config)
-        self.variation = Variation(problem, config)
+        self.selection = Selection(config, min(config.max_size, problem.limits.max_size))
+        self.variation = Variation(problem, config, self.selection)
+        self.tuning = Tuning(config, self.objective, self._successor, self._moved, seed)
         self.session = GuardedProposer(proposer, config.guard, clock).open(problem) if proposer is not None else None
-        self.rng = generator(seed, "search")
+        self.rng, self.judging = generator(seed, "search"), generator(seed, "acceptance")
         self.hall_of_fame, self.ancestry = HallOfFame(), Ancestry()
-        self.population: list[Member] = []
+        self.populations = [Population(i) for i in range(config.populations)]
+        self.turn = 0
         self.best: Member | None = None
         self.generation = 0
         self.last_progress = 0
-        self._fitted: set[Node] = set()
         self.solved_at: int | None = None
         self.seeded = self.injected = 0
         self.started = clock()
+
+    @property
+    def population(self) -> list[Member]:
+        """The members of the population whose turn it is."""
+        return self.populations[self.turn].members
 
     @property
     def progress(self) -> float:
@@ -147,21 +170,33 @@ class Search:
             shares.append(self.objective.evaluations / self.config.max_evaluations)
         return min(max(shares), 1.0)
 
-    def run(self, callback: Callable[["Search"], object] | None = None) -> SearchResult:
+    def run(self, callback: Callback | None = None) -> SearchResult:
         """Run until a limit is reached; see `run_search`."""
-        self._begin()
+        steps = self.steps(callback)
+        answer: ProposalBatch | None = None
+        while True:
+            try:
+                request = steps.send(answer)  # type: ignore[arg-type]
+            except StopIteration as end:
+                result: SearchResult = end.value
+                return result
+            answer = self.session.propose(request) if self.session is not None else NOTHING
+
+    def steps(self, callback: Callback | None = None) -> Generator[ProposalRequest, ProposalBatch, SearchResult]:
+        """Run, and yield whenever the proposer is to be asked; see `many.fit_many`."""
+        yield from self._begin()
         while (stopped_by := self._limit_reached()) is None:
             if callback is not None and callback(self):
                 stopped_by = "callback"
                 break
-            self._step()
+            yield from self._generation()
         self._finish()
         if self.best is None:
             raise AssertionError("A population has at least two members.")
         return SearchResult(
             self.best,
             self.hall_of_fame,
-            tuple(self.population),
+            tuple([member for population in self.populations for member in population.members]),
             self.ancestry,
             self.generation,
             self.objective.evaluations,
@@ -173,101 +208,170 @@ class Search:
             self.injected,
         )
 
-    def _begin(self) -> None:
-        wanted = self._wanted("seed")
-        batch = self._ask(("seed",), wanted)
+    def _begin(self) -> Asking:
+        """Fill the populations: with what the proposer seeds, dealt out in turn, and with ordinary members."""
+        wanted = self._wanted("seed") * len(self.populations)
+        batch = yield from self._ask(("seed",) if wanted else (), wanted, ())
         self.seeded = len(batch.children)
-        room = self.config.population_size - self.seeded
-        ordinary = [Child(tree) for tree in self.variation.initial(room, self.rng)]
-        self._take(None, [*batch.children, *ordinary], len(batch.children), wanted)
+        self._count_fallbacks(wanted, batch)
+        self.variation.heed(batch, ())
+        for population in self.populations:
+            seeds = batch.children[population.index :: len(self.populations)]
+            ordinary = self.variation.initial(self.config.population_size - len(seeds), self.rng)
+            for i, child in enumerate([*seeds, *map(Child, ordinary)]):
+                kind = child.kind if i < len(seeds) else "randomize"
+                loss = self.objective.loss(child.tree)
+                member = self._member(child.tree, loss, kind, (), i < len(seeds))
+                population.members.append(member)
+                self._count(member, (), i < len(seeds))
+            self._note(population)
+            self._tell_population(population)
 
-    def _step(self) -> None:
+    def _generation(self) -> Asking:
+        """Let one population make its children: the proposer's first, then ordinary ones."""
+        population = self.populations[self.turn]
         self.generation += 1
-        elite = self.best
-        wanted = self._wanted("child") or (self._wanted("refresh") if self._stagnates() else 0)
-        level = "child" if "child" in self.config.levels else "refresh"
-        soft = tuple(name for name in ("parents", "crossover") if name in self.config.levels)
-        batch = self._ask((level, *soft) if wanted else soft, wanted)
+        level = "refresh" if self._stagnates() else "child"
+        wanted = self._wanted(level)
+        soft = tuple([name for name in SOFT_LEVELS if name in self.config.levels])
+        snapshot = tuple(population.members)
+        batch = yield from self._ask((level, *soft) if wanted else soft, wanted, snapshot)
+        self._count_fallbacks(wanted, batch)
+        self.variation.heed(batch, snapshot)
         self.injected += len(batch.children) if level == "refresh" else 0
-        ordinary = self.variation.children(
-            [member.tree for member in self.population],
-            [member.cost for member in self.population],
-            self.config.population_size - 1 - len(batch.children),
-            self.rng,
-            batch.crossover_probability,
-            batch.parent_weights,
-        )
-        self._take(elite, [*batch.children, *ordinary], len(batch.children), wanted)
-        if self.config.optimize_constants and self.generation % self.config.optimize_every == 0:
-            self._optimize()
+
+        cycle = REPLACEMENTS[self.config.replacement](population)
+        if cycle.elite is not None:
+            self._try(population, cycle, Child(cycle.elite.tree, "do_nothing"), [cycle.elite])
+        for child in batch.children:
+            parents = [snapshot[position] for position in child.parents]
+            self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
+        for _ in range(self.config.children - len(batch.children)):
+            child, fits = self.variation.child(population.members, self._temperature(population), self.rng)
+            self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
+        for member in cycle.finish():
+            self._tell_death(population, member)
+        self._note(population)
+        population.cycle += 1
+        if population.cycle == self.config.cycles_per_iteration:
+            self._end_iteration(population)
+
+    def _try(
+        self,
+        population: Population,
+        cycle: OldestLeaves | AllLeave,
+        child: Child,
+        parents: Sequence[Member],
+        fits: bool = True,
+        proposed: bool = False,
+        injected: bool = False,
+    ) -> None:
+        """Evaluate a child, and put it in if it is accepted."""
+        loss, cost, reason = NAN, NAN, "constraints"
+        if fits:
+            loss = self.objective.loss(child.tree)
+            cost, reason = self.objective.cost(loss, child.tree.size), ""
+            rival = parents[0] if parents else cycle.rival()
+            if cycle.judges and rival is not None:
+                kind = "crossover" if injected else child.kind
+                reason = self.selection.refusal(
+                    kind, cost, child.tree.size, rival, self._temperature(population), self.judging
+                )
+        refs = tuple([parent.ref for parent in parents])
+        left, ref = None, -1
+        if not reason:
+            neural = proposed or any(parent.neural for parent in parents)
+            member = self._member(child.tree, loss, child.kind, refs, neural)
+            left, ref = cycle.place(member), member.ref
+            self._count(member, parents, proposed)
+        if self.observer is not None:
+            self.observer.proposal(
+                population.index,
+                population.iteration,
+                population.cycle,
+                child.kind,
+                refs,
+                child.tree,
+                ref,
+                (parents[0].loss, parents[0].cost) if parents else (NAN, NAN),
+                (loss, cost),
+                not reason,
+                reason,
+                proposed,
+            )
+            if left is not None:
+                self._tell_death(population, left)
+
+    def _end_iteration(self, population: Population) -> None:
+        self.tuning.improve(population)
+        self.tuning.migrate(population, self.populations, self.hall_of_fame.front())
+        self.selection.frequencies.count(member.tree.size for member in population.members)
+        self._note(population)
+        population.iteration, population.cycle = population.iteration + 1, 0
+        self._tell_population(population)
+        self.turn = (self.turn + 1) % len(self.populations)
+
+    def _finish(self) -> None:
+        """Simplify and fit the front, which the populations may have lost long ago."""
+        for member in self.hall_of_fame.front():
+            simple = self.tuning.simplified(member) if self.config.simplify else member
+            if self.config.optimize_constants:
+                self.tuning.fitted(simple)
+
+    def _ask(
+        self, levels: tuple[str, ...], count: int, members: Sequence[Member]
+    ) -> Generator[ProposalRequest, ProposalBatch, ProposalBatch]:
+        if self.session is None or not levels:
+            return NOTHING
+        seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
+        views = tuple([member.view() for member in members])
+        size = self.variation.max_size
+        answer = yield ProposalRequest(views, count, levels, seed, max_size=size, progress=self.progress)
+        return answer
 
     def _wanted(self, level: str) -> int:
+        """Return how many children to ask for, 0 for a level that is switched off."""
         if self.session is None or level not in self.config.levels:
             return 0
-        return max(1, round(self.config.proposal_share * (self.config.population_size - 1)))
+        return max(1, round(self.config.proposal_share * self.config.children))
 
     def _stagnates(self) -> bool:
         waited = self.generation - self.last_progress
-        return waited > 0 and waited % self.config.stagnation == 0
+        return "refresh" in self.config.levels and waited > 0 and waited % self.config.stagnation == 0
 
-    def _ask(self, levels: tuple[str, ...], count: int) -> ProposalBatch:
-        if self.session is None or not levels or (count == 0 and levels == ("seed",)):
-            return NOTHING
-        seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
-        views = tuple([member.view() for member in self.population])
-        return self.session.propose(
-            ProposalRequest(
-                views,
-                count,
-                levels,
-                seed,
-                max_size=self.variation.max_size,
-                progress=self.progress,
-            )
-        )
+    def _temperature(self, population: Population) -> float:
+        cycles = self.config.cycles_per_iteration
+        return 1.0 - population.cycle / (cycles - 1) if cycles > 1 else 1.0
 
-    def _take(self, elite: Member | None, children: Sequence[Child], proposed: int, wanted: int) -> None:
-        """Make the next population: the elite, then the children, of which the first ones were proposed."""
-        before, members = self.population, []
-        if elite is not None:
-            members.append(self._member(Child(elite.tree, "do_nothing"), (elite.ref,), elite.neural))
-        for i, child in enumerate(children):
-            parents = [before[p] for p in child.parents]
-            neural = i < proposed or any(parent.neural for parent in parents)
-            member = self._member(child, tuple([parent.ref for parent in parents]), neural)
-            members.append(member)
-            if i < proposed:
-                self._count(member, parents)
-        if self.session is not None:
-            self.session.counts.fallbacks += wanted - proposed
-        self.population = members
-        self._note(members)
-
-    def _member(self, child: Child, parents: tuple[int, ...], neural: bool) -> Member:
-        loss = self.objective.loss(child.tree)
-        member = Member(
-            child.tree,
-            loss,
-            self.objective.cost(loss, child.tree.size),
-            len(self.ancestry),
-            parents,
-            child.kind,
-            neural,
-        )
+    def _member(
+        self, tree: Node, loss: float, kind: str, parents: tuple[int, ...], neural: bool, birth: int | None = None
+    ) -> Member:
+        """Make a member, with the next ref, known to the ancestry and to the hall of fame."""
+        ref = len(self.ancestry)
+        cost = self.objective.cost(loss, tree.size)
+        member = Member(tree, loss, cost, ref, parents, kind, neural, ref if birth is None else birth)
         self.ancestry.add(parents)
         self.hall_of_fame.update(member)
         return member
 
-    def _count(self, member: Member, parents: Sequence[Member]) -> None:
-        if self.session is None or not np.isfinite(member.loss):
+    def _successor(self, tree: Node, loss: float, kind: str, of: Member, newborn: bool) -> Member:
+        return self._member(tree, loss, kind, (of.ref,), of.neural, None if newborn else of.birth)
+
+    def _count(self, member: Member, parents: Sequence[Member], proposed: bool) -> None:
+        if self.session is None or not proposed or not np.isfinite(member.loss):
             return
         self.session.counts.accepted += 1
         rivals = [parent.loss for parent in parents] or ([self.best.loss] if self.best else [])
         self.session.counts.improved += bool(rivals) and member.loss < min(rivals)
 
-    def _note(self, members: Sequence[Member]) -> None:
+    def _count_fallbacks(self, wanted: int, batch: ProposalBatch) -> None:
+        if self.session is not None:
+            self.session.counts.fallbacks += wanted - len(batch.children)
+
+    def _note(self, population: Population) -> None:
         """Keep the best ever, and when that was."""
-        cheapest = min(members, key=lambda member: member.cost)
+        members = population.members
+        cheapest = min(members, key=cost_of)
         if self.best is None or cheapest.cost < self.best.cost:
             self.last_progress = self.generation
             self.best = cheapest
@@ -275,37 +379,6 @@ class Search:
             self.best = members[0]
         if self.solved_at is None and self.objective.is_solved(self.hall_of_fame.lowest_loss):
             self.solved_at = self.generation
-
-    def _optimize(self) -> None:
-        """Fit, in place, the constants of the best members that have any and were not fitted before."""
-        order = sorted(range(len(self.population)), key=lambda i: self.population[i].cost)
-        room = self.config.optimize_count
-        for i in order:
-            tree = self.population[i].tree
-            if room == 0 or not np.isfinite(self.population[i].loss):
-                break
-            if tree not in self._fitted and tree.constants():
-                self.population[i] = self._refined(self.population[i])
-                self._fitted |= {tree, self.population[i].tree}
-                room -= 1
-        self._note(self.population)
-
-    def _finish(self) -> None:
-        """Fit the constants of the front, which the population may have lost long ago."""
-        if self.config.optimize_constants:
-            for member in self.hall_of_fame.front():
-                if member.tree not in self._fitted:
-                    self._refined(member)
-
-    def _refined(self, member: Member) -> Member:
-        tree, loss = self.objective.refined(simplify(member.tree))
-        if tree == member.tree or loss > member.loss * (1 + ROUNDING):
-            return member
-        fitted = Member(
-            tree, loss, self.objective.cost(loss, tree.size), member.ref, member.parents, "optimize", member.neural
-        )
-        self.hall_of_fame.update(fitted)
-        return fitted
 
     def _limit_reached(self) -> str | None:
         config = self.config
@@ -324,3 +397,15 @@ class Search:
     def _solved_sizes(self) -> list[int]:
         best = self.hall_of_fame.best
         return [size for size in best if self.objective.is_solved(best[size].loss)]
+
+    def _moved(self, population: Population, event: str, old_ref: int, member: Member) -> None:
+        if self.observer is not None:
+            self.observer.relink(population.index, population.iteration, event, old_ref, member)
+
+    def _tell_population(self, population: Population) -> None:
+        if self.observer is not None:
+            self.observer.population(population.index, population.iteration, population.members)
+
+    def _tell_death(self, population: Population, member: Member) -> None:
+        if self.observer is not None:
+            self.observer.death(population.index, population.iteration, population.cycle, member.ref)

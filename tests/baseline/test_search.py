@@ -58,7 +58,7 @@ def test_reference_finds_a_product_in_a_few_generations():
 
 def test_default_preset_fits_constants():
     problem = make_problem(ARITHMETIC, target=lambda a, b: 2.7 * a * b + 0.3)
-    result = run_search(problem, BasicSRConfig(population_size=50, generations=150), seed=0)
+    result = run_search(problem, BasicSRConfig(generations=400), seed=0)
     best = result.hall_of_fame.front()[-1]
     assert best.loss < 1e-15
     assert result.stopped_by == "solved"
@@ -294,7 +294,10 @@ def test_requests_describe_the_search():
     search.run()
     requests = search.session._inner.requests
     assert [len(request.members) for request in requests] == [0, 20, 20, 20]
-    assert [request.levels for request in requests] == [("seed",), *[("child", "parents", "crossover")] * 3]
+    assert [request.levels for request in requests] == [
+        ("seed",),
+        *[("child", "kind", "parents", "crossover", "prior")] * 3,
+    ]
     assert {request.max_size for request in requests} == {11}
     assert len({request.seed for request in requests}) == 4
     assert [round(request.progress, 2) for request in requests] == [0.0, 0.33, 0.67, 1.0]

@@ -6,8 +6,9 @@ import pytest
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import Limits
-from pysr_neural.proposer.base import MemberView, ProposalRequest, Proposer, Session
+from pysr_neural.proposer.base import MemberView, ProposalBatch, ProposalRequest, Proposer, Session
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.variation import EvolutionaryProposer, Variation
 from tests.strategies import make_problem
 
@@ -18,6 +19,15 @@ def variation(config=None, **problem):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def members(trees, costs=(0.1, 0.2, 0.3)):
+    return [Member(tree, cost, cost, ref) for ref, (tree, cost) in enumerate(zip(trees, costs, strict=True))]
+
+
+def children(made, trees, costs, count, source):
+    steps = [made.child(members(trees, costs), 1.0, source) for _ in range(count)]
+    return [child for child, fits in steps if fits]
 
 
 def test_reference_initial_population_in_order():
@@ -71,26 +81,12 @@ def test_it_is_a_proposer():
     assert len(session.propose(request).children) == 20
 
 
-@pytest.mark.parametrize(("size", "population"), [(3, 10), (1, 5), (5, 5)])
-def test_tournament_is_the_best_of_distinct_members(size, population):
-    made = variation(BasicSRConfig.reference(tournament_size=size))
-    source = rng(4)
-    costs = list(range(population))
-    winners = [made._tournament(costs, source) for _ in range(6000)]
-    expected = np.array(
-        [np.prod([(population - i - 1 - k) for k in range(size - 1)], dtype=float) for i in range(population)]
-    )
-    expected /= expected.sum()
-    observed = np.bincount(winners, minlength=population) / len(winners)
-    np.testing.assert_allclose(observed, expected, atol=0.025)
-
-
 TREES = [parse("x0 + x1 * 1"), parse("sin(x0)"), parse("x1")]
 
 
 def test_crossover_puts_a_subtree_of_the_second_parent_into_the_first():
     made = variation(BasicSRConfig.reference(crossover_probability=1.0))
-    for child in made.children(TREES, [0.1, 0.2, 0.3], 300, rng()):
+    for child in children(made, TREES, [0.1, 0.2, 0.3], 300, rng()):
         assert child.kind == "crossover"
         first, second = (TREES[i] for i in child.parents)
         donors = set(second)
@@ -99,20 +95,20 @@ def test_crossover_puts_a_subtree_of_the_second_parent_into_the_first():
 
 def test_mutation_plants_terminals_and_small_trees():
     made = variation(BasicSRConfig.reference(crossover_probability=0.0))
-    children = made.children([TREES[2]] * 3, [0.1, 0.2, 0.3], 3000, rng())
-    assert {child.kind for child in children} == {"randomize"}
-    assert {child.parents for child in children} == {(0,)}
-    assert np.mean([child.tree.size == 1 for child in children]) == pytest.approx(0.5, abs=0.03)
-    assert max(child.tree.depth for child in children) == 3
-    positions = {tuple(node for node in child.tree) for child in made.children(TREES[:1] * 3, [1.0] * 3, 200, rng())}
+    found = children(made, [TREES[2]] * 3, [0.1, 0.2, 0.3], 3000, rng())
+    assert {child.kind for child in found} == {"randomize"}
+    assert {child.parents for child in found} == {(0,)}
+    assert np.mean([child.tree.size == 1 for child in found]) == pytest.approx(0.5, abs=0.03)
+    assert max(child.tree.depth for child in found) == 3
+    positions = {tuple(node for node in child.tree) for child in children(made, TREES[:1] * 3, [1.0] * 3, 200, rng())}
     assert len(positions) > 50
 
 
 def test_oversize_children_become_the_unchanged_parent():
     made = variation(BasicSRConfig.reference(max_size=5))
-    children = made.children([TREES[0]] * 3, [0.1] * 3, 500, rng())
-    assert max(child.tree.size for child in children) == 5
-    unchanged = [child for child in children if child.kind == "do_nothing"]
+    found = children(made, [TREES[0]] * 3, [0.1] * 3, 500, rng())
+    assert max(child.tree.size for child in found) == 5
+    unchanged = [child for child in found if child.kind == "do_nothing"]
     assert unchanged
     assert all(child.tree is TREES[0] and len(child.parents) == 1 for child in unchanged)
 
@@ -122,13 +118,15 @@ def test_problem_limits_are_kept_too():
     problem = make_problem(operators=("sin", "+", "*"), limits=limits)
     made = Variation(problem, BasicSRConfig.reference())
     start = made.initial(40, rng())
-    for child in made.children(start, [1.0] * 40, 400, rng()):
+    for child in children(made, start, [1.0] * 40, 400, rng()):
         assert check_tree(child.tree, problem) is None
 
 
 def test_parent_weights_and_crossover_probability_can_be_given():
     made = variation()
-    children = made.children(TREES, [0.1, 0.2, 0.3], 50, rng(), 0.0, np.array([0.0, 0.0, 1.0]))
-    assert {child.parents for child in children} == {(2,)}
-    children = made.children(TREES, [0.1, 0.2, 0.3], 50, rng(), 1.0, np.array([0.0, 1.0, 0.0]))
-    assert {child.parents for child in children} == {(1, 1)}
+    made.heed(ProposalBatch(crossover_probability=0.0, parent_weights=np.array([0.0, 0.0, 1.0])), members(TREES))
+    assert {child.parents for child in children(made, TREES, [0.1, 0.2, 0.3], 50, rng())} == {(2,)}
+    made.heed(ProposalBatch(crossover_probability=1.0), members(TREES))
+    assert {child.parents for child in children(made, TREES, [0.1, 0.2, 0.3], 50, rng())} == {(2, 2)}
+    made.heed(ProposalBatch(parent_weights=np.array([0.0, 1.0, 0.0])), members(TREES))
+    assert {child.parents for child in children(made, TREES, [0.1, 0.2, 0.3], 50, rng())} == {(1, 1)}
