@@ -31,6 +31,10 @@ class DataError(NeuralProposerError, ValueError):
     """X or y is not usable for a search."""
 
 
+class TraceError(NeuralProposerError, ValueError):
+    """A trace is truncated, foreign, of another version, or cannot be written."""
+
+
 class EngineUnavailableError(NeuralProposerError, RuntimeError):
     """PySR's Julia engine cannot be started here."""
 

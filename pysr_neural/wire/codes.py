@@ -34,21 +34,31 @@ def encode(tree: Node, operators: OperatorSet, features: int) -> tuple[Codes, Co
     ExpressionError
         If the tree uses a variable or an operator outside the search's.
     """
-    codes, constants = [], []
-    for node in tree:
-        if node.value is not None:
-            codes.append(0)
-            constants.append(node.value)
-        elif node.index is not None:
-            if node.index >= features:
-                raise ExpressionError(f"A variable must be one of {features} features; got x{node.index}.")
-            codes.append(1 + node.index)
-        else:
+    codes, constants = encode_lists(tree, operators, features)
+    return np.array(codes, dtype=np.int32), np.array(constants, dtype=np.float64)
+
+
+def encode_lists(tree: Node, operators: OperatorSet, features: int) -> tuple[list[int], list[float]]:
+    """Write a tree as prefix codes, as `encode` does, without the cost of two arrays."""
+    codes: list[int] = []
+    constants: list[float] = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node.children:
             key = (node.operator or "", len(node.children))
             if key not in operators.index:
                 raise ExpressionError(f"An operator must belong to the search's {operators.names}; got {key}.")
             codes.append(1 + features + operators.index[key])
-    return np.array(codes, dtype=np.int32), np.array(constants, dtype=np.float64)
+            stack.extend(node.children[::-1])
+        elif node.value is not None:
+            codes.append(0)
+            constants.append(node.value)
+        elif node.index is not None and node.index < features:
+            codes.append(1 + node.index)
+        else:
+            raise ExpressionError(f"A variable must be one of {features} features; got x{node.index}.")
+    return codes, constants
 
 
 def decode(

@@ -1,0 +1,89 @@
+"""Trees as columns: each distinct tree is encoded once, rows refer to it until the columns are built.
+
+Owns: `TreeColumns`.  Does not own: the codes (`wire.codes`), tables (`schema`).
+"""
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural._optional import require
+from pysr_neural.errors import TraceError
+from pysr_neural.expression.node import Node
+from pysr_neural.problem import OperatorSet
+from pysr_neural.wire.codes import encode_lists
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NO_TREE = -1
+_LARGEST_CODE = 2**15 - 1
+
+
+class TreeColumns:
+    """Collects trees for the columns ``codes``, ``constants`` and ``complexity``.
+
+    Searches propose the same trees again and again, so that looking a tree up is the usual case.  Trees of one 64-bit
+    hash count as the same: comparing them node by node would take longer than everything else here, and would find a
+    difference once in 10^9 traces.
+
+    Parameters
+    ----------
+    operators : OperatorSet
+    features : int
+
+    Raises
+    ------
+    TraceError
+        If there are more codes than 16 bits hold.
+    """
+
+    def __init__(self, operators: OperatorSet, features: int) -> None:
+        if features + len(operators.names) > _LARGEST_CODE:
+            raise TraceError(
+                f"A trace holds at most {_LARGEST_CODE} variables and operators together; got {features} variables."
+            )
+        self.operators, self.features = operators, features
+        self._known: dict[int, int] = {}
+        self._codes, self._constants = array("h"), array("d")
+        self._code_ends, self._constant_ends = array("i", [0]), array("i", [0])
+
+    def index(self, tree: Node) -> int:
+        """Return the number of a tree, taking it in if it is new.
+
+        Raises
+        ------
+        ExpressionError
+            If it uses a variable or an operator outside the search's.
+        """
+        found = self._known.get(hash(tree))
+        if found is None:
+            codes, constants = encode_lists(tree, self.operators, self.features)
+            self._codes.extend(codes)
+            self._constants.extend(constants)
+            self._code_ends.append(len(self._codes))
+            self._constant_ends.append(len(self._constants))
+            found = self._known[hash(tree)] = len(self._known)
+        return found
+
+    def columns(
+        self, rows: Sequence[int] | npt.NDArray[np.int64]
+    ) -> "tuple[pa.Array, pa.Array, npt.NDArray[np.int16]]":
+        """Build the columns codes, constants and complexity (as the number of nodes).
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Numbers of trees; `NO_TREE` gives null, and complexity -1.
+        """
+        pa = require("pyarrow", "training", "A trace")
+        numbers = np.asarray(rows, dtype=np.int64)
+        missing = numbers == NO_TREE
+        sizes = np.append(np.diff(np.array(self._code_ends)), -1).astype(np.int16)
+        take = pa.array(numbers, mask=missing)
+        codes = pa.ListArray.from_arrays(pa.array(self._code_ends), pa.array(self._codes)).take(take)
+        constants = pa.ListArray.from_arrays(pa.array(self._constant_ends), pa.array(self._constants)).take(take)
+        return codes, constants, sizes[numbers]
