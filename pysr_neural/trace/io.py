@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pysr_neural._optional import require
 from pysr_neural.errors import TraceError, did_you_mean
@@ -44,7 +43,8 @@ _RISING = ("run", "iteration", "cycle", "ref", "parent", "parent2", "birth")
 """Columns that rise, or follow one that does: differences take less room than a dictionary of values."""
 
 
-Column = npt.NDArray[Any] | Lists | Names
+Columns = dict[str, Any]
+"""Columns by name: `Lists`, `Names`, and arrays of shape (rows,) for everything else."""
 
 
 def problem_columns(number: int, problem: Problem, formula: str = "") -> dict[str, list[Any]]:
@@ -224,7 +224,7 @@ class Trace:
         for part in self._parts(name):
             yield self._read(name, part, columns)
 
-    def columns(self, name: str, columns: Sequence[str] | None = None, run: int | None = None) -> dict[str, Column]:
+    def columns(self, name: str, columns: Sequence[str] | None = None, run: int | None = None) -> Columns:
         """Read columns as NumPy arrays: lists as `Lists`, names as `Names`, everything else as one array."""
         return arrays(self.table(name, columns, run))
 
@@ -271,12 +271,12 @@ class Trace:
             ) from error
 
 
-def arrays(table: "pa.Table") -> dict[str, Column]:
+def arrays(table: "pa.Table") -> Columns:
     """Turn a table's columns into NumPy arrays; see `Trace.columns`."""
     return {name: _column(table[name].combine_chunks()) for name in table.column_names}
 
 
-def trees(columns: Mapping[str, Column], problem: Problem) -> Iterator[Node | None]:
+def trees(columns: Columns, problem: Problem) -> Iterator[Node | None]:
     """Read the trees of a table's columns ``codes`` and ``constants``; None where there is none."""
     codes, constants = columns["codes"], columns["constants"]
     if not isinstance(codes, Lists) or not isinstance(constants, Lists):
@@ -287,7 +287,7 @@ def trees(columns: Mapping[str, Column], problem: Problem) -> Iterator[Node | No
         yield decode(own, numbers, problem.operators, problem.X.shape[1]) if len(own) else None
 
 
-def _column(array: Any) -> Column:
+def _column(array: Any) -> Any:
     pa = require("pyarrow", "training", "A trace")
     if isinstance(array, pa.ChunkedArray):  # pyarrow keeps several chunks where one would overflow
         array = pa.concat_arrays(array.chunks)
