@@ -64,8 +64,11 @@ def _power(base: Array, exponent: Array) -> Array:
     return _where(~undefined, np.power(np.where(undefined, 1.0, base), exponent))
 
 
-def _guarded_divide(a: Array, b: Array) -> Array:
-    return np.divide(a, np.where(np.abs(b) < DIVISION_EPSILON, DIVISION_EPSILON, b))
+def _guarded_divide(a: Array, b: Array, out: Array | None = None) -> Array:
+    size = np.abs(b)
+    if size.size == 0 or not size.item(size.argmin()) >= DIVISION_EPSILON:  # Else nothing to guard, the usual case.
+        b = np.where(size < DIVISION_EPSILON, DIVISION_EPSILON, b)
+    return np.divide(a, b, out)
 
 
 def _guarded_power(base: Array, exponent: Array) -> Array:

@@ -80,14 +80,11 @@ class Node:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, Node) or self._hash != other._hash:
+        if not isinstance(other, Node) or self._hash != other._hash or self.operator != other.operator:
             return False
-        return (
-            self.operator == other.operator
-            and self.index == other.index
-            and _same_value(self.value, other.value)
-            and self.children == other.children
-        )
+        if self.operator is not None:
+            return self.children == other.children
+        return self.index == other.index and _same_value(self.value, other.value)
 
     def __repr__(self) -> str:
         if self.operator is not None:

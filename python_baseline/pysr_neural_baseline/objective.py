@@ -3,9 +3,11 @@
 Owns: losses, costs, the cache of losses, the count of evaluations.  Does not own: choosing by cost (`variation`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate
+from pysr_neural.expression.evaluate import GUARDED, IEEE, Evaluator, evaluate
 from pysr_neural.expression.fit import refine
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
@@ -36,21 +38,33 @@ class Objective:
         self.functions = GUARDED if config.guarded_arithmetic else IEEE
         self.scale = scale_of(problem.y) if config.relative_loss else 1.0
         self.evaluations = 0
-        self._cache: dict[Node, float] = {}
+        self._evaluator = Evaluator(problem.X, self.functions)
+        self._known: dict[Node, float] = {}
+        self._surely_good = _least_bad_total(problem.y) if config.skip_bad_points else float("inf")
 
     def loss(self, tree: Node) -> float:
         """Return the mean squared error; infinite for a tree that does not count."""
-        known = self._cache.get(tree)
-        if known is not None:
-            return known
-        if len(self._cache) >= CACHE_LIMIT:
-            self._cache.clear()
-        self.evaluations += 1
-        prediction = evaluate(tree, self.problem.X, self.functions)
+        known = self._known.get(tree)
+        return self.losses((tree,))[0] if known is None else known
+
+    def losses(self, trees: Sequence[Node]) -> list[float]:
+        """Return the losses of several trees, such as a generation; each is what `loss` returns."""
+        losses, known, values_of = [], self._known, self._evaluator.values
+        y, good = self.problem.y, self._surely_good
+        if len(known) + len(trees) > CACHE_LIMIT:
+            known.clear()
         with np.errstate(all="ignore"):
-            loss = self._loss_of(prediction)
-        self._cache[tree] = loss
-        return loss
+            for tree in trees:
+                loss = known.get(tree)
+                if loss is None:
+                    difference = values_of(tree)
+                    np.subtract(difference, y, difference)
+                    total = float(difference.dot(difference))
+                    loss = total / len(y) if total < good else self._loss_with_bad_points(tree)
+                    known[tree] = loss
+                    self.evaluations += 1
+                losses.append(loss)
+        return losses
 
     def cost(self, loss: float, complexity: int) -> float:
         """Return what the search minimises."""
@@ -66,22 +80,22 @@ class Objective:
         loss, old_loss = self.loss(fitted), self.loss(tree)
         return (fitted, loss) if loss < old_loss else (tree, old_loss)
 
-    def _loss_of(self, prediction: Array) -> float:
-        difference = prediction - self.problem.y
+    def _loss_with_bad_points(self, tree: Node) -> float:
         if not self.config.skip_bad_points:
-            return _mean_square(difference)
-        good = np.abs(prediction) < LARGEST_PREDICTION
-        count = int(np.count_nonzero(good))
-        if count == len(good):
-            return _mean_square(difference)
-        return _mean_square(difference[good]) if count >= max(3, 0.5 * len(good)) else float("inf")
+            return float("inf")
+        values = evaluate(tree, self.problem.X, self.functions)
+        good = np.abs(values) < LARGEST_PREDICTION
+        if np.count_nonzero(good) < min(max(3, 0.5 * len(good)), len(good)):
+            return float("inf")
+        return float(np.mean(np.square((values - self.problem.y)[good])))
+
+
+def _least_bad_total(y: Array) -> float:
+    """Return a sum of squared errors that any bad point would exceed, which spares most trees a look at every point."""
+    margin = LARGEST_PREDICTION - float(np.max(np.abs(y)))
+    return 0.99 * margin**2 if margin > 0 else 0.0
 
 
 def scale_of(y: Array) -> float:
     """Return what a relative loss is divided by: the variance of y, or for a constant y its mean square, or 1."""
     return float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
-
-
-def _mean_square(difference: Array) -> float:
-    loss = float(difference @ difference) / len(difference)
-    return loss if loss < float("inf") else float("inf")

@@ -13,7 +13,7 @@ The same seed gives the same search, unless time limits it: ``timeout_seconds``,
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,8 +246,9 @@ class Search:
         for child in batch.children:
             parents = [snapshot[position] for position in child.parents]
             self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
-        for _ in range(self.config.children - len(batch.children)):
-            child, fits = self.variation.child(population.members, self._temperature(population), self.rng)
+        count, temperature = self.config.children - len(batch.children), self._temperature(population)
+        made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
+        for child, fits in made if cycle.judges else self._at_once(made):
             self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
         for member in cycle.finish():
             self._tell_death(population, member)
@@ -255,6 +256,12 @@ class Search:
         population.cycle += 1
         if population.cycle == self.config.cycles_per_iteration:
             self._end_iteration(population)
+
+    def _at_once(self, made: Iterable[tuple[Child, bool]]) -> list[tuple[Child, bool]]:
+        """Make and evaluate all children together, which saves time where none changes what the next is made from."""
+        children = list(made)
+        self.objective.losses([child.tree for child, fits in children if fits])
+        return children
 
     def _try(
         self,

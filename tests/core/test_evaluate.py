@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from pysr_neural.expression.evaluate import GUARDED, evaluate
+from pysr_neural.expression.evaluate import GUARDED, IEEE, Evaluator, evaluate
 from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.text import parse, to_string
@@ -42,6 +43,54 @@ def test_missing_variables_and_operators_are_errors_of_the_caller():
         evaluate(variable(7), X)
     with pytest.raises(KeyError):
         evaluate(apply("bessel", variable(0)), X)
+
+
+def values_of(evaluator, tree):
+    with np.errstate(all="ignore"):
+        return evaluator.values(tree).copy()
+
+
+@pytest.mark.parametrize("functions", [IEEE, GUARDED])
+@pytest.mark.parametrize("capacity", [0, 7, 40, 1024])
+@given(population=st.lists(trees(), min_size=1, max_size=6), cuts=st.lists(st.tuples(*[st.integers(0, 1000)] * 4)))
+def test_reuse_changes_no_bit(functions, capacity, population, cuts):
+    evaluator = Evaluator(X, functions, capacity)
+    for first, second, at, of in cuts:  # Children of children, which share subtrees with their parents and repeat them.
+        mother, father = population[first % len(population)], population[second % len(population)]
+        population.append(mother.replace(at % mother.size, father.at(of % father.size)))
+    for tree in [*population, *population]:
+        assert values_of(evaluator, tree).tobytes() == evaluate(tree, X, functions).tobytes()
+
+
+@pytest.mark.parametrize("text", ["(x0 + x1) * (x0 + x1)", "(x0 * x1 - x2) / (x0 * x1 - x2) + (x0 * x1 - x2)"])
+def test_a_new_subtree_may_occur_twice_in_one_tree(text):
+    tree = parse(text)
+    np.testing.assert_array_equal(values_of(Evaluator(X), tree), evaluate(tree, X))
+
+
+def test_what_is_remembered_is_not_evaluated_again_until_memory_is_full():
+    count = []
+    functions = {**IEEE, "sin": lambda values: count.append(1) or np.sin(values)}
+    evaluator = Evaluator(X, functions, capacity=8)
+    for text in ("sin(x0) + x1", "x1 * sin(x0)", "sin(x0) + 2"):
+        values_of(evaluator, parse(text))
+    assert len(count) == 1
+    values_of(evaluator, parse("(x0 + x1) * (x0 - x1) + x2"))
+    values_of(evaluator, parse("sin(x0) + x1"))
+    assert len(count) == 2
+
+
+def test_an_evaluator_tells_errors_of_the_caller_and_leaves_the_data_alone():
+    data = X.copy()
+    evaluator = Evaluator(data)
+    values_of(evaluator, variable(0))
+    evaluator.values(variable(0))[:] = 9.0
+    np.testing.assert_array_equal(data, X)
+    np.testing.assert_array_equal(values_of(evaluator, variable(0)), X[:, 0])
+    with pytest.raises(IndexError):
+        evaluator.values(parse("x7 + 1"))
+    with pytest.raises(KeyError):
+        evaluator.values(apply("bessel", variable(0)))
 
 
 def test_losses():
