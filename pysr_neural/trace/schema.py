@@ -26,8 +26,9 @@ VERSION_KEY = b"pysr_neural.trace_version"
 TABLE_KEY = b"pysr_neural.trace_table"
 
 PROPOSAL, DEATH, TUNING, SIMPLIFY, MIGRATION = EVENTS = ("proposal", "death", "tuning", "simplify", "migration")
-REASONS = ("", "constraints", "loss", "annealing", "frequency", "acceptance", "backsolve")
-"""Why a proposal was rejected; ``acceptance`` where an engine does not tell annealing from frequency."""
+REASONS = ("", "constraints", "loss", "annealing", "frequency", "acceptance", "selection", "backsolve")
+"""Why a proposal was rejected; ``acceptance``: by annealing or frequency, which an engine may not tell apart;
+``selection``: another attempt was taken instead."""
 HALL_OF_FAME = -1
 """The population number of members of the hall of fame."""
 
