@@ -23,7 +23,8 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.model.checkpoint import DEFAULT, load
 from pysr_neural.model.config import ProposerConfig
-from pysr_neural.model.decoding import Grammar, Prefix, sample
+from pysr_neural.model.decoding import encode, sample
+from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.rng import generator
@@ -91,7 +92,7 @@ def propose(model: ProposerModel, state: State, count: int, seed: int) -> list[l
     latents = model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))
     prompt = p.build_prompt("onestep", problem.operators, slots, SIZE, state.members, float(np.var(problem.y)))
     grammar = Grammar(tuple(p.operator_tokens(problem.operators)), FEATURES, SIZE, problem.limits.max_depth)
-    drawn = sample(Prefix(model, latents, prompt), grammar, count, 1.0, torch.Generator().manual_seed(seed))
+    drawn = sample(encode(model, latents, [prompt])[0], grammar, count, 1.0, torch.Generator().manual_seed(seed))
     return [row[: row.index(v.PAD)] if v.PAD in row else row for row in drawn.tokens.tolist()]
 
 

@@ -5,8 +5,9 @@ Owns: `ProposalRequest`, `ProposalBatch`, `Proposer`.  Does not own: any propose
 Ordinary evolution is one `Proposer`, the transformer is another; BasicSR and the PySR server talk to both alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ __all__ = [
     "KINDS",
     "LEVELS",
     "Child",
+    "BatchProposer",
     "MemberView",
     "Prior",
     "ProposalBatch",
@@ -142,6 +144,23 @@ class Proposer(Protocol):
 
     def open(self, problem: Problem) -> Session:
         """Start a search: the place to encode (X, y) once."""
+        ...
+
+
+@runtime_checkable
+class BatchProposer(Proposer, Protocol):
+    """A proposer that can answer several searches at once, at less cost than one after another."""
+
+    def propose_many(self, sessions: Sequence[Any], requests: Sequence[ProposalRequest]) -> list[ProposalBatch]:
+        """Answer one request of each session; each answer is what ``session.propose`` would give.
+
+        Parameters
+        ----------
+        sessions : sequence of Session
+            Opened by this proposer.
+        requests : sequence of ProposalRequest
+            One per session.
+        """
         ...
 
 

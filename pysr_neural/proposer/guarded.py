@@ -15,7 +15,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import (
     KINDS,
+    BatchProposer,
     Child,
     Prior,
     ProposalBatch,
@@ -178,18 +179,37 @@ class GuardedSession:
         The time of one call is not known in advance: the budget decides whether to ask, so that the share may be
         exceeded by the last call, and is made good by waiting.
         """
+        begun = self.clock()
+        session = self.ready()
+        if session is None:
+            return EMPTY
+        answer = self._asked(session, request)
+        return self.take(answer, request, self.clock() - begun)
+
+    def ready(self) -> Session | None:
+        """Begin a call: return the wrapped session, opened if need be; None if it must not or cannot be asked now."""
         if self.time_share > self.rules.max_overhead:
             self.counts.skip("time budget")
-            return EMPTY
+            return None
         if not self._breaker.lets_through():
             self.counts.skip("circuit breaker open")
-            return EMPTY
+            return None
         self.counts.calls += 1
+        if self._inner is None:
+            begun = self.clock()
+            self._inner = self._attempt("open", lambda: self.proposer.open(self.problem))
+            if self._inner is None:
+                self._breaker.record(False)
+                self.counts.seconds += self.clock() - begun
+        return self._inner
+
+    def take(self, answer: ProposalBatch | None, request: ProposalRequest, seconds: float) -> ProposalBatch:
+        """End a call: check the answer, None standing for a failure, and account for the time that it took."""
         begun = self.clock()
-        answer = self._ask(request)
-        self._breaker.record(answer is not None)
-        self.counts.seconds += self.clock() - begun
-        return answer if answer is not None else EMPTY
+        checked = None if answer is None else self._attempt("answer", lambda: self._checked(answer, request))
+        self._breaker.record(checked is not None)
+        self.counts.seconds += seconds + self.clock() - begun
+        return EMPTY if checked is None else checked
 
     @property
     def time_share(self) -> float:
@@ -197,14 +217,8 @@ class GuardedSession:
         elapsed = self.clock() - self._started
         return self.counts.seconds / elapsed if elapsed > 0 else 0.0
 
-    def _ask(self, request: ProposalRequest) -> ProposalBatch | None:
-        if self._inner is None:
-            self._inner = self._attempt("open", lambda: self.proposer.open(self.problem))
-        session = self._inner
-        if session is None:
-            return None
-        answer = self._attempt("propose", lambda: session.propose(request))
-        return None if answer is None else self._attempt("answer", lambda: self._checked(answer, request))
+    def _asked(self, session: Session, request: ProposalRequest) -> ProposalBatch | None:
+        return self._attempt("propose", lambda: session.propose(request))
 
     def _attempt(self, stage: str, step: Callable[[], T]) -> T | None:
         """Take one step of the proposer; None if it raised (see the module's docstring)."""
@@ -288,3 +302,40 @@ class GuardedSession:
             self._weights("prior.pairs", prior.pairs, (operators + 1, operators + 2)),
         )
         return None if any(part is None for part in parts) else Prior(*parts)  # type: ignore[arg-type]
+
+
+def propose_together(sessions: Sequence[GuardedSession], requests: Sequence[ProposalRequest]) -> list[ProposalBatch]:
+    """Answer one request of each session, all at once where the proposer can (`proposer.base.BatchProposer`).
+
+    If it fails, or answers with a wrong number of batches, they are asked one after another, so that one search's
+    failure costs no other search its answer.  The time of a common call is shared among its searches.
+
+    Parameters
+    ----------
+    sessions : sequence of GuardedSession
+        All of one proposer.
+    requests : sequence of ProposalRequest
+        One per session.
+    """
+    proposer = sessions[0].proposer if sessions else None
+    if not isinstance(proposer, BatchProposer):
+        return [session.propose(request) for session, request in zip(sessions, requests, strict=True)]
+    begun = sessions[0].clock()
+    ready = {i: inner for i, session in enumerate(sessions) if (inner := session.ready()) is not None}
+    answers: list[ProposalBatch] = [EMPTY] * len(sessions)
+    if not ready:
+        return answers
+    wanted = [requests[i] for i in ready]
+    first = sessions[min(ready)]
+    found = first._attempt("propose", lambda: _as_many(proposer.propose_many(list(ready.values()), wanted), wanted))
+    seconds = (sessions[0].clock() - begun) / len(ready)
+    for place, (i, inner) in enumerate(ready.items()):
+        answer = sessions[i]._asked(inner, requests[i]) if found is None else found[place]
+        answers[i] = sessions[i].take(answer, requests[i], seconds)
+    return answers
+
+
+def _as_many(answers: list[ProposalBatch], requests: Sequence[ProposalRequest]) -> list[ProposalBatch]:
+    if not isinstance(answers, list) or len(answers) != len(requests):
+        raise TypeError(f"propose_many must answer with a list of {len(requests)} batches; got {answers!r:.80}.")
+    return answers

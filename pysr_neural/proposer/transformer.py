@@ -1,7 +1,7 @@
 """The transformer as a proposer: prompts, samples, refined children, and what the heads say.
 
-Owns: how a request becomes model calls and how samples become children.  Does not own: sampling itself
-(`model.decoding`), prompts (`wire.prompt`), guarding (`proposer.guarded`).
+Owns: which questions a request makes and how samples become children.  Does not own: how they are asked
+(`proposer.questions`), prompts (`wire.prompt`), guarding (`proposer.guarded`).
 
 Children come from three questions: what explains the data (``direct``), what would improve this population
 (``onestep``), and what explains the rest of the data once a good member is taken away or divided out (residual
@@ -9,21 +9,23 @@ children, ``f + g`` and ``f * g``).  Constants are refined by least squares befo
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import mean_squared_error, refine
 from pysr_neural.expression.node import Node, apply, constant, variable
-from pysr_neural.model.decoding import Grammar, Prefix, sample, start_hidden
+from pysr_neural.model.decoding import Prefix
+from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, Prior, ProposalBatch, ProposalRequest, normalized
+from pysr_neural.proposer.questions import Question, ask, hidden_states, place
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p
@@ -39,6 +41,9 @@ REPAIR_ROOM = 5
 TRAINED_KINDS = ("constant", "operator", "feature", "swap", "add", "insert")
 """Kinds that the training data teaches; weights of all others stay neutral."""
 CHILD_LEVELS = {"seed", "child", "refresh", "crossover"}
+HEAD_LEVELS = {"kind", "parents", "prior"}
+KNOWN_TREES = 10_000
+"""How many refined samples a search remembers: small trees are drawn again and again."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,12 @@ class TransformerProposer:
         """Start a search."""
         return TransformerSession(self.model, problem)
 
+    def propose_many(
+        self, sessions: Sequence["TransformerSession"], requests: Sequence[ProposalRequest]
+    ) -> list[ProposalBatch]:
+        """Answer the requests of several searches in one pass of the model; see `proposer.base.BatchProposer`."""
+        return propose_many(sessions, requests)
+
 
 class TransformerSession:
     """One search's data as the model sees it.
@@ -107,58 +118,18 @@ class TransformerSession:
         self.fitted = np.sort(rows[:REFINE_ROWS])
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
-        self._data_prefixes: dict[int, Prefix] = {}
+        self._own_data = self._columns(problem.y)
+        self._direct: dict[int, Prefix] = {}
+        self._known: dict[Node, tuple[Node, float]] = {}
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer one request; see `proposer.base.Session`."""
-        if request.temperature <= 0:
-            raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
-        with torch.inference_mode(), self._place():
-            return self._answer(request)
-
-    def _place(self) -> AbstractContextManager[object]:
-        """Make new tensors where the model is; on the CPU they are there anyway, and the context costs a tenth."""
-        device = self.model.device
-        return nullcontext() if device.type == "cpu" else device
-
-    def _answer(self, request: ProposalRequest) -> ProposalBatch:
-        rng = generator(request.seed, "propose")
-        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
-        state, limit = self._state(request.members, size)
-        children: tuple[Child, ...] = ()
-        if request.count > 0 and CHILD_LEVELS & set(request.levels):
-            candidates = self._candidates(request, state, limit, size, rng)
-            children = tuple(Child(c.tree, "neural", c.parents, c.log_probability) for c in candidates)
-        hidden = start_hidden(state)
-        presence = torch.sigmoid(self.model.presence_head(hidden)).double().cpu().numpy()
-        levels = set(request.levels)
-        return ProposalBatch(
-            children,
-            kind_weights=self._kind_weights(hidden) if "kind" in levels and request.members else None,
-            parent_weights=self._parent_weights(request.members, presence) if "parents" in levels else None,
-            prior=self._prior(presence, [c.tree for c in children]) if "prior" in levels else None,
-        )
-
-    def _candidates(
-        self, request: ProposalRequest, state: Prefix, limit: int, size: int, rng: np.random.Generator
-    ) -> list[Candidate]:
-        count, temperature = request.count, request.temperature
-        if not request.members:
-            drawn = self.explain(self.problem.y, size, SEED_OVERSAMPLING * count, temperature, rng)
-            return self._select(self._refined(drawn, ()), count)
-        total = CHILD_OVERSAMPLING * count
-        found = self._refined(self._draw(state, limit, total // 2, temperature, rng), ())
-        found += self._refined(self.explain(self.problem.y, size, total // 4, temperature, rng), ())
-        found += self._residual_candidates(request, size, total // 4, rng)
-        return self._select(found, count)
+        return propose_many([self], [request])[0]
 
     def explain(
         self, y: Array, size: int, count: int, temperature: float, rng: np.random.Generator
     ) -> list[tuple[Node, float]]:
         """Sample expressions for some values from the data alone.
-
-        The size limit is part of the prompt, and the model takes it for a hint; so the draws are shared among a ladder
-        of limits.
 
         Parameters
         ----------
@@ -175,58 +146,150 @@ class TransformerSession:
         list of (Node, float)
             Distinct trees with their log-probabilities; constants are as sampled.
         """
-        ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
-        latents = None if y is self.problem.y else self._latents(y)
+        questions = self._direct_questions(y, size, count, temperature, rng)
+        with torch.inference_mode(), place(self.model):
+            ask(self.model, questions)
         found: dict[Node, float] = {}
-        for i, limit in enumerate(ladder):
-            share = count // len(ladder) + (i < count % len(ladder))
-            if share:
-                prefix = self._data_prefix(limit) if latents is None else self._prefix("direct", latents, limit)
-                found |= dict(self._draw(prefix, limit, share, temperature, rng))
+        for question in questions:
+            found |= dict(self._read(question, rng))
         return list(found.items())
 
-    def _state(self, members: Sequence[MemberView], size: int) -> tuple[Prefix, int]:
-        """Encode the search's state; returns it with the size limit that it names: room for repairs of the best."""
+    def plan(self, request: ProposalRequest, rng: np.random.Generator) -> list[Question]:
+        """Return the questions that a request makes; the first is about the state of the search."""
+        if request.temperature <= 0:
+            raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
+        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+        temperature, members = request.temperature, request.members
+        wanted = request.count if CHILD_LEVELS & set(request.levels) else 0
         if not members:
             limit = min(size, SIZE_LADDER[1])
-            return self._data_prefix(limit), limit
+            state = self._question("direct", self._own_data, limit, 0, temperature, rng)
+            return [state, *self._direct_questions(self.problem.y, size, SEED_OVERSAMPLING * wanted, temperature, rng)]
+        total = CHILD_OVERSAMPLING * wanted
         best = p.best_members(members, 1)[0].tree
-        limit = min(size, best.size + REPAIR_ROOM)
-        latents = self._latents(self.problem.y, self.problem.y - self._values(best))
-        return self._prefix("onestep", latents, limit, members), limit
+        data = self._columns(self.problem.y, self.problem.y - self._values(best))
+        limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
+        state = self._question("onestep", data, limit, total // 2, temperature, rng, members)
+        direct = self._direct_questions(self.problem.y, size, total // 4, temperature, rng)
+        return [state, *direct, *self._residual_questions(request, size, total // 4, rng)]
 
-    def _data_prefix(self, limit: int) -> Prefix:
-        """Encode the question what explains the data, once for each size limit."""
-        if limit not in self._data_prefixes:
-            self._data_prefixes[limit] = self._prefix("direct", self._latents(self.problem.y), limit)
-        return self._data_prefixes[limit]
+    def answer(
+        self,
+        request: ProposalRequest,
+        questions: Sequence[Question],
+        hidden: torch.Tensor | None,
+        rng: np.random.Generator,
+    ) -> ProposalBatch:
+        """Make the answer of what was sampled, and of the state where the heads read, if that was asked for."""
+        found = []
+        for question in questions:
+            found += self._candidates(question, request.members, rng)
+        children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
+        if hidden is None:
+            return ProposalBatch(tuple(children))
+        levels = set(request.levels)
+        presence = torch.sigmoid(self.model.presence_head(hidden)).double().cpu().numpy()
+        return ProposalBatch(
+            tuple(children),
+            kind_weights=self._kind_weights(hidden) if "kind" in levels and request.members else None,
+            parent_weights=self._parent_weights(request.members, presence) if "parents" in levels else None,
+            prior=self._prior(presence, [c.tree for c in children]) if "prior" in levels else None,
+        )
 
-    def _latents(self, y: Array, residual: Array | None = None) -> torch.Tensor:
+    def remember(self, questions: Sequence[Question]) -> None:
+        """Keep the encoded questions about the data alone: later requests ask them again."""
+        for question in questions:
+            if question.data is self._own_data and question.prefix is not None:
+                self._direct[question.grammar.max_size] = question.prefix
+
+    def _question(
+        self,
+        task: str,
+        data: npt.NDArray[np.float32],
+        limit: int,
+        count: int,
+        temperature: float,
+        rng: np.random.Generator,
+        members: Sequence[MemberView] = (),
+        base: tuple[str, int] | None = None,
+    ) -> Question:
+        limits, operators = self.problem.limits, self.problem.operators
+        tokens = p.operator_tokens(operators)
+        nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
+        grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
+        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance)
+        prefix = self._direct.get(limit) if data is self._own_data else None
+        return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
+
+    def _direct_questions(
+        self,
+        y: Array,
+        size: int,
+        count: int,
+        temperature: float,
+        rng: np.random.Generator,
+        base: tuple[str, int] | None = None,
+    ) -> list[Question]:
+        """Ask what explains some values.
+
+        The size limit is part of the prompt, and the model takes it for a hint; so the draws are shared among a ladder
+        of limits.
+        """
+        ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
+        data = self._own_data if y is self.problem.y else self._columns(y)
+        shares = [count // len(ladder) + (i < count % len(ladder)) for i in range(len(ladder))]
+        return [
+            self._question("direct", data, limit, share, temperature, rng, base=base)
+            for limit, share in zip(ladder, shares, strict=True)
+            if share
+        ]
+
+    def _residual_questions(
+        self, request: ProposalRequest, size: int, count: int, rng: np.random.Generator
+    ) -> list[Question]:
+        """Ask what is left when a good, small member is subtracted or divided out."""
+        ways = [name for name in ("+", "*") if (name, 2) in self.problem.operators.index]
+        position = self._base_member(request.members, size)
+        if not ways or position is None or count == 0:
+            return []
+        base = request.members[position].tree
+        values = self._values(base)
+        questions: list[Question] = []
+        for name in ways:
+            with np.errstate(all="ignore"):
+                rest = self.problem.y - values if name == "+" else self.problem.y / values
+            if not np.all(np.isfinite(rest)) or np.var(rest) == 0:
+                continue
+            room, share = size - base.size - 1, count // len(ways)
+            questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
+        return questions
+
+    def _columns(self, y: Array, residual: Array | None = None) -> npt.NDArray[np.float32]:
+        """Lay out the rows that the model sees; a residual that is not finite there is left out."""
         if residual is not None and not np.all(np.isfinite(residual[self.seen])):
             residual = None
-        columns = p.data_columns(
-            self.problem.X[self.seen], y[self.seen], self.slots, None if residual is None else residual[self.seen]
-        )
-        data = torch.tensor(columns)[None]
-        return self.model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))  # type: ignore[no-any-return]
+        rest = None if residual is None else residual[self.seen]
+        return p.data_columns(self.problem.X[self.seen], y[self.seen], self.slots, rest)
 
-    def _prefix(self, task: str, latents: torch.Tensor, size: int, members: Sequence[MemberView] = ()) -> Prefix:
-        prompt = p.build_prompt(task, self.problem.operators, self.slots, size, members, self.variance)
-        return Prefix(self.model, latents, prompt)
+    def _candidates(
+        self, question: Question, members: Sequence[MemberView], rng: np.random.Generator
+    ) -> list[Candidate]:
+        """Read a question's samples, put them into their place, and fit their constants."""
+        parents: tuple[int, ...] = ()
+        drawn = self._read(question, rng)
+        if question.base is not None:
+            name, position = question.base
+            parents = (position,)
+            drawn = [(apply(name, members[position].tree, tree), score) for tree, score in drawn]
+        return [Candidate(*self._refined(tree), score, parents) for tree, score in drawn]
 
-    def _draw(
-        self, prefix: Prefix, size: int, count: int, temperature: float, rng: np.random.Generator
-    ) -> list[tuple[Node, float]]:
-        """Sample distinct trees with their log-probabilities."""
-        limits = self.problem.limits
-        tokens = p.operator_tokens(self.problem.operators)
-        nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
-        grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), size, limits.max_depth, nested)
-        source = torch.Generator(self.model.device).manual_seed(int(rng.integers(1 << 62)))
-        drawn = sample(prefix, grammar, count, temperature, source)
+    def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
+        """Return the distinct sampled trees with their log-probabilities."""
         found: dict[Node, float] = {}
-        for row, score in zip(drawn.tokens.tolist(), drawn.log_probabilities.tolist(), strict=True):
-            found.setdefault(self._tree(row, rng), score)
+        if question.samples is not None:
+            scores = question.samples.log_probabilities.tolist()
+            for row, score in zip(question.samples.tokens.tolist(), scores, strict=True):
+                found.setdefault(self._tree(row, rng), score)
         return list(found.items())
 
     def _tree(self, row: list[int], rng: np.random.Generator) -> Node:
@@ -249,27 +312,6 @@ class TransformerSession:
                 stack.append(variable(self.slots.features[token - v.FIRST_VARIABLE]))
         return stack[0]
 
-    def _residual_candidates(
-        self, request: ProposalRequest, size: int, count: int, rng: np.random.Generator
-    ) -> list[Candidate]:
-        """Ask what is left when a good, small member is subtracted or divided out."""
-        ways = [name for name in ("+", "*") if (name, 2) in self.problem.operators.index]
-        position = self._base_member(request.members, size)
-        if not ways or position is None or count == 0:
-            return []
-        base = request.members[position].tree
-        values = self._values(base)
-        found: list[Candidate] = []
-        for name in ways:
-            with np.errstate(all="ignore"):
-                rest = self.problem.y - values if name == "+" else self.problem.y / values
-            if not np.all(np.isfinite(rest)) or np.var(rest) == 0:
-                continue
-            room = size - base.size - 1
-            drawn = self.explain(rest, room, count // len(ways), request.temperature, rng)
-            found += self._refined([(apply(name, base, tree), score) for tree, score in drawn], (position,))
-        return found
-
     def _base_member(self, members: Sequence[MemberView], size: int) -> int | None:
         """Choose the member of lowest loss per node that leaves room for more."""
         scores = [
@@ -281,17 +323,18 @@ class TransformerSession:
         best = int(np.argmin(scores))
         return best if np.isfinite(scores[best]) else None
 
-    def _refined(self, drawn: list[tuple[Node, float]], parents: tuple[int, ...]) -> list[Candidate]:
-        X, y = self.problem.X[self.fitted], self.problem.y[self.fitted]
+    def _refined(self, tree: Node) -> tuple[Node, float]:
+        """Fit a tree's constants; returns it with its loss on the rows for fitting, NaN if it cannot be evaluated."""
         if not self.problem.operators.evaluable:
-            return [Candidate(tree, float("nan"), score, parents) for tree, score in drawn]
-        found = []
-        for tree, score in drawn:
-            fitted, loss = (
-                refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
-            )
-            found.append(Candidate(fitted, loss, score, parents))
-        return found
+            return tree, float("nan")
+        known = self._known.get(tree)
+        if known is None:
+            if len(self._known) >= KNOWN_TREES:
+                self._known.clear()
+            X, y = self.problem.X[self.fitted], self.problem.y[self.fitted]
+            known = refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
+            self._known[tree] = known
+        return known
 
     @staticmethod
     def _select(found: list[Candidate], count: int) -> list[Candidate]:
@@ -341,6 +384,33 @@ class TransformerSession:
         for rank, tree in enumerate(trees):
             _count_pairs(tree, len(operators.names), pairs, 0.3 / (1 + rank), operators.index)
         return Prior(normalized(by_operator + 0.02), normalized(by_variable), pairs / pairs.sum(axis=1, keepdims=True))
+
+
+def propose_many(sessions: Sequence[TransformerSession], requests: Sequence[ProposalRequest]) -> list[ProposalBatch]:
+    """Answer one request of each session; all questions to the model are asked together.
+
+    Parameters
+    ----------
+    sessions : sequence of TransformerSession
+        All of one model.
+    requests : sequence of ProposalRequest
+        One per session.
+    """
+    model = sessions[0].model
+    with torch.inference_mode(), place(model):
+        rngs = [generator(request.seed, "propose") for request in requests]
+        each = list(zip(sessions, requests, rngs, strict=True))
+        plans = [session.plan(request, rng) for session, request, rng in each]
+        ask(model, [question for plan in plans for question in plan])
+        steered = [i for i, request in enumerate(requests) if HEAD_LEVELS & set(request.levels)]
+        hidden: dict[int, torch.Tensor] = {}
+        if steered:
+            hidden = dict(zip(steered, hidden_states([plans[i][0] for i in steered]), strict=True))
+        answers = []
+        for i, (session, request, rng) in enumerate(each):
+            session.remember(plans[i])
+            answers.append(session.answer(request, plans[i], hidden.get(i), rng))
+        return answers
 
 
 def _count_pairs(node: Node, parent: int, pairs: Array, weight: float, index: dict[tuple[str, int], int]) -> None:

@@ -6,13 +6,14 @@
 from typing import TYPE_CHECKING, Any
 
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.search import SearchResult, run_search
 from pysr_neural_baseline.variation import EvolutionaryProposer
 
 if TYPE_CHECKING:
     from pysr_neural_baseline.estimator import BasicSR
 
-__all__ = ["BasicSR", "BasicSRConfig", "EvolutionaryProposer", "SearchResult", "run_search"]
+__all__ = ["BasicSR", "BasicSRConfig", "EvolutionaryProposer", "SearchResult", "fit_many", "run_search"]
 
 
 def __getattr__(name: str) -> Any:

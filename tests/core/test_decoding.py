@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pysr_neural.expression.node import Node
-from pysr_neural.model.decoding import Grammar, GrammarState, Prefix, sample
+from pysr_neural.model.decoding import Job, Prefix, encode, sample, sample_many
+from pysr_neural.model.grammar import Grammar, GrammarState
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import ProposalRequest
@@ -24,11 +25,8 @@ def make_prefix(model: ProposerModel) -> Prefix:
     slots = choose_slots(X, X[:, 0])
     data = torch.from_numpy(data_columns(X, X[:, 0], slots))[None]
     with torch.inference_mode():
-        return Prefix(
-            model,
-            model.encoder(data, torch.ones(1, 12, dtype=torch.bool)),
-            build_prompt("direct", OPERATORS, slots, 20),
-        )
+        latents = model.encoder(data, torch.ones(1, 12, dtype=torch.bool))
+        return encode(model, latents, [build_prompt("direct", OPERATORS, slots, 20)])[0]
 
 
 def nodes_and_depth(tokens: list[int]) -> tuple[int, int]:
@@ -86,7 +84,7 @@ def test_nested_constraints_hold_on_every_path(small_model: ProposerModel) -> No
 
 
 def test_log_probabilities_are_those_of_the_grammar() -> None:
-    state = GrammarState(Grammar((v.ID["sin"],), 1, 1, 1, constants=False), 4)
+    state = GrammarState([Grammar((v.ID["sin"],), 1, 1, 1, constants=False)], torch.zeros(4, dtype=torch.int64))
     assert state.mask().sum(dim=1).tolist() == [1, 1, 1, 1]
 
 
@@ -115,6 +113,45 @@ def test_children_fit_the_problem_whatever_its_shape(small_model: ProposerModel,
     assert batch.prior is not None
     assert batch.prior.variables.shape == (features,)
     assert batch.prior.pairs.shape == (len(OPERATORS.names) + 1, len(OPERATORS.names) + 2)
+
+
+def test_samples_are_the_same_in_any_company(small_model: ProposerModel) -> None:
+    sin, plus = v.ID["sin"], v.ID["+"]
+    X = np.random.default_rng(1).normal(size=(9, 2))
+    jobs = []
+    for i, (limit, nested) in enumerate(
+        [(20, ()), (7, ((sin, sin, 0),)), (3, ()), (12, ((sin, plus, 0), (plus, sin, 1)))]
+    ):
+        slots = choose_slots(X, X[:, 0])
+        members = tuple(MemberView(Node("sin", (Node(index=0),)), float(k + 1), 2) for k in range(3 * i))
+        data = torch.from_numpy(data_columns(X, X[:, 0] + i, slots))[None]
+        prompt = build_prompt("onestep" if members else "direct", OPERATORS, slots, limit, members)
+        with torch.inference_mode():
+            prefix = encode(small_model, small_model.encoder(data, torch.ones(1, 9, dtype=torch.bool)), [prompt])[0]
+        grammar = Grammar(tuple(operator_tokens(OPERATORS)), 2, limit, 6, nested)
+        jobs.append((prefix, grammar, 3 + 10 * i, 1.0 + i / 2))
+    alone = [sample(*job, torch.Generator().manual_seed(i)) for i, job in enumerate(jobs)]
+    together = sample_many([Job(*job, torch.Generator().manual_seed(i)) for i, job in enumerate(jobs)])
+    for one, same in zip(alone, together, strict=True):
+        assert torch.equal(one.tokens, same.tokens)
+        torch.testing.assert_close(one.log_probabilities, same.log_probabilities, atol=1e-4, rtol=1e-4)
+
+
+def test_sessions_answer_together_as_they_do_alone(small_model: ProposerModel) -> None:
+    proposer = TransformerProposer(small_model)
+    requests = []
+    for i, rows in enumerate((30, 12, 80)):
+        X = np.random.default_rng(i).normal(size=(rows, 1 + i))
+        members = tuple(MemberView(Node(index=0), 1.0 + k, 1) for k in range(i))
+        problem = Problem(X, X[:, 0] * X[:, -1] + i, OPERATORS, Limits(10 + i, 6))
+        requests.append((problem, ProposalRequest(members, 8, LEVELS, 5 + i)))
+    alone = [proposer.open(problem).propose(request) for problem, request in requests]
+    sessions = [proposer.open(problem) for problem, _ in requests]
+    together = proposer.propose_many(sessions, [request for _, request in requests])
+    for one, same in zip(alone, together, strict=True):
+        assert [(c.tree, c.parents) for c in one.children] == [(c.tree, c.parents) for c in same.children]
+        assert (one.kind_weights is None) == (same.kind_weights is None)
+        np.testing.assert_allclose(one.prior.pairs, same.prior.pairs, atol=1e-4)
 
 
 def test_unknown_operators_are_proposed_by_their_own_name(small_model: ProposerModel) -> None:

@@ -9,7 +9,7 @@ import torch
 from pysr_neural.errors import CheckpointError
 from pysr_neural.expression.text import parse
 from pysr_neural.model.checkpoint import load, resolve
-from pysr_neural.model.decoding import Prefix, _Suffix
+from pysr_neural.model.decoding import _start, encode
 from pysr_neural.model.encoder import number_features
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import OperatorSet
@@ -58,8 +58,10 @@ def test_shared_prefix_equals_the_full_pass(small_model: ProposerModel) -> None:
     data, mask, prompt = problem_input()
     expected = forward(small_model, data, mask, prompt, TARGETS)
     with torch.inference_mode():
-        suffix = _Suffix(Prefix(small_model, small_model.encoder(data, mask), prompt))
-        steps = [suffix.step(torch.tensor([token]), i) for i, token in enumerate([v.TARGET, *TARGETS])]
+        _, suffix = _start(encode(small_model, small_model.encoder(data, mask), [prompt]))
+        steps = [
+            suffix.step(torch.tensor([token]), torch.tensor([0]), i) for i, token in enumerate([v.TARGET, *TARGETS])
+        ]
         found = small_model.head(torch.cat(steps))
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
