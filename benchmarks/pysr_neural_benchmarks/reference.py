@@ -9,9 +9,7 @@ kept in a file of JSON lines as they finish; started again, the command does onl
 
 import argparse
 import json
-import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
+from pysr_neural_benchmarks.results import Task, complete
 from pysr_neural_benchmarks.suite import SuiteProblem, load_suite
 
 SUITES = {"simple": "basicsr_simple", "harder": "basicsr_harder"}
@@ -68,8 +67,6 @@ def run_once(group: str, name: str, seed: int, generations: int) -> dict[str, An
     return {
         "group": group,
         "problem": name,
-        "seed": seed,
-        "generations": generations,
         "solved": result.best.loss < SOLVED_BELOW,
         "loss": result.best.loss,
         "equation": to_string(result.best.tree),
@@ -80,50 +77,13 @@ def run_once(group: str, name: str, seed: int, generations: int) -> dict[str, An
 
 def measure(seeds: int, generations: int, processes: int, out: Path) -> list[dict[str, Any]]:
     """Make all runs that the results file lacks; returns the rows of this measurement."""
-    from tqdm import tqdm
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tasks = [
+    tasks: list[Task] = [
         (group, each.name, seed, generations)
         for group, suite in SUITES.items()
         for each in load_suite(suite)
         for seed in range(seeds)
     ]
-    rows = {_key(row): row for row in _read(out)}
-    missing = [task for task in tasks if task not in rows]
-    with out.open("a", encoding="utf-8") as file:
-        for row in tqdm(_run_all(missing, processes), total=len(missing), unit="run", disable=not missing):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            rows[_key(row)] = row
-    return [rows[task] for task in tasks]
-
-
-def _run_all(tasks: Sequence[tuple[str, str, int, int]], processes: int) -> Iterator[dict[str, Any]]:
-    if processes == 1:
-        yield from (run_once(*task) for task in tasks)
-        return
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run_once, *task) for task in tasks]):
-            yield done.result()
-
-
-def _key(row: Mapping[str, Any]) -> tuple[str, str, int, int]:
-    return row["group"], row["problem"], row["seed"], row["generations"]
-
-
-def _read(out: Path) -> list[dict[str, Any]]:
-    """Read the results file; a last line that a killed run left unfinished is cut off."""
-    if not out.exists():
-        return []
-    text = out.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        out.write_text(whole, encoding="utf-8")
-    try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{out} must hold JSON lines; got {error}. Give another --out, or delete it.") from error
+    return complete(run_once, tasks, out, processes)
 
 
 def summary(rows: Sequence[Mapping[str, Any]], seeds: int, generations: int) -> dict[str, Any]:
