@@ -61,7 +61,7 @@ class Symbols:
     def operator(
         self, parent: Node | None, rng: np.random.Generator, arities: Sequence[int] | None = None
     ) -> tuple[str, int] | None:
-        """Draw an operator and its arity; None if there is none of the wanted arities."""
+        """Draw an operator and its arity; None if there is none of the wanted arities, or the prior admits none."""
         allowed = [i for i, (_, arity) in enumerate(self.operators) if arities is None or arity in arities]
         if not allowed:
             return None
@@ -70,7 +70,7 @@ class Symbols:
         weights = self.prior.pairs[self._row(parent), FIRST_OPERATOR:][allowed]
         if not weights.sum() > 0:
             weights = self.prior.operators[allowed]
-        return self.operators[allowed[_drawn(weights, rng)]]
+        return self.operators[allowed[_drawn(weights, rng)]] if weights.sum() > 0 else None
 
     def over(self, name: str, arity: int, rng: np.random.Generator, kept: Node | None = None) -> Node:
         """Make an operator over random leaves, one of which is replaced by ``kept``, if given."""

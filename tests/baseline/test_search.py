@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import Limits, OperatorSet, Problem
-from pysr_neural.proposer.base import Child, ProposalBatch
+from pysr_neural.proposer.base import Child, Prior, ProposalBatch
 from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
+from pysr_neural.state import KINDS
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.search import Search, run_search
 from pysr_neural_baseline.variation import EvolutionaryProposer
+from tests.baseline.watching import Diary
 from tests.strategies import make_problem
 
 ARITHMETIC = ("+", "-", "*", "/")
@@ -301,3 +304,229 @@ def test_requests_describe_the_search():
     assert {request.max_size for request in requests} == {11}
     assert len({request.seed for request in requests}) == 4
     assert [round(request.progress, 2) for request in requests] == [0.0, 0.33, 0.67, 1.0]
+
+
+class Taped:
+    """Another proposer, with a copy of everything that it answers."""
+
+    def __init__(self, inner):
+        self.inner, self.answers = inner, []
+
+    def open(self, problem):
+        self.session = self.inner.open(problem)
+        return self
+
+    def propose(self, request):
+        self.answers.append(self.session.propose(request))
+        return self.answers[-1]
+
+
+def default(**changes):
+    settings = {"populations": 2, "population_size": 12, "generations": 40, "cycles_per_iteration": 5}
+    return BasicSRConfig.of(**settings | {"guard": GuardRules(max_overhead=1.0)} | changes)
+
+
+PRESETS = {"default": default, "reference": unlimited}
+
+
+def watched(config, proposer=None, seed=0, problem=None):
+    diary = Diary()
+    result = run_search(problem or hard_problem(), config, proposer, seed, observer=diary)
+    return result, diary
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_script_of_the_evolutionary_proposer_s_choices_gives_the_same_search_step_for_step(preset):
+    config = PRESETS[preset](proposal_share=1.0, generations=20)
+    expert = Taped(EvolutionaryProposer(config))
+    first, diary = watched(config, expert, 3)
+    again, replayed = watched(config, ScriptedProposer(expert.answers), 3)
+    assert diary.events == replayed.events
+    assert same(first, again)
+    assert first.counts.served > 100
+    assert {event[-1] for event in diary.of("proposal")} >= {True}
+
+
+def test_a_script_of_the_plain_search_s_children_gives_the_plain_search_step_for_step():
+    plain, diary = watched(small(generations=15), seed=4)
+    generations = {}
+    refs = [member[0] for member in diary.of("population")[0][3]]
+    populations = {0: {ref: i for i, ref in enumerate(refs)}}
+    for event in diary.of("population")[1:]:
+        populations[event[2]] = {ref: i for i, (ref, _) in enumerate(event[3])}
+    for _, _, iteration, _, kind, parents, child, *_ in diary.of("proposal"):
+        positions = tuple(populations[iteration][ref] for ref in parents)
+        generations.setdefault(iteration, []).append(Child(parse(child), kind, positions))
+    script = [ProposalBatch(tuple(children[1:])) for children in generations.values()]
+    config = unlimited(generations=15, levels=("child",), proposal_share=1.0)
+    replay, replayed = watched(config, ScriptedProposer(script), 4)
+    assert same(plain, replay)
+    assert [event[:-1] for event in diary.events] == [event[:-1] for event in replayed.events]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_same_seed_same_events_and_watching_changes_nothing(preset):
+    np.random.seed(5)  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    config = PRESETS[preset](generations=25)
+    (first, one), (_, two), (_, other) = (watched(config, seed=seed) for seed in (7, 7, 8))
+    assert one.events == two.events
+    assert one.events != other.events
+    assert same(first, run_search(hard_problem(), config, seed=7))
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("proposer", [None, RandomProposer()])
+def test_the_events_tell_every_member_s_life(preset, proposer):
+    config = PRESETS[preset](generations=40, levels=("seed", "child"))
+    result, diary = watched(config, proposer, 2)
+    alive = {}
+    seen = set()
+    for event in diary.events:
+        name, population = event[:2]
+        here = alive.setdefault(population, set())
+        born = None
+        if name == "population":
+            if event[2] == 0:
+                here.update(ref for ref, _ in event[3])
+                seen.update(here)
+            assert here == {ref for ref, _ in event[3]}
+        elif name == "proposal":
+            kind, parents, ref, accepted, reason = event[4], event[5], event[7], event[10], event[11]
+            assert kind in KINDS
+            assert set(parents) <= seen
+            assert accepted == (ref >= 0) == (reason == "")
+            assert reason in ("", "constraints", "loss", "annealing", "frequency")
+            born = ref if accepted else None
+        elif name == "relink":
+            assert event[3] in ("simplify", "tuning", "migration")
+            here.remove(event[4])
+            born = event[5]
+        else:
+            here.remove(event[4])
+        if born is not None:
+            assert born not in seen, "refs are unique"
+            here.add(born)
+            seen.add(born)
+    assert seen <= set(range(len(result.ancestry)))
+
+
+def test_default_preset_uses_all_of_its_machinery():
+    _, diary = watched(default(generations=300, migration=0.05, optimize_probability=0.5), seed=1)
+    kinds = {event[4] for event in diary.of("proposal")}
+    assert kinds >= {"constant", "operator", "feature", "swap", "rotate", "add", "delete", "do_nothing", "crossover"}
+    assert {event[3] for event in diary.of("relink")} == {"simplify", "tuning", "migration"}
+    assert {event[1] for event in diary.of("population")} == {0, 1}
+    turns = [(event[2], event[1]) for event in diary.of("population")]
+    assert turns == sorted(turns)
+    assert {event[11] for event in diary.of("proposal")} >= {"", "annealing", "frequency"}
+
+
+@pytest.mark.parametrize("variation", ["kinds", "grow"])
+@pytest.mark.parametrize("replacement", ["oldest", "generational"])
+def test_variation_and_replacement_combine(variation, replacement):
+    result = run_search(hard_problem(), default(variation=variation, replacement=replacement), seed=0)
+    assert result.generations == 40
+    assert len(result.population) == 24
+    assert result.best.cost < 0.9
+
+
+def test_limits_on_depth_and_nesting_are_kept():
+    limits = Limits(max_size=15, max_depth=4, nested=((0, 0, 0),))
+    problem = make_problem(("sin", "+", "*"), target=lambda a, b: np.sin(a * b + b) * a, limits=limits)
+    for preset in PRESETS.values():
+        result = run_search(problem, preset(), seed=0)
+        assert {check_tree(member.tree, problem) for member in result.population} == {None}
+
+
+class Steering:
+    """Answers everything but children."""
+
+    def __init__(self, **parts):
+        self.parts, self.requests = parts, []
+
+    def open(self, problem):
+        return self
+
+    def propose(self, request):
+        self.requests.append(request)
+        members = len(request.members)
+        weights = np.linspace(1.0, 2.0, members) if members and "parent_weights" in self.parts else None
+        return ProposalBatch(**self.parts | {"parent_weights": weights})
+
+
+def test_kind_weights_choose_the_kinds():
+    weights = np.zeros(len(KINDS))
+    weights[KINDS.index("rotate")] = 1.0
+    config = default(levels=("kind", "crossover"))
+    _, diary = watched(config, Steering(kind_weights=weights, crossover_probability=0.0))
+    assert {event[4] for event in diary.of("proposal")} <= {"rotate", "do_nothing"}
+    _, diary = watched(config, Steering(crossover_probability=1.0))
+    assert {event[4] for event in diary.of("proposal")} == {"crossover"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_prior_keeps_new_symbols_to_what_it_names(preset):
+    problem = make_problem(("+", "*", "sin"), target=lambda a, b: a * b * b + a, limits=Limits(15))
+    names = problem.operators.names
+    pairs = np.tile([0.0, 1.0, *[float(name == "*") for name in names]], (len(names) + 1, 1))
+    prior = Prior(np.array([float(name == "*") for name in names]), np.array([1.0, 0.0]), pairs)
+    config = PRESETS[preset](levels=("prior",), crossover_probability=0.0)
+    _, diary = watched(config, Steering(prior=prior), problem=problem)
+    initial = " ".join(text for event in diary.of("population")[:1] for _, text in event[3])
+    assert "sin" in initial
+    last = [text for event in diary.of("population")[-2:] for _, text in event[3]]
+    assert sum("*" in text for text in last) > sum("sin" in text for text in last)
+
+
+def test_parent_weights_follow_members():
+    proposer = Steering(parent_weights=True)
+    result = run_search(hard_problem(), default(levels=("parents",)), proposer, seed=1)
+    assert result.counts.calls == 40
+    assert {request.levels for request in proposer.requests} == {("parents",)}
+    assert not same(result, run_search(hard_problem(), default(), seed=1))
+
+
+def test_refresh_injects_whatever_it_costs():
+    config = default(levels=("refresh",), stagnation=3, generations=60)
+    problem = make_problem(("+",), target=lambda a, b: np.sin(7 * a))
+    poor = parse("x0 + x0 + x0 + x0 + x0")
+    result, diary = watched(config, ScriptedProposer([poor], cycle=True), problem=problem)
+    injected = [event for event in diary.of("proposal") if event[-1]]
+    assert result.injected == len(injected) > 0
+    assert all(event[10] for event in injected)
+
+
+def test_seeds_are_dealt_to_all_populations():
+    config = default(levels=("seed",), generations=0)
+    seeds = [parse(f"x0 + {i}.5") for i in range(4)]
+    result, diary = watched(config, ScriptedProposer(seeds))
+    assert result.seeded == 4
+    firsts = [[text for _, text in event[3]][:2] for event in diary.of("population")]
+    assert firsts == [["(x0 + 0.5)", "(x0 + 2.5)"], ["(x0 + 1.5)", "(x0 + 3.5)"]]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "case", ["one row", "constant y", "zero y", "duplicate columns", "huge", "one feature", "size 1"]
+)
+def test_odd_problems_finish(preset, case):
+    X = np.random.default_rng(0).uniform(0.5, 2.0, (10, 2))
+    y, limits = X[:, 0] * X[:, 1], Limits(10)
+    if case == "one row":
+        X, y = X[:1], y[:1]
+    if case in ("constant y", "zero y"):
+        y = np.full(10, 3.25 if case == "constant y" else 0.0)
+    if case == "duplicate columns":
+        X = np.column_stack([X[:, 0], X[:, 0]])
+    if case == "huge":
+        X, y = X * 1e150, y * 1e150
+    if case == "one feature":
+        X = X[:, :1]
+    if case == "size 1":
+        limits = Limits(1)
+    problem = Problem(X, y, OperatorSet.of("+", "*", "exp"), limits)
+    result = run_search(problem, PRESETS[preset](generations=20), seed=0)
+    assert np.isfinite(result.best.loss) or case == "huge"
+    assert result.hall_of_fame.front() or case == "huge"
