@@ -1,0 +1,1 @@
+"""Making and looking at traces: the commands `pysr-neural traces generate | inspect | lineage | export`."""
