@@ -123,6 +123,8 @@ def _encode_group(model: ProposerModel, latents: Tensor, prompts: Sequence[Promp
         query, key, value = layer.attention.split(x)
         keys.append(key.transpose(2, 3).contiguous())
         values.append(value.contiguous())
+        if len(keys) == len(model.layers):
+            break  # Nothing reads what the last layer makes of a prompt.
         mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = layer.feedforward(layer.attention.merge(x, mixed))
     return [
