@@ -1,0 +1,1 @@
+"""Studies of BasicSR: commands that write a Markdown report with pictures."""

@@ -1,0 +1,65 @@
+"""What the studies' reports are made of: Markdown tables, numbers, and panels of curves.
+
+Owns: form.  Does not own: what is measured (`initialisation`, `budget`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from pysr_neural_benchmarks.demo.pictures import INK, LAW, NEURAL, STYLE
+
+COLOURS = (INK, LAW, NEURAL)
+SMALLEST = 1e-16
+"""What a loss of zero is drawn at."""
+Curve = tuple[Sequence[float], Sequence[float]]
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table; all columns but the first are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def small(value: float) -> str:
+    """Write a loss in three characters or so."""
+    if value == float("inf"):
+        return "∞"
+    return "0" if value < SMALLEST else f"{value:.2g}"
+
+
+def panels(
+    curves: Mapping[str, Mapping[str, Curve]], path: Path, x_label: str, y_label: str, columns: int, log: bool = True
+) -> None:
+    """Write a picture with one panel per title, and in each one curve per label.
+
+    Parameters
+    ----------
+    curves : mapping of title to mapping of label to (x, y)
+        The same labels in every panel, at most three.
+    path : Path
+    x_label, y_label : str
+    columns : int
+        Panels in a row.
+    log : bool, optional
+        Whether y is drawn on a logarithmic scale, as x always is.
+    """
+    rows = -(-len(curves) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained", dpi=144)
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        for axis, (title, labelled) in zip(axes, curves.items(), strict=False):
+            for colour, (label, (x, y)) in zip(COLOURS, labelled.items(), strict=False):
+                shown = [max(value, SMALLEST) for value in y] if log else y
+                axis.plot(x, shown, color=colour, lw=1.8, label=label, drawstyle="steps-post")
+            axis.set_xscale("log")
+            axis.set_yscale("log" if log else "linear")
+            axis.set_title(title, loc="left")
+        for axis in axes[len(curves) :]:
+            axis.set_axis_off()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(COLOURS))
+        figure.supxlabel(x_label, fontsize=9)
+        figure.supylabel(y_label, fontsize=9)
+        figure.savefig(path)
