@@ -1,21 +1,24 @@
 """BasicSR as a scikit-learn estimator.
 
+``BasicSR(proposer=TransformerProposer.from_checkpoint(), levels="all")`` is what the research code called NeuralSR: the
+same loop with the transformer's help at every level.
+
 Owns: `BasicSR`: parameters, ``fit``, ``predict``, the table of equations.  Does not own: the search (`search`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pysr_neural.errors import ConfigError, DataError
+from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.sympy_bridge import to_sympy
 from pysr_neural.expression.text import to_string
-from pysr_neural.operators import Array
+from pysr_neural.operators import Array, operator
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.config import BasicSRConfig
@@ -43,8 +46,14 @@ class BasicSR(RegressorMixin, BaseEstimator):
         Injected into the search, for instance a `TransformerProposer`.
     max_size : int, optional
         In place of the config's.
+    max_depth : int, optional
+        Longest path, a leaf counting 1; without one, only the size limits the depth.
+    nested_constraints : mapping of str to mapping of str to int, optional
+        As in PySR: ``{"sin": {"cos": 0, "sin": 1}}`` allows no cos, and at most one sin, below a sin.
     generations, population_size : int, optional
         In place of the config's.
+    levels : sequence of str or str, optional
+        What the proposer is asked for, in place of the config's; ``"all"`` for all of `pysr_neural.state.LEVELS`.
     timeout_in_seconds : float, optional
         In place of the config's.
     random_state : int
@@ -70,8 +79,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
         config: BasicSRConfig | None = None,
         proposer: Proposer | None = None,
         max_size: int | None = None,
+        max_depth: int | None = None,
+        nested_constraints: Mapping[str, Mapping[str, int]] | None = None,
         generations: int | None = None,
         population_size: int | None = None,
+        levels: Sequence[str] | str | None = None,
         timeout_in_seconds: float | None = None,
         random_state: int = 0,
     ) -> None:
@@ -80,8 +92,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.config = config
         self.proposer = proposer
         self.max_size = max_size
+        self.max_depth = max_depth
+        self.nested_constraints = nested_constraints
         self.generations = generations
         self.population_size = population_size
+        self.levels = levels
         self.timeout_in_seconds = timeout_in_seconds
         self.random_state = random_state
 
@@ -102,13 +117,13 @@ class BasicSR(RegressorMixin, BaseEstimator):
         ConfigError
             If a parameter or an operator cannot be used.
         """
-        self._note_features(X)
+        columns, target = self._checked(X, y, reset=True)
         names = list(variable_names) if variable_names is not None else self._names()
-        problem = Problem(np.asarray(X), np.asarray(y), self._operators(), Limits(max_size=self._settings().max_size))
-        if names is not None and len(names) != problem.X.shape[1]:
-            raise DataError(f"Each of the {problem.X.shape[1]} columns needs a name; got {names}.")
+        if names is not None and len(names) != columns.shape[1]:
+            raise DataError(f"Each of the {columns.shape[1]} columns needs a name; got {names}.")
+        operators = self._operators()
+        problem = Problem(columns, target, operators, self._limits(operators))
         self.variable_names_ = names
-        self.n_features_in_ = problem.X.shape[1]
         self.result_: SearchResult = run_search(problem, self._settings(), self.proposer, self.random_state)
         self.equations_ = self._table()
         self.neural_report_ = report_of(self.result_, self._settings(), self.proposer, names)
@@ -117,9 +132,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
     def predict(self, X: npt.ArrayLike, index: int | None = None) -> Array:
         """Evaluate the chosen equation, or the one in a given row of ``equations_``; shape (rows,)."""
         check_is_fitted(self, "equations_")
-        columns = np.asarray(X, dtype=np.float64)
-        if columns.ndim != 2 or columns.shape[1] != self.n_features_in_:
-            raise DataError(f"X must have shape (rows, {self.n_features_in_}), as in fit; got {columns.shape}.")
+        columns, _ = self._checked(X, "no_validation", reset=False)
         return evaluate(self.get_best(index)["tree"], columns, self._settings().functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
@@ -147,6 +160,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
             "max_size": self.max_size,
             "generations": self.generations,
             "population_size": self.population_size,
+            "levels": self.levels,
             "timeout_seconds": self.timeout_in_seconds,
         }
         if self.config is not None and not isinstance(self.config, BasicSRConfig):
@@ -160,12 +174,29 @@ class BasicSR(RegressorMixin, BaseEstimator):
                 raise ConfigError(f"These must all be operators of {arity} argument(s): {tuple(given)}.")
         return operators
 
-    def _note_features(self, X: Any) -> None:
-        columns = list(getattr(X, "columns", []))
-        if columns and all(isinstance(name, str) for name in columns):
-            self.feature_names_in_ = np.array(columns, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+    def _limits(self, operators: OperatorSet) -> Limits:
+        size = self._settings().max_size
+        places = {name: place for place, name in enumerate(operators.names)}
+        rules = []
+        for outer, inners in (self.nested_constraints or {}).items():
+            for inner, most in inners.items():
+                for name in (outer, inner):
+                    if operator(name).name not in places:
+                        raise ConfigError(
+                            f"nested_constraints must name operators of the search; got {name!r}."
+                            + did_you_mean(name, places)
+                        )
+                rules.append((places[operator(outer).name], places[operator(inner).name], most))
+        return Limits(size, size if self.max_depth is None else self.max_depth, tuple(rules))
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
+        """Let scikit-learn check and convert data, and note or compare the features."""
+        try:
+            found = validate_data(self, X, y, reset=reset, dtype=np.float64)
+            columns, target = found if isinstance(found, tuple) else (found, ())
+            return columns, np.asarray(target, dtype=np.float64)
+        except ValueError as error:
+            raise DataError(str(error)) from error
 
     def _names(self) -> list[str] | None:
         return list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None

@@ -9,6 +9,7 @@ import sympy
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
 
 from pysr_neural.errors import ConfigError, DataError
 from pysr_neural.expression.text import parse
@@ -100,10 +101,13 @@ def test_injected_proposer_shows_in_the_report():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((X, Y[:-1]), "one value per row"),
-        ((X[:, 0], Y), "two dimensions"),
-        ((X, np.full(40, np.nan)), "y must be finite"),
-        ((np.empty((0, 2)), np.empty(0)), "at least one row"),
+        ((X, Y[:-1]), "inconsistent numbers of samples"),
+        ((X[:, 0], Y), "Reshape your data"),
+        ((X, np.full(40, np.nan)), "y contains NaN"),
+        ((np.where(X > 2, np.inf, X), Y), "X contains infinity"),
+        ((np.empty((0, 2)), np.empty(0)), "0 sample"),
+        ((np.empty((4, 0)), np.ones(4)), "0 feature"),
+        ((X + 1j, Y), "Complex"),
     ],
 )
 def test_unusable_data_are_refused(data, message):
@@ -112,7 +116,7 @@ def test_unusable_data_are_refused(data, message):
 
 
 def test_other_mistakes_are_refused(fitted):
-    with pytest.raises(DataError, match=r"shape \(rows, 2\)"):
+    with pytest.raises(DataError, match="expecting 2 features"):
         fitted.predict(X[:, :1])
     with pytest.raises(DataError, match="needs a name"):
         BasicSR(config=QUICK).fit(X, Y, variable_names=["a"])
@@ -122,6 +126,41 @@ def test_other_mistakes_are_refused(fitted):
         BasicSR(unary_operators=["*"], binary_operators=["+"]).fit(X, Y)
     with pytest.raises(ConfigError, match="must be a BasicSRConfig"):
         BasicSR(config={"generations": 3}).fit(X, Y)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_s_own_checks_pass():
+    records = check_estimator(BasicSR(config=BasicSRConfig(generations=60)), on_fail=None, on_skip=None)
+    assert len(records) > 40
+    assert {record["check_name"]: str(record["exception"]) for record in records if record["status"] == "failed"} == {}
+
+
+def test_limits_on_depth_and_nesting():
+    y = np.sin(X[:, 0] * X[:, 1])
+    model = BasicSR(
+        config=QUICK, unary_operators=["sin"], max_depth=4, nested_constraints={"sin": {"sin": 0, "*": 1}}
+    ).fit(X, y)
+    for tree in model.equations_["tree"]:
+        assert tree.depth <= 4
+        assert "sin" not in {below.operator for node in tree if node.operator == "sin" for below in node.children[0]}
+    with pytest.raises(ConfigError, match="operators of the search; got 'cos'"):
+        BasicSR(config=QUICK, nested_constraints={"cos": {"+": 0}}).fit(X, y)
+
+
+def test_levels_are_one_argument():
+    script = ScriptedProposer([parse("x0 * x1")])
+    config = QUICK.changed(guard=GuardRules(max_overhead=1.0))
+    model = BasicSR(config=config, proposer=script, levels="seed").fit(X, Y)
+    assert model.neural_report_.levels == ("seed",)
+    assert model.neural_report_.calls == 1
+    with pytest.raises(ConfigError, match="Did you mean 'child'"):
+        BasicSR(levels=("chld",)).fit(X, Y)
+
+
+def test_the_reference_preset_predicts_with_its_own_arithmetic():
+    model = BasicSR(config=BasicSRConfig.reference(population_size=20, generations=5)).fit(X, Y)
+    assert np.all(np.isfinite(model.predict(X * 1e-30)))
 
 
 def test_three_rows_constant_target_and_many_features():
