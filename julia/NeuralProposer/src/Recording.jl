@@ -2,7 +2,7 @@
 #
 # Owns finding them. Draws no random numbers and changes nothing. The engine calls no hook inside a crossover, a second
 # crossover kind would draw a random number, and no hook tells which member a child became: both are read off the
-# population after each cycle. A crossover that fails its constraints leaves no trace.
+# population after each cycle.
 
 """Remember whom the engine is about to vary."""
 @inline function note_parent!(state::ProposerState, member)
@@ -90,16 +90,22 @@ function begin_iteration!(recording::Recording, state::ProposerState, search::Se
 end
 
 function follow_slots!(recording::Recording, state::ProposerState, pop)
-    newborn = similar(pop.members, 0)
-    for (slot, member) in enumerate(pop.members)
-        member.ref == recording.slots[slot] && continue
-        push!(recording.death_cycles, state.cycle)
-        push!(recording.death_refs, recording.slots[slot])
-        recording.slots[slot] = member.ref
-        push!(recording.known, member.ref)
-        settle!(recording, member) || push!(newborn, member)
+    changed = findall(slot -> pop.members[slot].ref != recording.slots[slot], eachindex(recording.slots))
+    isempty(changed) && return nothing
+    newborn, copies = similar(pop.members, 0), similar(pop.members, 0)
+    for member in view(pop.members, changed)
+        member.ref in recording.slots ? push!(copies, member) : settle!(recording, member) || push!(newborn, member)
     end
-    isempty(newborn) || record_crossovers!(recording, state, newborn)
+    left = recording.slots[changed]
+    recording.slots[changed] .= getproperty.(view(pop.members, changed), :ref)
+    for reference in left
+        reference in recording.slots && continue
+        push!(recording.death_cycles, state.cycle)
+        push!(recording.death_refs, reference)
+    end
+    union!(recording.known, view(recording.slots, changed))
+    record_crossovers!(recording, state, newborn)
+    record_failed_crossovers!(recording, state, copies)
     return nothing
 end
 
@@ -117,6 +123,21 @@ function settle!(recording::Recording, member)
     recording.events.trees[row] = root
     deleteat!(recording.awaited, at)
     return true
+end
+
+"""
+Parents inserted again: a crossover failed its constraints, and the engine was told to keep failures. Otherwise such a
+crossover leaves no trace.
+"""
+function record_failed_crossovers!(recording::Recording, state::ProposerState, copies)
+    kind = findfirst(==(:crossover), KINDS)::Int - 1
+    for pair in Iterators.partition(copies, 2)
+        push_event!(
+            recording.events, state.cycle, kind, (first(pair).ref, last(pair).ref), (Float64(first(pair).loss), NaN),
+            (Float64(first(pair).cost), NaN), INVALID, false, nothing,
+        )
+    end
+    return nothing
 end
 
 """Members that no mutation made come from crossovers, two at a time, each naming one of the two parents."""

@@ -18,33 +18,6 @@ function recorded(folder; kwargs...)
     return search([plugin]; kwargs...), plugin
 end
 
-@testset "recording changes nothing and records everything" begin
-    reproducible = (; deterministic=true, seed=11, niterations=4)
-    plain = search([]; reproducible...)
-    mktempdir() do folder
-        hall, plugin = recorded(folder; reproducible...)
-        @test fingerprint(hall) == fingerprint(plain)
-        frames = only(frames_of(folder))
-        @test frames[1].type == OPEN
-        @test all(message -> message.type == TRACE, frames[2:end])
-        hall_frame = pop!(frames)
-        @test scalar_of(hall_frame, :population, Int32) == -1
-        @test length(values_of(hall_frame, :member_refs, Int64)) == count(hall.exists)
-        @test length(frames) == 1 + 4 * 3
-        told = report(plugin.session)
-        tried = sum(first, values(told["kinds"]))
-        crossover = findfirst(==(:crossover), NeuralProposer.KINDS) - 1
-        kinds = reduce(vcat, (values_of(m, :event_kinds, Int32) for m in frames[2:end]))
-        @test count(!=(crossover), kinds) == tried
-        @test 0.1 < count(==(crossover), kinds) / length(kinds) < 0.5
-        accepted = sum(pair -> pair[2], values(told["kinds"]))
-        outcomes = reduce(vcat, (values_of(m, :event_outcomes, Int32) for m in frames[2:end]))
-        @test count(iszero, outcomes[kinds .!= crossover]) == accepted
-        foreach(check_frame, frames[2:end])
-        check_links(frames[2:end])
-    end
-end
-
 """One frame says one thing: children are members later, parents are known, deaths happen once."""
 function check_frame(message)
     refs, dead = values_of(message, :event_refs, Int64), values_of(message, :death_refs, Int64)
@@ -77,11 +50,39 @@ function check_links(frames)
     end
 end
 
+@testset "recording changes nothing and records everything" begin
+    reproducible = (; deterministic=true, seed=11, niterations=4)
+    plain = search([]; reproducible...)
+    mktempdir() do folder
+        hall, plugin = recorded(folder; reproducible...)
+        @test fingerprint(hall) == fingerprint(plain)
+        frames = only(frames_of(folder))
+        @test frames[1].type == OPEN
+        @test all(message -> message.type == TRACE, frames[2:end])
+        hall_frame = pop!(frames)
+        @test scalar_of(hall_frame, :population, Int32) == -1
+        @test length(values_of(hall_frame, :member_refs, Int64)) == count(hall.exists)
+        # The engine has started a further iteration of some populations when it stops.
+        @test 4 * 3 <= length(frames) - 1 < 5 * 3
+        told = report(plugin.session)
+        tried = sum(first, values(told["kinds"]))
+        crossover = findfirst(==(:crossover), NeuralProposer.KINDS) - 1
+        kinds = reduce(vcat, (values_of(m, :event_kinds, Int32) for m in frames[2:end]))
+        @test count(!=(crossover), kinds) == tried
+        @test 0.1 < count(==(crossover), kinds) / length(kinds) < 0.5
+        accepted = sum(pair -> pair[2], values(told["kinds"]))
+        outcomes = reduce(vcat, (values_of(m, :event_outcomes, Int32) for m in frames[2:end]))
+        @test count(iszero, outcomes[kinds .!= crossover]) == accepted
+        foreach(check_frame, frames[2:end])
+        check_links(frames[2:end])
+    end
+end
+
 @testset "neural moves are marked" begin
     answer(request, _) = batch(request, [Int32[PLUS, X1, 0] => [2.0] for _ in 1:wanted_count(request)])
     scripted_server(answer) do server
         mktempdir() do folder
-            plugin = plugin_for(server, ["child"]; trace=folder, trace_rate=1.0)
+            plugin = plugin_for(server, ["child"]; trace=folder, trace_rate=1.0, synchronous=true, max_overhead=20.0)
             search([plugin]; niterations=6)
             frames = only(frames_of(folder))[2:end]
             neural = sum(m -> sum(values_of(m, :event_neural, Int32)), frames)
