@@ -163,7 +163,8 @@ def test_a_search_of_pysr_is_recorded_and_unchanged(julia, tmp_path):
     assert model.equations_[front].to_dict("list") == plain.equations_[front].to_dict("list")
     trace = Trace(tmp_path / "trace")
     run = trace.table("runs").to_pylist()[0]
-    assert (run["populations"], run["iterations"], run["seed"]) == (3, 5, 11)
+    assert (run["populations"], run["seed"]) == (3, 11)
+    assert run["iterations"] >= 5  # Some populations have begun another one when the engine stops.
     np.testing.assert_allclose(run["lowest_loss"], model.equations_["loss"].min(), rtol=1e-6)
     np.testing.assert_allclose(trace.problems[0].X, small_data()[0], rtol=1e-6)
     events = trace.columns("events")
