@@ -6,14 +6,14 @@ losses (`pysr_neural_baseline.objective`).
 Both evaluate the members of real searches by the reference preset, generation by generation, as they arise.  Only
 those whose tree the search had not met before count, for both, so that no loss is merely looked up.  Evaluating a
 member means going from its tree to its loss.  What the engine may reuse is what the parents left behind: values of
-subtrees.  The two sides take turns at going first; processor time is counted, so that other processes do not; the
-median round counts.
+subtrees.  The naive side is plain NumPy, written from the definitions (FACTS.md §1), guarded division included.  The
+two sides take turns at going first; processor time is counted, so that other processes do not; the median round counts.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.evaluate import Evaluator
 from pysr_neural.expression.node import Node
-from pysr_neural.operators import OPERATORS, Array
+from pysr_neural.operators import DIVISION_EPSILON, Array, Function
 from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
@@ -48,6 +48,14 @@ class Size:
 SIZES = (Size(20, 50, 15), Size(100, 500, 25))
 
 
+def naive_divide(a: Array, b: Array) -> Array:
+    """Divide as the reference preset is defined to: a denominator near 0 is replaced."""
+    return np.divide(a, np.where(np.abs(b) < DIVISION_EPSILON, DIVISION_EPSILON, b))
+
+
+NAIVE_FUNCTIONS: Mapping[str, Function] = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": naive_divide}
+
+
 def naive_values(tree: Node, X: Array) -> Array:
     """Evaluate a tree as one would at first: node by node, each an array; shape (rows,)."""
     if tree.index is not None:
@@ -55,7 +63,7 @@ def naive_values(tree: Node, X: Array) -> Array:
     if tree.value is not None:
         return np.full(len(X), tree.value)
     arguments = [naive_values(child, X) for child in tree.children]
-    return OPERATORS[str(tree.operator)].guarded(*arguments)
+    return NAIVE_FUNCTIONS[str(tree.operator)](*arguments)
 
 
 def naive_loss(tree: Node, X: Array, y: Array) -> float:
@@ -129,7 +137,7 @@ class Contest:
 def contest(size: Size, source: SuiteProblem, generations: int, seed: int) -> Contest:
     """Run one search with both sides watching."""
     X, y = source.draw(size.points, generator(seed, "bench engine", source.name))
-    problem = Problem(X, y, OperatorSet.of("+", "-", "*", "/"), name=source.name)
+    problem = Problem(X, y, OperatorSet.of(*NAIVE_FUNCTIONS), name=source.name)
     config = BasicSRConfig.reference(
         population_size=size.members, generations=generations, max_size=size.max_nodes, extra_generations=generations
     )
