@@ -25,12 +25,16 @@ end
     end
 end
 
+"""A search that lasts long enough for some answers, whatever else the machine is doing."""
+unhurried_loss(tree, dataset::Dataset{T,L}, options) where {T,L} = (sleep(0.0005); L(1))
+const UNHURRIED = (; niterations=3, loss_function=unhurried_loss, should_optimize_constants=false)
+
 @testset "server dies in mid-search" begin
     answered = Ref(0)
     dying(request, open) = (answered[] += 1) > 2 ? :close : solutions(request, open)
     scripted_server(dying) do server
-        plugin = plugin_for(server, ["child"]; interval=1)
-        @test finishes(plugin; niterations=20)
+        plugin = plugin_for(server, ["child"]; interval=1, refine=0.0)
+        @test finishes(plugin; UNHURRIED...)
         told = report(plugin.session)
         @test told["answers"] == 2
         @test any(contains("closed the connection"), told["failures"])
@@ -42,8 +46,7 @@ end
     stumbling(request, open) = (answered[] += 1) == 2 ? :close : solutions(request, open)
     scripted_server(stumbling) do server
         plugin = plugin_for(server, ["child"]; interval=1, refine=0.0)
-        slow(tree, dataset::Dataset{T,L}, options) where {T,L} = (sleep(0.0005); L(1))
-        @test finishes(plugin; niterations=3, loss_function=slow, should_optimize_constants=false)
+        @test finishes(plugin; UNHURRIED...)
         @test report(plugin.session)["answers"] >= 2
         @test length(server.opened) == 2
     end
