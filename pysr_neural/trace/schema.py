@@ -8,6 +8,7 @@ Names are SymbolicRegression.jl's.  A trace says nothing of wall-clock time, so 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -197,6 +198,7 @@ def table_named(name: str) -> Table:
     return TABLES[name]
 
 
+@cache
 def arrow_schema(name: str) -> "pa.Schema":
     """Return a table's Arrow schema: every field with its unit and meaning, and the version of the trace.
 

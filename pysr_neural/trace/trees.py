@@ -48,25 +48,16 @@ class TreeColumns:
             )
         self.operators, self.features = operators, features
         self._known: dict[int, int] = {}
+        self._new: list[Node] = []
         self._codes, self._constants = array("h"), array("d")
-        self._code_ends, self._constant_ends = array("i", [0]), array("i", [0])
+        self._ends = array("i", [0, 0])
 
     def index(self, tree: Node) -> int:
-        """Return the number of a tree, taking it in if it is new.
-
-        Raises
-        ------
-        ExpressionError
-            If it uses a variable or an operator outside the search's.
-        """
+        """Return the number of a tree, taking it in if it is new."""
         found = self._known.get(hash(tree))
         if found is None:
-            codes, constants = encode_lists(tree, self.operators, self.features)
-            self._codes.extend(codes)
-            self._constants.extend(constants)
-            self._code_ends.append(len(self._codes))
-            self._constant_ends.append(len(self._constants))
             found = self._known[hash(tree)] = len(self._known)
+            self._new.append(tree)
         return found
 
     def columns(
@@ -78,12 +69,29 @@ class TreeColumns:
         ----------
         rows : sequence of int
             Numbers of trees; `NO_TREE` gives null, and complexity -1.
+
+        Raises
+        ------
+        ExpressionError
+            If a tree uses a variable or an operator outside the search's.
         """
         pa = require("pyarrow", "training", "A trace")
         numbers = np.asarray(rows, dtype=np.int64)
-        missing = numbers == NO_TREE
-        sizes = np.append(np.diff(np.array(self._code_ends)), -1).astype(np.int16)
-        take = pa.array(numbers, mask=missing)
-        codes = pa.ListArray.from_arrays(pa.array(self._code_ends), pa.array(self._codes)).take(take)
-        constants = pa.ListArray.from_arrays(pa.array(self._constant_ends), pa.array(self._constants)).take(take)
-        return codes, constants, sizes[numbers]
+        self._write()
+        code_ends, constant_ends = np.array(self._ends).reshape(-1, 2).T.copy()
+        take = pa.array(numbers, mask=numbers == NO_TREE)
+        return (
+            pa.ListArray.from_arrays(code_ends, np.array(self._codes)).take(take),
+            pa.ListArray.from_arrays(constant_ends, np.array(self._constants)).take(take),
+            np.append(np.diff(code_ends), -1).astype(np.int16)[numbers],
+        )
+
+    def _write(self) -> None:
+        """Encode the trees that came since the last time: in one go, they are read from memory once."""
+        codes, constants, ends = self._codes, self._constants, self._ends
+        for tree in self._new:
+            own, values = encode_lists(tree, self.operators, self.features)
+            codes.extend(own)
+            constants.extend(values)
+            ends.extend((len(codes), len(constants)))
+        self._new = []

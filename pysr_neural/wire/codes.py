@@ -42,15 +42,18 @@ def encode_lists(tree: Node, operators: OperatorSet, features: int) -> tuple[lis
     """Write a tree as prefix codes, as `encode` does, without the cost of two arrays."""
     codes: list[int] = []
     constants: list[float] = []
+    index, first = operators.index, 1 + features
     stack = [tree]
     while stack:
         node = stack.pop()
-        if node.children:
-            key = (node.operator or "", len(node.children))
-            if key not in operators.index:
+        children = node.children
+        if children:
+            position = index.get((node.operator or "", len(children)))
+            if position is None:
+                key = (node.operator, len(children))
                 raise ExpressionError(f"An operator must belong to the search's {operators.names}; got {key}.")
-            codes.append(1 + features + operators.index[key])
-            stack.extend(node.children[::-1])
+            codes.append(first + position)
+            stack.extend(children[::-1])
         elif node.value is not None:
             codes.append(0)
             constants.append(node.value)

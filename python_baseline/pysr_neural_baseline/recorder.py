@@ -197,7 +197,8 @@ class Recorder:
         self._stand(HALL_OF_FAME, max(self._iterations.values(), default=0), result.hall_of_fame.front())
         self._settle()
         tables = {name: pa.concat_tables(parts).unify_dictionaries() for name, parts in self._done.items()}
-        tables["events"] = _with_known_before(tables["events"], tables["members"])
+        if len(self._events) > len((PROPOSAL, DEATH)):
+            tables["events"] = _with_known_before(tables["events"], tables["members"])
         return {"runs": self._run_row(result, config, seed, proposer), **tables}
 
     def _stand(self, population: int, iteration: int, members: Iterable[Member]) -> None:
@@ -294,8 +295,6 @@ def _with_known_before(events: "pa.Table", members: "pa.Table") -> "pa.Table":
     event = columns["event"]
     known = [event.names.index(name) for name in (PROPOSAL, DEATH)]
     relinked = np.flatnonzero(~np.isin(event.ids, known))
-    if not len(relinked):
-        return events
     made = np.flatnonzero((columns["ref"] >= 0) & (event.ids != event.names.index(DEATH)))
     alive = standing["population"] != HALL_OF_FAME
     refs = np.concatenate([standing["ref"][alive], columns["ref"][made]])
