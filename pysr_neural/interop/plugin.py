@@ -125,7 +125,6 @@ class NeuralProposerPlugin:
             fronts=fronts,
         )
 
-
     def import_trace(self, seed: int = -1, parameters: Mapping[str, Any] | None = None) -> list[int]:
         """Turn what this plugin's latest search recorded into a part of its trace.
 

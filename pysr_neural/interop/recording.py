@@ -88,7 +88,8 @@ def _write_run(folder: Path, frames: Sequence[Frame], facts: Mapping[str, Any]) 
     for record in records:
         populations[int(record.scalar("population"))].append(record)
     for population, history in sorted(populations.items()):
-        _Population(population, members, events).take(sorted(history, key=lambda f: int(f.scalar("iteration"))))
+        number_from_0 = population - 1 if population > 0 else HALL_OF_FAME
+        _Population(number_from_0, members, events).take(sorted(history, key=lambda f: int(f.scalar("iteration"))))
     row = {**_summary(members.columns, populations), **facts, "run": number, "problem": number, "engine": "pysr"}
     row["config"] = json.dumps(row["config"], default=repr, sort_keys=True)
     tables = {

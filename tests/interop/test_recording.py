@@ -171,3 +171,45 @@ def test_a_search_of_pysr_is_recorded_and_unchanged(julia, tmp_path):
     assert set(names(events["event"])) >= {"proposal", "death"}
     assert set(names(events["kind"])) >= {"crossover", "add", "delete"}
     assert list((tmp_path / "trace").glob("*.frames")) == []
+
+
+@pytest.mark.julia
+@pytest.mark.filterwarnings("default")
+def test_recorder_and_pysr_s_own_tracing_tell_the_same(julia, tmp_path):
+    from pysr_neural import NeuralProposer, PySRRegressor
+    from pysr_neural.trace.from_pysr import read_pysr_trace
+    from pysr_neural.trace.io import arrays
+
+    path = tmp_path / "tracing.jsonl"
+    settings = {**SMALL, "deterministic": True, "random_state": 3, "niterations": 4, "populations": 2}
+    proposer = NeuralProposer(levels=(), trace=str(tmp_path / "trace"), trace_rate=1.0)
+    model = PySRRegressor(**settings, use_tracing=True, tracing_file=str(path), neural_proposer=proposer)
+    model.fit(*small_data())
+    trace = Trace(tmp_path / "trace")
+    theirs = read_pysr_trace(path, trace.problems[0])
+    known = {name: arrays(theirs[name]) for name in ("members", "events")}
+    iterations = set(zip(*(known["members"][name].tolist() for name in ("population", "iteration")), strict=True))
+    assert len(iterations) >= 8
+    assert proposals(trace.columns("events"), iterations) == proposals(known["events"], iterations)
+    our_refs = set(trace.columns("members")["ref"].tolist()) | set(trace.columns("events")["ref"].tolist())
+    their_refs = known["members"]["ref"]
+    # A member may leave in the first cycle of an iteration, before our recorder has seen it.
+    assert np.mean([ref in our_refs for ref in their_refs.tolist()]) > 0.9
+
+
+def proposals(events, iterations):
+    """Count what was proposed by place, kind, parents and child."""
+    kinds, what = names(events["kind"]), names(events["event"])
+    counts = {}
+    for i in range(len(what)):
+        place = (int(events["population"][i]), int(events["iteration"][i]))
+        if what[i] != "proposal" or place not in iterations:
+            continue
+        accepted = bool(events["accepted"][i])
+        child = int(events["ref"][i]) if accepted else -1
+        parents = frozenset((int(events["parent"][i]), int(events["parent2"][i])))
+        if kinds[i] == "crossover" and not accepted:
+            continue  # The engine tells nobody but its own tracing.
+        key = (*place, kinds[i], parents, child)
+        counts[key] = counts.get(key, 0) + 1
+    return counts
