@@ -43,22 +43,27 @@ def encode_lists(tree: Node, operators: OperatorSet, features: int) -> tuple[lis
     codes: list[int] = []
     constants: list[float] = []
     index, first = operators.index, 1 + features
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        children = node.children
-        if children:
-            position = index.get((node.operator or "", len(children)))
+    waiting = [tree]  # Second and third children, while the walk goes down along first ones.
+    put, wait = codes.append, waiting.append
+    while waiting:
+        node = waiting.pop()
+        while children := node.children:
+            count = len(children)
+            position = index.get((node.operator, count))  # type: ignore[arg-type]
             if position is None:
-                key = (node.operator, len(children))
+                key = (node.operator, count)
                 raise ExpressionError(f"An operator must belong to the search's {operators.names}; got {key}.")
-            codes.append(first + position)
-            stack.extend(children[::-1])
-        elif node.value is not None:
-            codes.append(0)
+            put(first + position)
+            if count == 3:
+                wait(children[2])
+            if count > 1:
+                wait(children[1])
+            node = children[0]
+        if node.value is not None:
+            put(0)
             constants.append(node.value)
         elif node.index is not None and node.index < features:
-            codes.append(1 + node.index)
+            put(1 + node.index)
         else:
             raise ExpressionError(f"A variable must be one of {features} features; got x{node.index}.")
     return codes, constants

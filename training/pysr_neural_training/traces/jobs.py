@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pysr_neural._optional import require
+from pysr_neural.errors import TraceError
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer
 from pysr_neural.proposer.guarded import GuardRules
@@ -146,6 +147,8 @@ def pysr_parameters(search: Search, settings: Settings) -> dict[str, Any]:
 
 
 def _renumbered(trace: Trace, search: Search, settings: Settings) -> Tables:
+    if not trace.parts:
+        raise TraceError(f"PySR must leave a trace of run {search.run}; it left none. Its warnings above say why.")
     pa = require("pyarrow", "training", "A trace")
     values = {
         "run": search.run,
