@@ -20,7 +20,7 @@ import numpy as np
 
 from pysr_neural.errors import ExpressionError, TraceError
 from pysr_neural.expression.text import parse
-from pysr_neural.problem import Problem, variable_names_of
+from pysr_neural.problem import Problem
 from pysr_neural.trace.schema import DEATH, PROPOSAL, SIMPLIFY, TABLES, TUNING, make_table
 from pysr_neural.trace.trees import NO_TREE, TreeColumns
 
@@ -56,7 +56,8 @@ def read_pysr_trace(
     ----------
     path : Path
     problem : Problem
-        What was searched; its variable names are those that PySR was given.
+        What was searched.  Its variable names do not matter: the tracing calls variables x1, x2, … whatever PySR was
+        given.
     run, problem_number : int
         What the run and its problem are called in the trace.
     output : int
@@ -117,7 +118,7 @@ class _Reader:
 
     def __init__(self, problem: Problem, run: int) -> None:
         self.run = run
-        self.names = variable_names_of(problem.X.shape[1], problem.variable_names)
+        self.names = tuple(f"x{i + 1}" for i in range(problem.X.shape[1]))
         self.trees = TreeColumns(problem.operators, problem.X.shape[1])
         self.tree_of: dict[str, int] = {}
         self.unreadable: list[str] = []

@@ -81,7 +81,8 @@ function begin_iteration!(recording::Recording, state::ProposerState, search::Se
     recording.iteration += 1
     present = Set{Int}(member.ref for member in pop.members)
     union!(recording.known, present)
-    newborn = [m for m in pop.members if !settle!(recording, m) && m.parent in present]
+    by_birth = sort(pop.members; by=member -> member.birth)
+    newborn = [m for m in by_birth if !settle!(recording, m) && m.parent in present]
     record_crossovers!(recording, state, newborn)
     foreach(member -> record!(recording.members, member, FIRST_CYCLE, search), pop.members)
     resize!(recording.slots, pop.n)
@@ -93,7 +94,7 @@ function follow_slots!(recording::Recording, state::ProposerState, pop)
     changed = findall(slot -> pop.members[slot].ref != recording.slots[slot], eachindex(recording.slots))
     isempty(changed) && return nothing
     newborn, copies = similar(pop.members, 0), similar(pop.members, 0)
-    for member in view(pop.members, changed)
+    for member in sort(pop.members[changed]; by=member -> member.birth)
         member.ref in recording.slots ? push!(copies, member) : settle!(recording, member) || push!(newborn, member)
     end
     left = recording.slots[changed]
@@ -109,7 +110,10 @@ function follow_slots!(recording::Recording, state::ProposerState, pop)
     return nothing
 end
 
-"""Give the proposal that became this member its reference; `false` if there is none."""
+"""
+Give the proposal that became this member its reference; `false` if there is none. Where the engine showed no tree (it
+does not for kinds that return at once), parent and loss must do: equal copies of one parent may be confused.
+"""
 function settle!(recording::Recording, member)
     isempty(recording.awaited) && return false
     root = get_tree(member.tree)
@@ -140,9 +144,8 @@ function record_failed_crossovers!(recording::Recording, state::ProposerState, c
     return nothing
 end
 
-"""Members that no mutation made come from crossovers, two at a time, each naming one of the two parents."""
+"""Members, by birth, that no mutation made come from crossovers: two at a time, each naming one of the two parents."""
 function record_crossovers!(recording::Recording, state::ProposerState, newborn)
-    sort!(newborn; by=member -> member.birth)
     kind = findfirst(==(:crossover), KINDS)::Int - 1
     for (i, member) in enumerate(newborn)
         twin = isodd(i) ? min(i + 1, length(newborn)) : i - 1
