@@ -7,7 +7,8 @@ Both evaluate the members of real searches by the reference preset, generation b
 those whose tree the search had not met before count, for both, so that no loss is merely looked up.  Evaluating a
 member means going from its tree to its loss.  What the engine may reuse is what the parents left behind: values of
 subtrees.  The naive side is plain NumPy, written from the definitions (FACTS.md §1), guarded division included.  The
-two sides take turns at going first; processor time is counted, so that other processes do not; the median round counts.
+two sides take turns at going first; processor time is counted, so that other processes do not, and the clock's own cost
+is subtracted; the median round counts.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from pysr_neural.errors import ConfigError
-from pysr_neural.expression.evaluate import Evaluator
+from pysr_neural.expression.evaluate import remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import DIVISION_EPSILON, Array, Function
 from pysr_neural.problem import OperatorSet, Problem
@@ -88,54 +89,56 @@ class Contest:
 
     Attributes
     ----------
+    objective : Objective
+        The engine's side.
     naive_seconds, seconds : float
         Processor time of the two sides.
-    members, evaluated, nodes : int
-        Members met, those of them that were new, and their nodes.
-    same : bool
-        Whether all values were equal, bit for bit.
+    members : int
+        Members met.
+    trees : list of Node
+        Those of them that were new, which both sides evaluated.
     """
 
     def __init__(self, problem: Problem, config: BasicSRConfig) -> None:
         self.problem, self.objective = problem, Objective(problem, config)
-        self.evaluator = Evaluator(problem.X, self.objective.functions)
         self.naive_seconds = self.seconds = 0.0
-        self.members = self.evaluated = self.nodes = 0
-        self.same = True
-        self._seen: set[Node] = set()
+        self.members = 0
+        self.trees: list[Node] = []
+        self._met: set[Node] = set()
+        self._clock_cost = median(-time.thread_time() + time.thread_time() for _ in range(1000))
 
     def watch(self, search: Search) -> None:
-        """Evaluate what is new in the population, with both."""
+        """Evaluate what is new in the population, with both sides."""
         trees = [member.tree for member in search.population]
-        new = [tree for tree in dict.fromkeys(trees) if tree not in self._seen]
-        self._seen.update(new)
+        new = [tree for tree in dict.fromkeys(trees) if tree not in self._met]
+        self._met.update(new)
+        self.members += len(trees)
+        self.trees += new
         sides = (self._naive, self._engine)
         for side in sides if search.generation % 2 else reversed(sides):
             side(new)
-        self.members += len(trees)
-        self.evaluated += len(new)
-        self.nodes += sum(tree.size for tree in new)
+
+    def same_values(self) -> bool:
+        """Tell whether both sides agree in every bit of every value."""
+        X, values = self.problem.X, remembering(self.problem.X, self.objective.functions)
         with np.errstate(all="ignore"):
-            self.same &= all(map(self._agree, new))
+            return all(values(tree).tobytes() == naive_values(tree, X).tobytes() for tree in self.trees)
 
     def _naive(self, trees: Sequence[Node]) -> None:
         X, y = self.problem.X, self.problem.y
         began = time.thread_time()
         for tree in trees:
             naive_loss(tree, X, y)
-        self.naive_seconds += time.thread_time() - began
+        self.naive_seconds += time.thread_time() - began - self._clock_cost
 
     def _engine(self, trees: Sequence[Node]) -> None:
         began = time.thread_time()
         self.objective.losses(trees)
-        self.seconds += time.thread_time() - began
-
-    def _agree(self, tree: Node) -> bool:
-        return self.evaluator.values(tree).tobytes() == naive_values(tree, self.problem.X).tobytes()
+        self.seconds += time.thread_time() - began - self._clock_cost
 
 
 def contest(size: Size, source: SuiteProblem, generations: int, seed: int) -> Contest:
-    """Run one search with both sides watching."""
+    """Run one search and time its evaluations."""
     X, y = source.draw(size.points, generator(seed, "bench engine", source.name))
     problem = Problem(X, y, OperatorSet.of(*NAIVE_FUNCTIONS), name=source.name)
     config = BasicSRConfig.reference(
@@ -159,7 +162,7 @@ def measure(size: Size, generations: int, rounds: int, seed: int) -> dict[str, A
     sources = [each for name in SUITES for each in load_suite(name) if each.name in PROBLEMS]
     results = [[contest(size, source, generations, seed + i) for source in sources] for i in range(rounds)]
     every = [each for round_ in results for each in round_]
-    evaluated = sum(each.evaluated for each in every)
+    evaluated = sum(len(each.trees) for each in every)
     return {
         "members": size.members,
         "points": size.points,
@@ -171,8 +174,8 @@ def measure(size: Size, generations: int, rounds: int, seed: int) -> dict[str, A
         ),
         "evaluated": evaluated,
         "new_share": evaluated / sum(each.members for each in every),
-        "mean_nodes": sum(each.nodes for each in every) / evaluated,
-        "same_values": all(each.same for each in every),
+        "mean_nodes": sum(tree.size for each in every for tree in each.trees) / evaluated,
+        "same_values": all(each.same_values() for each in every),
     }
 
 

@@ -1,6 +1,6 @@
 """Vectorised evaluation of trees with NumPy.
 
-Owns: values of an expression at points, and those of many expressions that share subtrees (`Evaluator`).  Does not own:
+Owns: values of an expression at points, also of many expressions that share subtrees (`remembering`).  Does not own:
 losses and constant fitting (`expression.fit`).  Non-finite values are results, not exceptions.
 """
 
@@ -16,11 +16,11 @@ GUARDED: Mapping[str, Callable[..., Array]] = {name: row.guarded for name, row i
 
 CAPACITY = 1024
 CAPACITY_BYTES = 64 * 2**20
-"""Most subtrees whose values an `Evaluator` remembers, and most memory for them.  More would find more, and be slower:
+"""Most subtrees whose values `remembering` remembers, and most memory for them.  More would find more, and be slower:
 they would not fit in the processor's own cache."""
 
-_INTO_ROWS = (np.add, np.subtract, np.multiply, np.divide, OPERATORS["/"].guarded)
-"""Functions that an `Evaluator` lets write into its own memory: rounded exactly, they give the same bits wherever."""
+_EXACTLY_ROUNDED = (np.add, np.subtract, np.multiply, np.divide, OPERATORS["/"].guarded)
+"""Functions that `remembering` lets write into its own memory: they give the same bits however NumPy loops."""
 
 
 def evaluate(tree: Node, X: Array, functions: Mapping[str, Callable[..., Array]] = IEEE) -> Array:
@@ -70,8 +70,10 @@ def _evaluate(node: Node, columns: Array, functions: Mapping[str, Callable[..., 
     return functions[node.operator](*[_evaluate(child, columns, functions) for child in children])
 
 
-class Evaluator:
-    """Evaluates many trees on the same points, and no subtree twice while it is remembered.
+def remembering(
+    X: Array, functions: Mapping[str, Callable[..., Array]] = IEEE, capacity: int = CAPACITY
+) -> Callable[[Node], Array]:
+    """Make a function that evaluates trees at the rows of X, and no subtree twice while it is remembered.
 
     Edits share structure, so a child differs from its parents in one path only: that path is evaluated, the rest is
     looked up.  Values are those of `evaluate`, bit for bit.  When memory is full, everything is forgotten.
@@ -83,74 +85,64 @@ class Evaluator:
         As for `evaluate`.
     capacity : int, optional
         Number of subtrees to remember; fewer if their values would take more than `CAPACITY_BYTES`.
+
+    Returns
+    -------
+    callable
+        From a tree to its values, shape (rows,): always the same array, which the caller may write to, and the next
+        call does.  It raises what `evaluate` raises.  Call it inside ``np.errstate(all="ignore")``: entering that for
+        every tree would cost as much as two operators.  It remembers the tree's subtrees, but not the tree itself,
+        which is seldom a subtree of another.
     """
+    # A closure, since its variables are reached faster than attributes; this is the innermost loop of BasicSR.
+    columns, result = _columns(X), np.empty(len(X))
+    capacity = min(capacity, CAPACITY_BYTES // (columns.itemsize * max(len(X), 1)))
+    rows = list(np.empty((capacity, len(X))))
+    known: dict[Node, Array] = {}
+    look_up = known.get
+    into_rows = _exactly_rounded(functions)
 
-    def __init__(
-        self, X: Array, functions: Mapping[str, Callable[..., Array]] = IEEE, capacity: int = CAPACITY
-    ) -> None:
-        self._columns, self._functions = _columns(X), functions
-        self._into_rows: dict[str | None, Callable[..., Array]] = {
-            name: function for name, function in functions.items() if function in _INTO_ROWS
-        }
-        self._capacity = min(capacity, CAPACITY_BYTES // (self._columns.itemsize * max(len(X), 1)))
-        self._rows = list(np.empty((self._capacity, len(X))))
-        self._known: dict[Node, Array] = {}
-        self._result = np.empty(len(X))
-
-    def values(self, tree: Node) -> Array:
-        """Evaluate a tree, and remember its subtrees but not itself: it is seldom a subtree of another.
-
-        Call it inside ``np.errstate(all="ignore")``: entering that for every tree costs as much as two operators.
-
-        Returns
-        -------
-        array, shape (rows,)
-            Always the same one: the caller may write to it, and the next call does.
-
-        Raises
-        ------
-        KeyError, IndexError
-            As `evaluate`.
-        """
-        known, result = self._known, self._result
-        if len(known) + tree.size > self._capacity:
+    def values(tree: Node) -> Array:
+        if len(known) + tree.size > capacity:
             known.clear()
-            if tree.size > self._capacity:
-                result[:] = _evaluate(tree, self._columns, self._functions)
+            if tree.size > capacity:
+                result[:] = _evaluate(tree, columns, functions)
                 return result
-        function = self._into_rows.get(tree.operator)
+        function = into_rows.get(tree.operator)
         if function is None:
-            result[:] = self._subtree(tree)
+            result[:] = subtree(tree)
             return result
         left, right = tree.children
-        a = known.get(left)
+        a = look_up(left)
         if a is None:
-            a = self._subtree(left)
-        b = known.get(right)
+            a = subtree(left)
+        b = look_up(right)
         if b is None:
-            b = self._subtree(right)
+            b = subtree(right)
         return function(a, b, result)
 
-    def _subtree(self, node: Node) -> Array:
-        """Evaluate a subtree that is not known; written out, since this is the innermost loop of BasicSR."""
-        known = self._known
-        function = self._into_rows.get(node.operator)
+    def subtree(node: Node) -> Array:
+        """Evaluate a subtree and remember it."""
+        function = into_rows.get(node.operator)
         if function is not None:
             left, right = node.children
-            a = known.get(left)
+            a = look_up(left)
             if a is None:
-                a = self._subtree(left)
-            b = known.get(right)
+                a = subtree(left)
+            b = look_up(right)
             if b is None:
-                b = self._subtree(right)
-            values = function(a, b, self._rows[len(known)])
+                b = subtree(right)
+            found = function(a, b, rows[len(known)])
         elif node.operator is not None:
-            arguments = []
-            for child in node.children:
-                argument = known.get(child)
-                arguments.append(self._subtree(child) if argument is None else argument)
-            values = self._functions[node.operator](*arguments)
+            arguments = [known[child] if child in known else subtree(child) for child in node.children]
+            found = functions[node.operator](*arguments)
         else:
-            values = _evaluate(node, self._columns, self._functions)
-        known[node] = values
-        return values
+            found = _evaluate(node, columns, functions)
+        known[node] = found
+        return found
+
+    return values
+
+
+def _exactly_rounded(functions: Mapping[str, Callable[..., Array]]) -> dict[str | None, Callable[..., Array]]:
+    return {name: function for name, function in functions.items() if function in _EXACTLY_ROUNDED}

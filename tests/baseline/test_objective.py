@@ -71,3 +71,12 @@ def test_large_targets_are_no_bad_points(y):
 
 def test_two_rows_are_enough():
     assert objective(Y[:2]).loss(parse("x0 * x1 - x2")) == 0.0
+
+
+def test_numpy_complains_as_before_after_losses_were_quiet():
+    before = np.geterr()
+    with np.errstate(all="raise"):
+        assert objective(guarded_arithmetic=False, skip_bad_points=False).loss(parse("1 / (x0 - x0)")) == np.inf
+        with pytest.raises(FloatingPointError):
+            np.divide(1.0, np.zeros(1))
+    assert np.geterr() == before

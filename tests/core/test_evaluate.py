@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysr_neural.expression.evaluate import GUARDED, IEEE, Evaluator, evaluate
+from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
 from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.text import parse, to_string
@@ -47,14 +47,14 @@ def test_missing_variables_and_operators_are_errors_of_the_caller():
 
 def values_of(evaluator, tree):
     with np.errstate(all="ignore"):
-        return evaluator.values(tree).copy()
+        return evaluator(tree).copy()
 
 
 @pytest.mark.parametrize("functions", [IEEE, GUARDED])
 @pytest.mark.parametrize("capacity", [0, 7, 40, 1024])
 @given(population=st.lists(trees(), min_size=1, max_size=6), cuts=st.lists(st.tuples(*[st.integers(0, 1000)] * 4)))
 def test_reuse_changes_no_bit(functions, capacity, population, cuts):
-    evaluator = Evaluator(X, functions, capacity)
+    evaluator = remembering(X, functions, capacity)
     for first, second, at, of in cuts:  # Children of children, which share subtrees with their parents and repeat them.
         mother, father = population[first % len(population)], population[second % len(population)]
         population.append(mother.replace(at % mother.size, father.at(of % father.size)))
@@ -65,13 +65,13 @@ def test_reuse_changes_no_bit(functions, capacity, population, cuts):
 @pytest.mark.parametrize("text", ["(x0 + x1) * (x0 + x1)", "(x0 * x1 - x2) / (x0 * x1 - x2) + (x0 * x1 - x2)"])
 def test_a_new_subtree_may_occur_twice_in_one_tree(text):
     tree = parse(text)
-    np.testing.assert_array_equal(values_of(Evaluator(X), tree), evaluate(tree, X))
+    np.testing.assert_array_equal(values_of(remembering(X), tree), evaluate(tree, X))
 
 
 def test_what_is_remembered_is_not_evaluated_again_until_memory_is_full():
     count = []
     functions = {**IEEE, "sin": lambda values: count.append(1) or np.sin(values)}
-    evaluator = Evaluator(X, functions, capacity=8)
+    evaluator = remembering(X, functions, capacity=8)
     for text in ("sin(x0) + x1", "x1 * sin(x0)", "sin(x0) + 2"):
         values_of(evaluator, parse(text))
     assert len(count) == 1
@@ -80,17 +80,17 @@ def test_what_is_remembered_is_not_evaluated_again_until_memory_is_full():
     assert len(count) == 2
 
 
-def test_an_evaluator_tells_errors_of_the_caller_and_leaves_the_data_alone():
+def test_a_remembering_evaluator_tells_errors_of_the_caller_and_leaves_the_data_alone():
     data = X.copy()
-    evaluator = Evaluator(data)
+    evaluator = remembering(data)
     values_of(evaluator, variable(0))
-    evaluator.values(variable(0))[:] = 9.0
+    evaluator(variable(0))[:] = 9.0
     np.testing.assert_array_equal(data, X)
     np.testing.assert_array_equal(values_of(evaluator, variable(0)), X[:, 0])
     with pytest.raises(IndexError):
-        evaluator.values(parse("x7 + 1"))
+        evaluator(parse("x7 + 1"))
     with pytest.raises(KeyError):
-        evaluator.values(apply("bessel", variable(0)))
+        evaluator(apply("bessel", variable(0)))
 
 
 def test_losses():
