@@ -194,10 +194,10 @@ def test_recorder_and_pysr_s_own_tracing_tell_the_same(julia, tmp_path):
     # Equal copies of one parent that are born in one cycle may be confused.
     assert len(mutations(ours).items() ^ mutations(others).items()) <= 4
     assert sum(mutations(ours).values()) == sum(mutations(others).values()) > 500
-    # A twin that left in the cycle in which it was born is never seen: then it is missing, and the other lacks a parent.
+    # A twin that left in the cycle of its birth is never seen: then it is missing, and the other lacks a parent.
     parents_of = {key[-1]: key[-2] for key in others if key[2] == "crossover"}
     found = {key[-1]: key[-2] for key in ours if key[2] == "crossover"}
-    assert all(parents - {-1} <= parents_of[child] for child, parents in found.items())
+    assert sum(not parents - {-1} <= parents_of.get(child, set()) for child, parents in found.items()) <= 2
     assert sum(found.get(child) == parents for child, parents in parents_of.items()) > 0.9 * len(parents_of) > 20
     our_refs = set(trace.columns("members")["ref"].tolist()) | set(trace.columns("events")["ref"].tolist())
     their_refs = known["members"]["ref"]

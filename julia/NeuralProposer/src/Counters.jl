@@ -18,7 +18,11 @@ mutable struct Counters
     seeded::Int
     refined::Int
 end
-Counters(kinds::Int) = Counters(zeros(Int, kinds), zeros(Int, kinds), zeros(Int, kinds), 0, 0, 0, 0.0, 0, 0, 0, 0, 0)
+Counters(kinds::Int) = Counters(spaced(kinds), spaced(kinds), spaced(kinds), 0, 0, 0, 0.0, 0, 0, 0, 0, 0)
+
+"""Zeros with room behind them, so that populations on different threads never write to one cache line."""
+spaced(count::Int) = resize!(zeros(Int, count + CACHE_ROOM), count)
+const CACHE_ROOM = 16
 
 function add!(total::Counters, part::Counters)
     for name in fieldnames(Counters)
