@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from pysr_neural.errors import WireError
 from pysr_neural.interop.messages import problem_of
-from pysr_neural.problem import Problem
 from pysr_neural.state import KINDS
 from pysr_neural.trace.io import Trace, encode_table, problem_columns, write_part
 from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, MIGRATION, PROPOSAL, SIMPLIFY, TABLES, TUNING, make_table
@@ -83,7 +82,7 @@ def _write_run(folder: Path, frames: Sequence[Frame], facts: Mapping[str, Any]) 
     opening = next(frame for frame in frames if frame.type is MessageType.OPEN)
     problem = replace(problem_of(opening), name=f"search-{number}")
     records = [frame for frame in frames if frame.type is MessageType.TRACE]
-    members, events = _Members(number, problem), _Events(number, problem)
+    members, events = _Members(number), _Events(number)
     populations: dict[int, list[Frame]] = defaultdict(list)
     for record in records:
         populations[int(record.scalar("population"))].append(record)
@@ -133,8 +132,8 @@ class _Rows:
 
     table: str
 
-    def __init__(self, run: int, problem: Problem) -> None:
-        self.run, self.problem = run, problem
+    def __init__(self, run: int) -> None:
+        self.run = run
         self.columns: Columns = {name: [] for name in TABLES[self.table].names}
 
     def add(self, **values: Any) -> None:
