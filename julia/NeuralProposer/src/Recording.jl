@@ -18,9 +18,11 @@ end
     return nothing
 end
 
+const CROSSOVER_KIND = findfirst(==(:crossover), KINDS)::Int - 1
+
 wire_kind(mutation::NativeMutation) = wire_kind(builtin(mutation))
 wire_kind(::NeuralMutation) = findfirst(==(:neural), KINDS)::Int - 1
-wire_kind(::NeuralMating) = findfirst(==(:crossover), KINDS)::Int - 1
+wire_kind(::NeuralMating) = CROSSOVER_KIND
 function wire_kind(mutation::AbstractMutation)
     return something(findfirst(==(get(WIRE_KINDS, typeof(mutation), :none)), KINDS), 0) - 1
 end
@@ -134,10 +136,9 @@ Parents inserted again: a crossover failed its constraints, and the engine was t
 crossover leaves no trace.
 """
 function record_failed_crossovers!(recording::Recording, state::ProposerState, copies)
-    kind = findfirst(==(:crossover), KINDS)::Int - 1
     for pair in Iterators.partition(copies, 2)
         push_event!(
-            recording.events, state.cycle, kind, (first(pair).ref, last(pair).ref), (Float64(first(pair).loss), NaN),
+            recording.events, state.cycle, CROSSOVER_KIND, (first(pair).ref, last(pair).ref), (Float64(first(pair).loss), NaN),
             (Float64(first(pair).cost), NaN), INVALID, false, nothing,
         )
     end
@@ -146,12 +147,11 @@ end
 
 """Members, by birth, that no mutation made come from crossovers: two at a time, each naming one of the two parents."""
 function record_crossovers!(recording::Recording, state::ProposerState, newborn)
-    kind = findfirst(==(:crossover), KINDS)::Int - 1
     for (i, member) in enumerate(newborn)
         twin = isodd(i) ? min(i + 1, length(newborn)) : i - 1
         other = twin == i ? NOWHERE : newborn[twin].parent
         row = push_event!(
-            recording.events, state.cycle, kind, (member.parent, other), (NaN, Float64(member.loss)),
+            recording.events, state.cycle, CROSSOVER_KIND, (member.parent, other), (NaN, Float64(member.loss)),
             (NaN, Float64(member.cost)), ACCEPTED, false, get_tree(member.tree),
         )
         recording.events.refs[row] = member.ref
