@@ -4,8 +4,10 @@ Owns: the three ways of fitting, their interleaving, the table.  Does not own: c
 of what is found.
 
 Three estimators search the same data for the same time, turn and turn about: plain (``neural_proposer=None``),
-record-only (the plugin's hooks fire, nothing is asked or changed) and neural (``max_overhead=0.10``).  Each round gives
-a ratio to its own plain search, so that a machine that slows down does so for all three; the median over rounds counts.
+record-only (the plugin's hooks fire, nothing is asked or changed) and neural (``max_overhead=0.10``).  No two searches
+are alike and their trees cost differently, so that rates differ by some percent from search to search: the ratio of the
+mean rates counts, with a bootstrap interval over rounds.  The first round, as long as the others, compiles
+and is left out.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from pysr_neural.rng import generator
 WAYS = ("none", "record", "neural")
 TARGETS = {"record": 0.98, "neural": 0.88}
 ROWS, FEATURES = 200, 3
-WARM_UP_ITERATIONS = 3
+RESAMPLES = 2000
 OPERATORS: dict[str, Any] = {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos", "exp"]}
 
 
@@ -51,7 +53,7 @@ class Settings:
 
     checkpoint: str = "default"
     seconds: float = 10.0
-    repeats: int = 5
+    repeats: int = 10
     max_overhead: float = 0.10
     parallelism: str = "multithreading"
     seed: int = 0
@@ -78,18 +80,27 @@ class Overhead:
     model_share: float
 
     def ratio(self, way: str) -> float:
-        """Median over rounds of this way's rate divided by plain PySR's."""
-        return median(mine / plain for mine, plain in zip(self.rates[way], self.rates["none"], strict=True))
+        """Mean rate of this way over plain PySR's."""
+        return mean(self.rates[way]) / mean(self.rates["none"])
+
+    def interval(self, way: str) -> tuple[float, float]:
+        """Central 95 % of the ratio when rounds are drawn anew with replacement."""
+        mine, plain = np.array(self.rates[way]), np.array(self.rates["none"])
+        drawn = generator(0, "bench overhead", "bootstrap").integers(len(mine), size=(RESAMPLES, len(mine)))
+        low, high = np.quantile(mine[drawn].mean(axis=1) / plain[drawn].mean(axis=1), [0.025, 0.975])
+        return float(low), float(high)
 
     def to_dict(self) -> dict[str, object]:
         """Return all figures for JSON."""
         return {
             "record_ratio": self.ratio("record"),
             "neural_ratio": self.ratio("neural"),
+            "record_interval": self.interval("record"),
+            "neural_interval": self.interval("neural"),
             "engine": self.engine,
             "served": self.served,
             "model_share": self.model_share,
-            "evaluations_per_second": {way: median(rates) for way, rates in self.rates.items()},
+            "evaluations_per_second": {way: mean(rates) for way, rates in self.rates.items()},
             "rates": {way: list(rates) for way, rates in self.rates.items()},
         }
 
@@ -110,7 +121,7 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
     for round_ in range(settings.repeats + 1):
         order = WAYS[round_ % 3 :] + WAYS[: round_ % 3]
         for way in order:
-            rate, report = _fit(way, settings, settings.seconds if round_ else None)
+            rate, report = _fit(way, settings)
             if round_ == 0:
                 progress(f"warm-up {way:>6}")
                 continue
@@ -123,8 +134,8 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
     return Overhead(counted, f"PySR {pysr.__version__}", served, median(shares))
 
 
-def _fit(way: str, settings: Settings, seconds: float | None) -> tuple[float, NeuralReport | None]:
-    """Search for a time, or, to compile, for a few iterations; returns evaluations per second and the report."""
+def _fit(way: str, settings: Settings) -> tuple[float, NeuralReport | None]:
+    """Search for the time given; returns evaluations per second and the report."""
     from pysr_neural.interop.meter import EvaluationMeter
     from pysr_neural.interop.regressor import PySRRegressor
 
@@ -133,8 +144,8 @@ def _fit(way: str, settings: Settings, seconds: float | None) -> tuple[float, Ne
     model = PySRRegressor(
         **OPERATORS,
         neural_proposer=_proposer(way, settings),
-        timeout_in_seconds=seconds,
-        niterations=WARM_UP_ITERATIONS if seconds is None else 10**6,
+        timeout_in_seconds=settings.seconds,
+        niterations=10**6,
         parallelism=settings.parallelism,
         progress=False,
         verbosity=0,
@@ -145,9 +156,9 @@ def _fit(way: str, settings: Settings, seconds: float | None) -> tuple[float, Ne
         early_stop_condition=None,
     )
     model.fit(X, y)
-    if seconds is not None and not math.isfinite(meter.rate):
+    if not math.isfinite(meter.rate):
         raise ConfigError(
-            f"A search must finish at least two iterations to be measured; {seconds:g} s were too short. "
+            f"A search must finish at least two iterations to be measured; {settings.seconds:g} s were too short. "
             "Raise --seconds."
         )
     return meter.rate, getattr(model, "neural_report_", None)
@@ -171,16 +182,17 @@ def _data(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def table(result: Overhead) -> str:
     """Write the result as text."""
-    lines = [f"{'search':<14}{'evaluations/s':>16}{'of plain':>10}{'target':>9}"]
+    lines = [f"{'search':<14}{'evaluations/s':>16}{'of plain':>10}{'95 %':>16}{'target':>9}"]
     for way, label in zip(WAYS, ("plain PySR", "record-only", "neural"), strict=True):
         target = TARGETS.get(way)
-        lines.append(
-            f"{label:<14}{median(result.rates[way]):>16,.0f}{result.ratio(way):>10.3f}"
-            + (f"{f'≥ {target}':>9}" if target else "")
-        )
+        line = f"{label:<14}{mean(result.rates[way]):>16,.0f}{result.ratio(way):>10.3f}"
+        if target:
+            low, high = result.interval(way)
+            line += f"{f'{low:.3f}–{high:.3f}':>16}{f'≥ {target}':>9}"
+        lines.append(line)
     lines.append(
         f"{result.engine}; {result.served:,} proposals taken, {100 * result.model_share:.1f} % of the neural "
-        f"searches' time in the model; median of {len(result.rates['none'])} interleaved rounds"
+        f"searches' time in the model; {len(result.rates['none'])} interleaved rounds"
     )
     return "\n".join(lines)
 

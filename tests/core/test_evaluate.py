@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
+from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, parametric, remembering
 from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.text import parse, to_string
@@ -128,3 +128,24 @@ def test_constant_tree_is_fitted_to_the_mean():
     y = X[:, 0]
     tree, _ = refine(constant(0.0), X, y)
     assert tree.value == pytest.approx(y.mean())
+
+
+@given(trees())
+def test_parametric_gives_the_values_of_evaluate_for_any_constants(tree):
+    sets = np.array([[scale * value for value in tree.constants()] for scale in (1.0, -0.3)])
+    with np.errstate(all="ignore"):
+        values = parametric(tree, X)
+        for constants, together in zip(sets, values(sets), strict=True):
+            expected = evaluate(tree.with_constants(constants.tolist()), X)
+            np.testing.assert_array_equal(values(constants), expected)
+            np.testing.assert_array_equal(together, expected)
+
+
+def test_refinement_gives_the_same_bits_wherever_memory_lies():
+    tree = parse("x0 * x0 * (4 / (x0 + x1)) * exp(-0.1 / (x0 * 1.1))")
+    y = X[:, 0] ** 2 / (X[:, 0] + 0.5 * X[:, 1]) + 0.1 * X[:, 2]
+    found, junk = set(), []
+    for size in range(1, 100):
+        junk.append(np.empty(size))
+        found.add(tuple(refine(tree, X.copy(), y.copy(), 40)[0].constants()))
+    assert len(found) == 1

@@ -59,8 +59,11 @@ Ask a proposer server during a search.
 - `trace`: directory to which recorded populations are written; empty: none.
 - `trace_rate`: share of populations recorded; the first one always is.
 - `verbose`: warn once when the server fails.
+
+The type says whether the level `parents` is on: the engine asks for a member's weight 15 times per tournament, and a
+plugin that has no answer should not be asked at all.
 """
-struct NeuralProposerPlugin <: AbstractPlugin
+struct NeuralProposerPlugin{ChoosesParents} <: AbstractPlugin
     address::String
     token::String
     levels::Levels
@@ -122,8 +125,9 @@ function NeuralProposerPlugin(;
     check_setting(0 <= trace_rate <= 1, "trace_rate", "in 0..1", trace_rate)
     check_setting(request_timeout > 0, "request_timeout", "above 0", request_timeout)
     check_address(address)
-    return NeuralProposerPlugin(
-        address, token, without_missing_hooks(level_mask(levels)), max_overhead, batch_size, temperature, seed, weight,
+    mask = without_missing_hooks(level_mask(levels))
+    return NeuralProposerPlugin{has(mask, PARENTS)}(
+        address, token, mask, max_overhead, batch_size, temperature, seed, weight,
         prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, refresh_patience, interval,
         request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate,
         verbose,

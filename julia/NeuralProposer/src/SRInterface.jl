@@ -95,7 +95,7 @@ end
 
 @static if is_present(:tournament_cost_multiplier)
     function SymbolicRegression.tournament_cost_multiplier(
-        state::ProposerState, ::NeuralProposerPlugin, member, options
+        state::ProposerState, ::NeuralProposerPlugin{true}, member, options
     )
         has(state.levels, PARENTS) || return 1.0
         stock = state.live.stock

@@ -4,7 +4,7 @@
 # registry entry behind.
 
 function workload_options()
-    plugin = NeuralProposerPlugin(; levels=collect(LEVELS), verbose=false, interval=1, session="precompile")
+    plugin = NeuralProposerPlugin(; levels=filter(!=(:parents), LEVELS), verbose=false, interval=1, session="precompile")
     return SymbolicRegression.Options(;
         operators=SymbolicRegression.OperatorEnum(((), (+, -, /, *))),
         plugins=[plugin],
