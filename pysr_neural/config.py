@@ -32,7 +32,8 @@ class NeuralProposer:
         Where the model may help: any of ``seed``, ``kind``, ``parents``, ``child``, ``crossover``, ``refresh``,
         ``prior``; ``"all"`` stands for all.  An empty tuple records only: the search is that of plain PySR.
     max_overhead : float
-        Largest share of the search's time that the model may cost, above 0 and at most 1.
+        Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
+        are for the model, the rest for the engine's own work on proposals.
     batch_size : int
         Children per request to the model.
     temperature : float

@@ -40,7 +40,7 @@ Ask a proposer server during a search.
 - `address`: `"unix:/path"` or `"tcp:host:port"` of the server; empty: no server, every step falls back.
 - `token`: what the server wants to hear first.
 - `levels`: names out of [`LEVELS`](@ref); empty records only and changes nothing.
-- `max_overhead`: the proposer's time as a share of search time.
+- `max_overhead`: what the proposer may cost, as a share of search time; three quarters of it are for the model.
 - `batch_size`: children per request.
 - `temperature`: of sampling, above 0.
 - `seed`: of the requests.

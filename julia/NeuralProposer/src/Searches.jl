@@ -84,7 +84,10 @@ function warn_once(search::Search, text::String)
     return nothing
 end
 
+"""The model's part of `max_overhead`; the rest is for the engine's own work: hooks, more kinds, lineages."""
+const MODEL_PART = 0.75
+
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
-    return search.plugin.max_overhead * search.share * (time() - search.started)
+    return MODEL_PART * search.plugin.max_overhead * search.share * (time() - search.started)
 end
