@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def fit_once(problem: SuiteProblem, seed: int, budget: float, points: int, propo
         neural_proposer=proposer,
     )
     began = time.perf_counter()
-    model.fit(X[:points], y[:points])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*non-deterministic searches.*")  # Meant: a search takes its time.
+        model.fit(X[:points], y[:points])
     seconds = time.perf_counter() - began
     best = min(_unexplained(model, i, X[points:], y[points:]) for i in model.equations_.index)
     report = getattr(model, "neural_report_", None)

@@ -135,7 +135,8 @@ def least_squares(residuals: Callable[[Array], Array], start: Array, max_evaluat
                 point, rest, square = moved, moved_rest, moved_square
                 if done:
                     return point
-                damping *= max(1 / 3, 1 - (2 * gain / expected - 1) ** 3)
+                quality = min(gain / expected, 1.0) if expected > 0 else 1.0
+                damping *= max(1 / 3, 1 - (2 * quality - 1) ** 3)
                 growth = 2.0
                 break
             if np.all(np.abs(change) <= TOLERANCE * np.abs(point)):
