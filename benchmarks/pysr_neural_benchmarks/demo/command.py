@@ -16,7 +16,7 @@ from pysr_neural_benchmarks.demo.cases import Case, cases
 from pysr_neural_benchmarks.demo.engines import ENGINES, Engine, choose
 from pysr_neural_benchmarks.demo.outcome import Outcome, front_of
 
-SECONDS = 20.0
+SECONDS = 12.0
 OUTPUT = Path("outputs/demo")
 TICK = 0.5
 PLAIN_TICK = 10.0
