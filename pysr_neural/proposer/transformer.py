@@ -32,6 +32,8 @@ from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
 
 ENCODER_ROWS = 64
+SHOWN_MEMBERS = 6
+"""Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
 REFINE_ROWS = 200
 REFINE_EVALUATIONS = 60
 SEED_OVERSAMPLING = 4
@@ -217,7 +219,7 @@ class TransformerSession:
         tokens = p.operator_tokens(operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
-        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance)
+        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance, SHOWN_MEMBERS)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
 
