@@ -85,11 +85,14 @@ class Limits:
     nested : tuple of (int, int, int)
         ``(outer, inner, count)``: below operator ``outer``, at most ``count`` operators ``inner`` on any path; both are
         positions in the operator set.
+    arguments : tuple of (int, int, int)
+        ``(operator, argument, size)``: that argument of an operator has at most ``size`` nodes; arguments count from 0.
     """
 
     max_size: int = 30
     max_depth: int = 30
     nested: tuple[tuple[int, int, int], ...] = ()
+    arguments: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_size < 1 or self.max_depth < 1:

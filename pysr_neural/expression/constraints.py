@@ -8,7 +8,18 @@ import math
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Limits, OperatorSet, Problem
 
-REASONS = ("not a tree", "size", "depth", "malformed", "constant", "variable", "operator", "arity", "nested")
+REASONS = (
+    "not a tree",
+    "size",
+    "depth",
+    "malformed",
+    "constant",
+    "variable",
+    "operator",
+    "arity",
+    "nested",
+    "argument",
+)
 """What `check_tree` may answer, in the order in which it looks."""
 
 
@@ -45,7 +56,9 @@ def check_language(
         reason = _check_node(node, operators, features)
         if reason is not None:
             return reason
-    return "nested" if any(_violates(tree, operators, rule) for rule in limits.nested) else None
+    if any(_violates(tree, operators, rule) for rule in limits.nested):
+        return "nested"
+    return "argument" if any(_oversized(tree, operators, rule) for rule in limits.arguments) else None
 
 
 def _check_node(node: object, operators: OperatorSet, features: int) -> str | None:
@@ -64,6 +77,12 @@ def _check_operator(node: Node, operators: OperatorSet) -> str | None:
     if (node.operator, len(node.children)) in operators.index:
         return None
     return "arity" if node.operator in operators.names else "operator"
+
+
+def _oversized(tree: Node, operators: OperatorSet, rule: tuple[int, int, int]) -> bool:
+    place, argument, most = rule
+    key = list(operators.index)[place]
+    return any((node.operator, len(node.children)) == key and node.children[argument].size > most for node in tree)
 
 
 def _violates(tree: Node, operators: OperatorSet, rule: tuple[int, int, int]) -> bool:

@@ -59,6 +59,7 @@ def problem_columns(number: int, problem: Problem, formula: str = "") -> dict[st
         "max_size": problem.limits.max_size,
         "max_depth": problem.limits.max_depth,
         "nested": [value for triple in problem.limits.nested for value in triple],
+        "argument_sizes": [value for triple in problem.limits.arguments for value in triple],
         "variable_names": list(names),
         "features": problem.X.shape[1],
         "X": problem.X.ravel(),
@@ -317,13 +318,17 @@ def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
         )
 
 
+def _triples(flat: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    return tuple((a, b, c) for a, b, c in zip(*[iter(flat)] * 3, strict=True))
+
+
 def _problem(row: Mapping[str, Any]) -> Problem:
-    nested = tuple((a, b, c) for a, b, c in zip(*[iter(row["nested"])] * 3, strict=True))
+    nested, arguments = (_triples(row[name]) for name in ("nested", "argument_sizes"))
     return Problem(
         np.asarray(row["X"], dtype=np.float64).reshape(-1, row["features"]),
         np.asarray(row["y"], dtype=np.float64),
         OperatorSet(tuple(row["operators"]), tuple(row["arities"])),
-        Limits(row["max_size"], row["max_depth"], nested),
+        Limits(row["max_size"], row["max_depth"], nested, arguments),
         row["name"],
         tuple(row["variable_names"]),
     )

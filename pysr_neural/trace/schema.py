@@ -107,6 +107,7 @@ _PROBLEMS = Table(
         Field("max_size", "int32", "nodes", "Largest size of a tree."),
         Field("max_depth", "int32", "levels", "Longest path of a tree; a leaf has 1."),
         Field("nested", "list<int32>", "triples", "Nested limits, flat: outer operator, inner operator, count."),
+        Field("argument_sizes", "list<int32>", "triples", "Limits of arguments, flat: operator, argument, nodes."),
         Field("variable_names", "list<string>", "", "Names of the features, as the user gave them."),
         Field("features", "int32", "columns", "Columns of X."),
         Field("X", "list<float64>", "the user's", "Inputs, row after row; rows × features values."),

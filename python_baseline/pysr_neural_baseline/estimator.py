@@ -48,6 +48,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
         In place of the config's.
     max_depth : int, optional
         Longest path, a leaf counting 1; without one, only the size limits the depth.
+    constraints : mapping of str to int or tuple of int, optional
+        As in PySR: ``{"sin": 5, "^": (-1, 1)}`` allows at most 5 nodes below a sin, 1 in an exponent; -1 is any number.
     nested_constraints : mapping of str to mapping of str to int, optional
         As in PySR: ``{"sin": {"cos": 0, "sin": 1}}`` allows no cos, and at most one sin, below a sin.
     generations, population_size : int, optional
@@ -80,6 +82,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         proposer: Proposer | None = None,
         max_size: int | None = None,
         max_depth: int | None = None,
+        constraints: Mapping[str, int | tuple[int, ...]] | None = None,
         nested_constraints: Mapping[str, Mapping[str, int]] | None = None,
         generations: int | None = None,
         population_size: int | None = None,
@@ -93,6 +96,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.proposer = proposer
         self.max_size = max_size
         self.max_depth = max_depth
+        self.constraints = constraints
         self.nested_constraints = nested_constraints
         self.generations = generations
         self.population_size = population_size
@@ -176,18 +180,23 @@ class BasicSR(RegressorMixin, BaseEstimator):
 
     def _limits(self, operators: OperatorSet) -> Limits:
         size = self._settings().max_size
-        places = {name: place for place, name in enumerate(operators.names)}
-        rules = []
-        for outer, inners in (self.nested_constraints or {}).items():
-            for inner, most in inners.items():
-                for name in (outer, inner):
-                    if operator(name).name not in places:
-                        raise ConfigError(
-                            f"nested_constraints must name operators of the search; got {name!r}."
-                            + did_you_mean(name, places)
-                        )
-                rules.append((places[operator(outer).name], places[operator(inner).name], most))
-        return Limits(size, size if self.max_depth is None else self.max_depth, tuple(rules))
+        nested = [
+            (_place(outer, operators, "nested_constraints"), _place(inner, operators, "nested_constraints"), most)
+            for outer, inners in (self.nested_constraints or {}).items()
+            for inner, most in inners.items()
+        ]
+        arguments = []
+        for name, given in (self.constraints or {}).items():
+            place = _place(name, operators, "constraints")
+            sizes = (given,) if isinstance(given, int) else tuple(given)
+            if len(sizes) != operators.arities[place] or any(most == 0 or most < -1 for most in sizes):
+                raise ConfigError(
+                    f"constraints must give {name!r} a size for each of its {operators.arities[place]} argument(s), at "
+                    f"least 1, or -1 for any; got {given!r}."
+                )
+            arguments += [(place, argument, most) for argument, most in enumerate(sizes) if most > 0]
+        depth = size if self.max_depth is None else self.max_depth
+        return Limits(size, depth, tuple(nested), tuple(arguments))
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
         """Let scikit-learn check and convert data, and note or compare the features."""
@@ -222,3 +231,13 @@ def scores(sizes: Sequence[int], losses: Sequence[float]) -> list[float]:
     logarithms = np.log(np.maximum(losses, LEAST_LOSS))
     drops = -np.diff(logarithms) / np.diff(sizes)
     return [0.0, *drops.tolist()] if len(losses) else []
+
+
+def _place(name: str, operators: OperatorSet, parameter: str) -> int:
+    """Return an operator's position in the search's set."""
+    known = operator(name).name
+    if known not in operators.names:
+        raise ConfigError(
+            f"{parameter} must name operators of the search; got {name!r}." + did_you_mean(name, operators.names)
+        )
+    return operators.names.index(known)

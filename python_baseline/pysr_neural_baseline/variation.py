@@ -76,7 +76,8 @@ class Variation:
         self.selection = selection or Selection(config, self.max_size)
         self.guidance = Guidance()
         self.maker: Grow | Kinds = (Grow if config.variation == "grow" else Kinds)(self)
-        self._more_limits = bool(problem.limits.nested) or problem.limits.max_depth < self.max_size
+        limits = problem.limits
+        self._more_limits = bool(limits.nested or limits.arguments) or limits.max_depth < self.max_size
 
     def fits(self, tree: Node) -> bool:
         """Tell whether a tree made of the search's own symbols is within its limits."""

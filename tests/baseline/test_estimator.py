@@ -148,6 +148,22 @@ def test_limits_on_depth_and_nesting():
         BasicSR(config=QUICK, nested_constraints={"cos": {"+": 0}}).fit(X, y)
 
 
+def test_sizes_of_arguments_are_limited_as_in_pysr():
+    model = BasicSR(config=QUICK, unary_operators=["sin"], constraints={"sin": 3, "/": (-1, 1)}).fit(X, Y)
+    nodes = [node for member in model.result_.population for node in member.tree]
+    assert any(node.operator in ("sin", "/") for node in nodes)
+    assert all(node.children[0].size <= 3 for node in nodes if node.operator == "sin")
+    assert all(node.children[1].size == 1 for node in nodes if node.operator == "/")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "said"), [({"sin": (1, 1)}, "1 argument"), ({"+": (0, 1)}, "at least 1"), ({"cos": 1}, "cos")]
+)
+def test_wrong_limits_of_arguments_are_refused(constraints, said):
+    with pytest.raises(ConfigError, match=said):
+        BasicSR(config=QUICK, unary_operators=["sin"], constraints=constraints).fit(X, Y)
+
+
 def test_levels_are_one_argument():
     script = ScriptedProposer([parse("x0 * x1")])
     config = QUICK.changed(guard=GuardRules(max_overhead=1.0))
