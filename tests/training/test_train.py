@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
@@ -43,6 +44,17 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     train(config("schedule.steps=75", "schedule.save_every=25"), tmp_path)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [25, 50, 75]
+
+
+@QUIET
+def test_training_starts_from_another_checkpoint_of_the_same_size(tmp_path: Path) -> None:
+    first = train(config("schedule.steps=3"), tmp_path / "first")
+    start = f'initial="{first.as_posix()}"'
+    second = train(config(start, "schedule.steps=1", "schedule.learning_rate=0.0"), tmp_path / "second")
+    before, after = load(str(first)).state_dict(), load(str(second)).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(ConfigError, match="width = "):
+        train(config(start, "model.width=16"), tmp_path / "third")
 
 
 def test_settings_reach_their_sections() -> None:

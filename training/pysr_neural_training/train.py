@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.wire.vocabulary import VOCABULARY_HASH
@@ -84,12 +85,15 @@ class TrainConfig:
     ----------
     name : str
     seed : int
+    initial : str
+        Checkpoint whose weights to start from, by any name that ``neural_proposer=`` takes; empty for random ones.
     model, schedule, prior, examples
         See their classes.
     """
 
     name: str = "tiny"
     seed: int = 1
+    initial: str = ""
     model: ModelSize = field(default_factory=ModelSize)
     schedule: Schedule = field(default_factory=Schedule)
     prior: ProblemPrior = field(default_factory=ProblemPrior)
@@ -169,7 +173,7 @@ def train(config: TrainConfig, out: Path) -> Path:
     (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
     torch.set_num_threads(schedule.threads)
     set_seed(config.seed)
-    model = ProposerModel(ProposerConfig(**asdict(config.model)))
+    model = _initial_model(config)
     arguments = TrainingArguments(
         output_dir=str(out),
         max_steps=schedule.steps,
@@ -209,6 +213,28 @@ def train(config: TrainConfig, out: Path) -> Path:
     model.to(torch.float32).save_pretrained(final, safe_serialization=True)
     _write_card(config, final, trainer.state.global_step, time.monotonic() - began)
     return final
+
+
+def _initial_model(config: TrainConfig) -> ProposerModel:
+    """Make the model, with the weights of another checkpoint if one is named.
+
+    Raises
+    ------
+    ConfigError
+        If that checkpoint is of another size.
+    """
+    model = ProposerModel(ProposerConfig(**asdict(config.model)))
+    if config.initial:
+        other = load(config.initial)
+        for name, wanted in asdict(config.model).items():
+            found = getattr(other.config, name)
+            if found != wanted:
+                raise ConfigError(
+                    f"Training must start from a checkpoint of the configured size; {config.initial} has {name} = {found}, "
+                    f"the configuration {wanted}. Set model.{name}={str(found).lower()}."
+                )
+        model.load_state_dict(other.state_dict())
+    return model
 
 
 def _write_card(config: TrainConfig, path: Path, steps: int, seconds: float) -> None:
