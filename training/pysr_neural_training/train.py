@@ -230,8 +230,8 @@ def _initial_model(config: TrainConfig) -> ProposerModel:
             found = getattr(other.config, name)
             if found != wanted:
                 raise ConfigError(
-                    f"Training must start from a checkpoint of the configured size; {config.initial} has {name} = {found}, "
-                    f"the configuration {wanted}. Set model.{name}={str(found).lower()}."
+                    f"Training must start from a checkpoint of the configured size; {config.initial} has {name} = "
+                    f"{found}, the configuration {wanted}. Set model.{name}={str(found).lower()}."
                 )
         model.load_state_dict(other.state_dict())
     return model
