@@ -52,11 +52,16 @@ def test_split_does_not_depend_on_names_of_variables(text: str) -> None:
     assert len(sides) == 1
 
 
-def test_streams_depend_on_seed_and_shard() -> None:
+def test_batches_depend_on_seed_and_number_alone() -> None:
     config = ExampleConfig(batch_size=8)
 
-    def first(seed: int, shard: int) -> np.ndarray:
-        return next(batches(PRIOR, config, seed, shard))["labels"].numpy()
+    def first(seed: int, start: int, stride: int = 1) -> np.ndarray:
+        return next(batches(PRIOR, config, seed, start, stride))["labels"].numpy()
+
+    turns = batches(PRIOR, config, 1, 1, 2)
+    one, three = next(turns)["labels"].numpy(), next(turns)["labels"].numpy()
+    assert np.array_equal(one, first(1, 1))
+    assert np.array_equal(three, first(1, 3, 5))
 
     assert np.array_equal(first(1, 0), first(1, 0))
     assert not np.array_equal(first(1, 0), first(1, 1))

@@ -1,6 +1,11 @@
 """The training command: learns, writes what it promises, goes on after an interruption, refuses bad configurations."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,7 @@ import torch
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
 from pysr_neural_training.recovery import held_out_problems, main, prior_candidates, recovers
-from pysr_neural_training.train import TrainConfig, load_config, train
+from pysr_neural_training.train import TrainConfig, last_step, load_config, train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 SMALL = [
@@ -44,6 +49,35 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     train(config("schedule.steps=75", "schedule.save_every=25"), tmp_path)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [25, 50, 75]
+
+
+@QUIET
+def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+    limits = ["schedule.steps=60", "schedule.save_every=10", "schedule.minutes=inf", "schedule.workers=2"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(config(*limits), whole)
+    given = [f"--set={setting}" for setting in (*SMALL, *limits)]
+    command = [sys.executable, "-m", "pysr_neural_training.train", "tiny", "--out", str(killed), *given]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while last_step(killed) == 0 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert 0 < last_step(killed) < 60
+    train(config(*limits), killed)
+    one, other = (load(str(out / "model")).state_dict() for out in (whole, killed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
+    for step, state in ((10, '{"global_step": 10}'), (20, '{"glob'), (30, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(state)
+    assert last_step(tmp_path) == 10
 
 
 @QUIET

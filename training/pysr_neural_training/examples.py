@@ -6,6 +6,7 @@ of it, with the kind of the last repair), and batching.  Does not own: the prior
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from pysr_neural.rng import generator
 from pysr_neural.state import KINDS, MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_tree
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick, sample_tree
 
 IGNORED = -100
 
@@ -60,22 +61,32 @@ class ExampleConfig:
     max_members: int = 6
 
 
-def batches(prior: ProblemPrior, config: ExampleConfig, seed: int, shard: int) -> Iterator[dict[str, Tensor]]:
-    """Yield padded batches without end; the stream depends on (seed, shard) alone."""
-    rng = generator(seed, "train", shard)
-    sampler = Sampler(prior, rng)
-    problems = iter(sampler)
-    while True:
-        rows = int(rng.choice(prior.rows, p=prior.row_weights))
-        sampler.prior = replace(prior, rows=(rows,), row_weights=(1.0,))
-        onestep = rng.random() < config.onestep_share
-        size = config.batch_size // 2 if onestep else config.batch_size
-        chosen: list[Example] = []
-        while len(chosen) < size:
-            example = make_example(next(problems), prior, config if onestep else None, rng)
-            if example is not None:
-                chosen.append(example)
-        yield collate(chosen)
+def batches(
+    prior: ProblemPrior, config: ExampleConfig, seed: int, start: int = 0, stride: int = 1
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the padded batches ``start``, ``start + stride``, … without end.
+
+    A batch depends on the seed and its number alone, so that neither an interruption nor the number of processes that
+    make batches changes what is trained on.
+    """
+    for number in count(start, stride):
+        yield make_batch(prior, config, seed, number)
+
+
+def make_batch(prior: ProblemPrior, config: ExampleConfig, seed: int, number: int) -> dict[str, Tensor]:
+    """Make one padded batch; all its problems have the same number of points."""
+    rng = generator(seed, "train", number)
+    rows = pick(prior.rows, prior.row_weights, rng)
+    onestep = rng.random() < config.onestep_share
+    size = config.batch_size // 2 if onestep else config.batch_size
+    chosen: list[Example] = []
+    for problem in Sampler(replace(prior, rows=(rows,), row_weights=(1.0,)), rng):
+        example = make_example(problem, prior, config if onestep else None, rng)
+        if example is not None:
+            chosen.append(example)
+        if len(chosen) == size:
+            break
+    return collate(chosen)
 
 
 def make_example(
@@ -100,13 +111,13 @@ def make_example(
 
 
 def damaged_members(
-    given: GeneratedProblem, prior: ProblemPrior, count: int, rng: np.random.Generator
+    given: GeneratedProblem, prior: ProblemPrior, most: int, rng: np.random.Generator
 ) -> tuple[list[MemberView], str]:
     """Dismantle the target step by step; returns the members, and the kind of move that repairs the first one."""
     operators, features = given.problem.operators, given.problem.X.shape[1]
     trees: list[Node] = []
     tree, first_kind = given.tree, "do_nothing"
-    for step in range(int(rng.integers(1, count + 1))):
+    for step in range(int(rng.integers(1, most + 1))):
         if rng.random() < 0.2 and step:
             trees.append(sample_tree(prior, operators, features, rng))
             continue
@@ -145,17 +156,17 @@ def damage(tree: Node, given: GeneratedProblem, rng: np.random.Generator) -> tup
 
 def collate(examples: list[Example]) -> dict[str, Tensor]:
     """Pad examples to one batch; the keys are those of `ProposerModel.forward`."""
-    count = len(examples)
+    size = len(examples)
     rows = max(len(e.data) for e in examples)
     length = max(len(e.prompt.tokens) for e in examples)
     steps = max(len(e.target) for e in examples)
-    data = np.full((count, rows, p.DATA_COLUMNS), np.nan, dtype=np.float32)
-    row_mask = np.zeros((count, rows), dtype=bool)
-    prompts = np.zeros((3, count, length), dtype=np.int64)
+    data = np.full((size, rows, p.DATA_COLUMNS), np.nan, dtype=np.float32)
+    row_mask = np.zeros((size, rows), dtype=bool)
+    prompts = np.zeros((3, size, length), dtype=np.int64)
     prompts[0] = v.PAD
-    inputs = np.full((count, steps), v.PAD, dtype=np.int64)
-    labels = np.full((count, steps), IGNORED, dtype=np.int64)
-    presence = np.zeros((count, len(v.NAMES)), dtype=np.float32)
+    inputs = np.full((size, steps), v.PAD, dtype=np.int64)
+    labels = np.full((size, steps), IGNORED, dtype=np.int64)
+    presence = np.zeros((size, len(v.NAMES)), dtype=np.float32)
     for i, e in enumerate(examples):
         data[i, : len(e.data)] = e.data
         row_mask[i, : len(e.data)] = True

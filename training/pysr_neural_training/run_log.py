@@ -61,4 +61,6 @@ class TimedSchedule(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Remember the time spent so far."""
-        self.clock.write_text(json.dumps(self.before + time.monotonic() - self.began))
+        written = self.clock.with_suffix(".part")
+        written.write_text(json.dumps(self.before + time.monotonic() - self.began))
+        written.replace(self.clock)

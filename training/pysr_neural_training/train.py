@@ -50,7 +50,7 @@ class Schedule:
     steps : int
         Optimiser steps, one batch each.
     minutes : float
-        Wall-clock limit; the learning rate follows whichever of steps and minutes is further.
+        Wall-clock limit, ``inf`` for none; the learning rate follows whichever of steps and minutes is further.
     learning_rate : float
     warmup : int
         Steps of linear warm-up.
@@ -140,13 +140,13 @@ def _filled(default: Any, values: dict[str, Any], where: str) -> Any:
 
 
 class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
-    """An endless stream of batches, one shard per data worker.
+    """An endless stream of batches, shared out among the data workers in turns.
 
     Parameters
     ----------
     config : TrainConfig
     start : int
-        Distinguishes the data of a resumed run from what was already seen.
+        Number of the first batch: the steps already made.
     """
 
     def __init__(self, config: TrainConfig, start: int = 0) -> None:
@@ -155,16 +155,20 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield batches."""
-        torch.set_num_threads(1)
         info = get_worker_info()
-        shard = 1000 * self.start + (info.id if info is not None else 0)
-        return batches(self.config.prior, self.config.examples, self.config.seed, shard)
+        first, stride = (0, 1) if info is None else (info.id, info.num_workers)
+        if info is not None:
+            torch.set_num_threads(1)
+        return batches(self.config.prior, self.config.examples, self.config.seed, self.start + first, stride)
 
 
 def train(config: TrainConfig, out: Path) -> Path:
-    """Train a model, resuming where the run directory left off; returns the directory of the finished checkpoint."""
+    """Train a model, resuming where the run directory left off; returns the directory of the finished checkpoint.
+
+    A run that was interrupted ends with the same weights, bit for bit on a CPU, if only steps limit it.
+    """
     from transformers import Trainer, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint, set_seed
+    from transformers.trainer_utils import set_seed
 
     from pysr_neural_training.run_log import MetricsLog, TimedSchedule
 
@@ -197,8 +201,7 @@ def train(config: TrainConfig, out: Path) -> Path:
         use_cpu=not torch.cuda.is_available(),
         label_names=["labels"],
     )
-    last = get_last_checkpoint(str(out))
-    start = int(last.rsplit("-", 1)[1]) if last else 0
+    start = last_step(out)
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -208,11 +211,22 @@ def train(config: TrainConfig, out: Path) -> Path:
     )
     trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=str(out / f"checkpoint-{start}") if start else None)
     final = out / "model"
     model.to(torch.float32).save_pretrained(final, safe_serialization=True)
     _write_card(config, final, trainer.state.global_step, time.monotonic() - began)
     return final
+
+
+def last_step(out: Path) -> int:
+    """Return the step of a run's last complete checkpoint, 0 without one; its state is what Trainer writes last."""
+    complete = [0]
+    for path in out.glob("checkpoint-*/trainer_state.json"):
+        try:
+            complete.append(int(json.loads(path.read_text())["global_step"]))
+        except (json.JSONDecodeError, KeyError):
+            continue
+    return max(complete)
 
 
 def _initial_model(config: TrainConfig) -> ProposerModel:
