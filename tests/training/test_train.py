@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,6 +79,29 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
         if state is not None:
             (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text(state)
     assert last_step(tmp_path) == 10
+
+
+@QUIET
+def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Path) -> None:
+    limits = ["schedule.steps=10", "schedule.minutes=inf", "schedule.warmup=1", "schedule.log_every=1"]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    train(config(*limits, "schedule.accumulate=2"), alone)
+    given = [f"--set={setting}" for setting in (*SMALL, *limits)]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+    ]
+    command = [*launch, "--mixed_precision=no", "--dynamo_backend=no", "-m", "pysr_neural_training.train", "tiny"]
+    ran = subprocess.run([*command, "--out", str(together), *given], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert len(losses(alone)) == 10
+    np.testing.assert_allclose(losses(together), losses(alone), rtol=1e-3)
+    cards = [json.loads((out / "model/card.json").read_text()) for out in (alone, together)]
+    assert cards[0]["examples"] == cards[1]["examples"] == 10 * 2 * 16
 
 
 @QUIET

@@ -48,7 +48,9 @@ class Schedule:
     Parameters
     ----------
     steps : int
-        Optimiser steps, one batch each.
+        Optimiser steps.
+    accumulate : int
+        Batches per process and step.
     minutes : float
         Wall-clock limit, ``inf`` for none; the learning rate follows whichever of steps and minutes is further.
     learning_rate : float
@@ -59,13 +61,14 @@ class Schedule:
         Processes that generate data.
     threads : int
         CPU threads of the model.
-    save_every : int
-        Steps between checkpoints.
+    save_every, log_every : int
+        Steps between checkpoints, and between records in ``metrics.jsonl``.
     bf16 : bool
         Mixed precision.
     """
 
     steps: int = 10_000
+    accumulate: int = 1
     minutes: float = 60.0
     learning_rate: float = 1.5e-3
     warmup: int = 300
@@ -74,6 +77,7 @@ class Schedule:
     workers: int = 1
     threads: int = 1
     save_every: int = 250
+    log_every: int = 25
     bf16: bool = False
 
 
@@ -140,18 +144,19 @@ def _filled(default: Any, values: dict[str, Any], where: str) -> Any:
 
 
 class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
-    """An endless stream of batches, shared out among the data workers in turns.
+    """An endless stream of batches, shared out among processes and their data workers in turns.
 
     Parameters
     ----------
     config : TrainConfig
     start : int
-        Number of the first batch: the steps already made.
+        Number of the first batch.
+    rank, ranks : int
+        Which of how many processes this one is.
     """
 
-    def __init__(self, config: TrainConfig, start: int = 0) -> None:
-        self.config = config
-        self.start = start
+    def __init__(self, config: TrainConfig, start: int = 0, rank: int = 0, ranks: int = 1) -> None:
+        self.config, self.start, self.rank, self.ranks = config, start, rank, ranks
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield batches."""
@@ -159,22 +164,24 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
         first, stride = (0, 1) if info is None else (info.id, info.num_workers)
         if info is not None:
             torch.set_num_threads(1)
-        return batches(self.config.prior, self.config.examples, self.config.seed, self.start + first, stride)
+        start = self.start + self.rank + self.ranks * first
+        return batches(self.config.prior, self.config.examples, self.config.seed, start, self.ranks * stride)
 
 
 def train(config: TrainConfig, out: Path) -> Path:
     """Train a model, resuming where the run directory left off; returns the directory of the finished checkpoint.
 
-    A run that was interrupted ends with the same weights, bit for bit on a CPU, if only steps limit it.
+    A run that was interrupted ends with the same weights, bit for bit on a CPU, if only steps limit it.  Under
+    ``accelerate launch``, each process takes its own batches of the one stream: R processes learn what one process does
+    that accumulates R times as many batches.
     """
-    from transformers import Trainer, TrainingArguments
+    from transformers import TrainingArguments
     from transformers.trainer_utils import set_seed
 
-    from pysr_neural_training.run_log import MetricsLog, TimedSchedule
+    from pysr_neural_training.trainer import MetricsLog, StreamTrainer, TimedSchedule
 
     schedule = config.schedule
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
     torch.set_num_threads(schedule.threads)
     set_seed(config.seed)
     model = _initial_model(config)
@@ -182,6 +189,7 @@ def train(config: TrainConfig, out: Path) -> Path:
         output_dir=str(out),
         max_steps=schedule.steps,
         per_device_train_batch_size=1,
+        gradient_accumulation_steps=schedule.accumulate,
         learning_rate=schedule.learning_rate,
         lr_scheduler_type="constant",
         weight_decay=schedule.weight_decay,
@@ -189,7 +197,7 @@ def train(config: TrainConfig, out: Path) -> Path:
         adam_beta2=0.98,
         save_steps=schedule.save_every,
         save_total_limit=2,
-        logging_steps=25,
+        logging_steps=schedule.log_every,
         seed=config.seed,
         dataloader_num_workers=schedule.workers,
         dataloader_prefetch_factor=8 if schedule.workers else None,
@@ -200,21 +208,25 @@ def train(config: TrainConfig, out: Path) -> Path:
         ignore_data_skip=True,
         use_cpu=not torch.cuda.is_available(),
         label_names=["labels"],
+        ddp_find_unused_parameters=True,  # Batches without a population leave the head for kinds alone.
     )
-    start = last_step(out)
-    trainer = Trainer(
+    start, ranks = last_step(out), arguments.world_size
+    first = start * schedule.accumulate * ranks
+    trainer = StreamTrainer(
         model=model,
         args=arguments,
-        train_dataset=GeneratedBatches(config, start),
-        data_collator=lambda batch: batch[0],
+        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
         callbacks=[MetricsLog(out / "metrics.jsonl")],
     )
     trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
     trainer.train(resume_from_checkpoint=str(out / f"checkpoint-{start}") if start else None)
     final = out / "model"
-    model.to(torch.float32).save_pretrained(final, safe_serialization=True)
-    _write_card(config, final, trainer.state.global_step, time.monotonic() - began)
+    if trainer.is_world_process_zero():
+        (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
+        model.to(torch.float32).save_pretrained(final, safe_serialization=True)
+        batches_seen = trainer.state.global_step * schedule.accumulate * ranks
+        _write_card(config, final, trainer.state.global_step, batches_seen, time.monotonic() - began)
     return final
 
 
@@ -251,13 +263,13 @@ def _initial_model(config: TrainConfig) -> ProposerModel:
     return model
 
 
-def _write_card(config: TrainConfig, path: Path, steps: int, seconds: float) -> None:
+def _write_card(config: TrainConfig, path: Path, steps: int, batches_seen: int, seconds: float) -> None:
     card = {
         "name": config.name,
         "command": f"pysr-neural train {config.name}",
         "seed": config.seed,
         "steps": steps,
-        "examples": steps * config.examples.batch_size,
+        "examples": batches_seen * config.examples.batch_size,
         "seconds_of_last_run": round(seconds),
         "vocabulary_hash": VOCABULARY_HASH,
         "config": asdict(config),
