@@ -18,11 +18,12 @@ end
     return nothing
 end
 
-const CROSSOVER_KIND = findfirst(==(:crossover), KINDS)::Int - 1
+"""A crossover in a trace, whose kinds count from 0."""
+const RECORDED_CROSSOVER = CROSSOVER_KIND - 1
 
 wire_kind(mutation::NativeMutation) = wire_kind(builtin(mutation))
 wire_kind(::NeuralMutation) = findfirst(==(:neural), KINDS)::Int - 1
-wire_kind(::NeuralMating) = CROSSOVER_KIND
+wire_kind(::NeuralMating) = RECORDED_CROSSOVER
 function wire_kind(mutation::AbstractMutation)
     return something(findfirst(==(get(WIRE_KINDS, typeof(mutation), :none)), KINDS), 0) - 1
 end
@@ -138,8 +139,8 @@ crossover leaves no trace.
 function record_failed_crossovers!(recording::Recording, state::ProposerState, copies)
     for pair in Iterators.partition(copies, 2)
         push_event!(
-            recording.events, state.cycle, CROSSOVER_KIND, (first(pair).ref, last(pair).ref), (Float64(first(pair).loss), NaN),
-            (Float64(first(pair).cost), NaN), INVALID, false, nothing,
+            recording.events, state.cycle, RECORDED_CROSSOVER, (first(pair).ref, last(pair).ref),
+            (Float64(first(pair).loss), NaN), (Float64(first(pair).cost), NaN), INVALID, false, nothing,
         )
     end
     return nothing
@@ -151,7 +152,7 @@ function record_crossovers!(recording::Recording, state::ProposerState, newborn)
         twin = isodd(i) ? min(i + 1, length(newborn)) : i - 1
         other = twin == i ? NOWHERE : newborn[twin].parent
         row = push_event!(
-            recording.events, state.cycle, CROSSOVER_KIND, (member.parent, other), (NaN, Float64(member.loss)),
+            recording.events, state.cycle, RECORDED_CROSSOVER, (member.parent, other), (NaN, Float64(member.loss)),
             (NaN, Float64(member.cost)), ACCEPTED, false, get_tree(member.tree),
         )
         recording.events.refs[row] = member.ref
