@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ import torch
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
+from pysr_neural.model.config import ProposerConfig
+from pysr_neural.model.policy import ProposerModel
+from pysr_neural_training.examples import IGNORED, make_batch
 from pysr_neural_training.recovery import held_out_problems, main, prior_candidates, recovers
 from pysr_neural_training.train import TrainConfig, last_step, load_config, train
 
@@ -113,6 +117,27 @@ def test_training_starts_from_another_checkpoint_of_the_same_size(tmp_path: Path
     assert all(torch.equal(before[name], after[name]) for name in before)
     with pytest.raises(ConfigError, match="width = "):
         train(config(start, "model.width=16"), tmp_path / "third")
+
+
+@QUIET
+def test_one_batch_is_learned_to_the_last_token(tmp_path: Path) -> None:
+    settings = load_config(CONFIGS / "overfit.toml", [])
+    model = load(str(train(settings, tmp_path)))
+    batch = make_batch(settings.prior, settings.examples, settings.seed, 0)
+    with torch.inference_mode():
+        told = model(**batch).logits.argmax(dim=-1)
+    counted = batch["labels"] != IGNORED
+    assert int(counted.sum()) > 80
+    assert torch.equal(told[counted], batch["labels"][counted])
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("tiny", 0.5e6, 1.5e6), ("small", 8e6, 15e6), ("research", 2.3e8, 2.8e8)]
+)
+def test_shipped_configurations_have_the_sizes_that_they_name(name: str, least: float, most: float) -> None:
+    with torch.device("meta"):
+        model = ProposerModel(ProposerConfig(**asdict(load_config(CONFIGS / f"{name}.toml", []).model)))
+    assert least < sum(parameter.numel() for parameter in model.parameters()) < most
 
 
 def test_settings_reach_their_sections() -> None:

@@ -54,11 +54,14 @@ class ExampleConfig:
         Share of batches with a population in the prompt.
     max_members : int
         Most members in a prompt.
+    distinct : int
+        Number of batches that are repeated for ever; 0 repeats none.
     """
 
     batch_size: int = 128
     onestep_share: float = 0.35
     max_members: int = 6
+    distinct: int = 0
 
 
 def batches(
@@ -70,7 +73,7 @@ def batches(
     make batches changes what is trained on.
     """
     for number in count(start, stride):
-        yield make_batch(prior, config, seed, number)
+        yield make_batch(prior, config, seed, number % config.distinct if config.distinct else number)
 
 
 def make_batch(prior: ProblemPrior, config: ExampleConfig, seed: int, number: int) -> dict[str, Tensor]:
