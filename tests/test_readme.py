@@ -38,7 +38,7 @@ def test_there_are_blocks():
 
 def test_commands_named_exist():
     known = {" ".join(words) for words in commands()}
-    named = re.findall(r"^\| `pysr-neural ([a-z]+(?: [a-z]+)?)", README, re.MULTILINE)
+    named = re.findall(r"^\| `pysr-neural ([a-z]+(?: [a-z-]+)?)", README, re.MULTILINE)
     assert len(named) >= 6
     for name in named:
         assert name in known or name.split()[0] in known, name
