@@ -5,7 +5,8 @@ Owns: which questions a request makes and how samples become children.  Does not
 
 Children come from three questions: what explains the data (``direct``), what would improve this population
 (``onestep``), and what explains the rest of the data once a good member is taken away or divided out (residual
-children, ``f + g`` and ``f * g``).  Constants are refined by least squares before a child leaves.
+children, ``f + g`` and ``f * g``).  Parts of all samples and members are combined to further children
+(`proposer.combine`).  Constants are refined by least squares before a child leaves.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import mean_squared_error, refine
 from pysr_neural.expression.node import Node, apply, constant, variable
@@ -25,6 +27,7 @@ from pysr_neural.model.policy import ProposerModel
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, Prior, ProposalBatch, ProposalRequest, normalized
+from pysr_neural.proposer.combine import combinations
 from pysr_neural.proposer.questions import Question, ask, hidden_states, place
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
@@ -65,10 +68,13 @@ class TransformerProposer:
     ----------
     model : ProposerModel
         In evaluation mode, on the device where it is to run.
+    combine : bool, optional
+        Whether to combine parts of samples to further children.
     """
 
-    def __init__(self, model: ProposerModel) -> None:
+    def __init__(self, model: ProposerModel, combine: bool = True) -> None:
         self.model = model
+        self.combine = combine
 
     @classmethod
     def from_checkpoint(cls, name: str = "default", device: str = "cpu") -> "TransformerProposer":
@@ -93,7 +99,7 @@ class TransformerProposer:
 
     def open(self, problem: Problem) -> "TransformerSession":
         """Start a search."""
-        return TransformerSession(self.model, problem)
+        return TransformerSession(self.model, problem, self.combine)
 
     def propose_many(
         self, sessions: Sequence["TransformerSession"], requests: Sequence[ProposalRequest]
@@ -109,11 +115,14 @@ class TransformerSession:
     ----------
     model : ProposerModel
     problem : Problem
+    combine : bool, optional
+        As for `TransformerProposer`.
     """
 
-    def __init__(self, model: ProposerModel, problem: Problem) -> None:
+    def __init__(self, model: ProposerModel, problem: Problem, combine: bool = True) -> None:
         self.model = model
         self.problem = problem
+        self.combine = combine and problem.operators.evaluable
         self.variance = float(np.var(problem.y)) or 1.0
         rows = generator(0, "rows").permutation(len(problem.y))
         self.seen = np.sort(rows[:ENCODER_ROWS])
@@ -186,6 +195,8 @@ class TransformerSession:
         found = []
         for question in questions:
             found += self._candidates(question, request.members, rng)
+        if self.combine and found:
+            found += self._combined([c.tree for c in found] + [m.tree for m in request.members], request.max_size)
         children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
         if hidden is None:
             return ProposalBatch(tuple(children))
@@ -284,6 +295,14 @@ class TransformerSession:
             parents = (position,)
             drawn = [(apply(name, members[position].tree, tree), score) for tree, score in drawn]
         return [Candidate(*self._refined(tree), score, parents) for tree, score in drawn]
+
+    def _combined(self, trees: list[Node], max_size: int | None) -> list[Candidate]:
+        """Combine parts of trees to further candidates."""
+        problem, rows = self.problem, self.fitted
+        size = min(max_size or problem.limits.max_size, problem.limits.max_size)
+        combined = combinations(trees, problem.X[rows], problem.y[rows], problem.operators, size)
+        allowed = [tree for tree in combined if check_tree(tree, problem, size) is None]
+        return [Candidate(*self._refined(tree), float("nan")) for tree in allowed]
 
     def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
         """Return the distinct sampled trees with their log-probabilities."""

@@ -22,15 +22,16 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import ProposalRequest
+from pysr_neural.proposer.combine import combinations
 from pysr_neural.proposer.transformer import CHILD_OVERSAMPLING, SEED_OVERSAMPLING, TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural.wire.prompt import MAX_MEMBERS, best_members
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, sample_operators, sample_tree
 
-ARMS = ("model", "direct", "prior", "unconditioned")
-"""Model asked as an engine asks; model asked once, data alone; training prior told the problem's operators and number
-of variables; training prior told nothing."""
+ARMS = ("model", "direct", "combined", "prior", "unconditioned")
+"""Model asked as an engine asks; model asked once, data alone, parts not combined; training prior told the problem's
+operators and number of variables, parts combined as the proposer does; the same without; training prior told nothing."""
 THRESHOLD = 1e-9
 FIT_THRESHOLD = 1e-6
 REFINE_EVALUATIONS = 80
@@ -112,6 +113,13 @@ def prior_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Nod
     return list(drawn)
 
 
+def combined_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Node]:
+    """Draw from the training prior as `prior_candidates` does, and combine the parts."""
+    problem = given.problem
+    drawn = prior_candidates(given, draws, seed)
+    return drawn + combinations(drawn, problem.X, problem.y, problem.operators, problem.limits.max_size)
+
+
 def unconditioned_candidates(given: GeneratedProblem, draws: int, seed: int) -> list[Node]:
     """Draw from the training prior, given nothing: operators and number of variables are drawn too."""
     rng = generator(seed, "unconditioned")
@@ -136,6 +144,7 @@ def measure(
     draw: dict[str, Callable[[GeneratedProblem, int], list[Node]]] = {
         "model": lambda given, at: session_candidates(proposer, given, draws, at, temperature),
         "direct": lambda given, at: direct_candidates(proposer, given, draws, at, temperature),
+        "combined": lambda given, at: combined_candidates(given, draws, at),
         "prior": lambda given, at: prior_candidates(given, draws, at),
         "unconditioned": lambda given, at: unconditioned_candidates(given, draws, at),
     }

@@ -1,0 +1,107 @@
+"""Answers made of two parts."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
+from pysr_neural.expression.text import parse, to_string
+from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.combine import INVERSES, combinations
+
+X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
+ALL = OperatorSet.of("+", "-", "*", "/", "sin", "exp", "square", "sqrt")
+PARTS = [parse(text) for text in ("sin(x0 * x1)", "exp(x2) - x0", "square(x1)", "x0 / sqrt(x2)")]
+
+
+def best(y: np.ndarray, operators: OperatorSet = ALL, max_size: int = 25) -> float:
+    found = combinations(PARTS, X, y, operators, max_size)
+    return min((fraction_unexplained(evaluate(tree, X), y) for tree in found), default=np.inf)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2.5 * sin(x0 * x1) - 0.3 * square(x1) + 4.0",
+        "sin(x0 * x1) * (3.0 - 1.5 * exp(x2))",
+        "square(x1) / (sin(x0 * x1) + 2.0)",
+        "(sin(x0 * x1) + 2.0) / square(x1)",
+        "exp(0.5 * sin(x0 * x1) + x0 / sqrt(x2))",
+        "sqrt(sin(x0 * x1) + square(x1) + 1.0)",
+        "7.0 * square(x1)",
+    ],
+)
+def test_whole_answers_are_made_of_parts(text: str) -> None:
+    assert best(evaluate(parse(text), X)) < 1e-9
+
+
+def test_not_more_is_found_than_there_is() -> None:
+    y = np.random.default_rng(6).normal(size=40)
+    assert best(y) > 0.2
+
+
+@pytest.mark.parametrize("name", sorted(INVERSES))
+def test_inverses_undo_their_operator(name: str) -> None:
+    from pysr_neural.operators import OPERATORS
+
+    points = np.linspace(0.05, 0.9, 9)
+    np.testing.assert_allclose(INVERSES[name](OPERATORS[name].function(points)), points, rtol=1e-12)
+
+
+def test_only_operators_of_the_search_are_used() -> None:
+    y = evaluate(parse("2.5 * sin(x0 * x1) - 0.3 * square(x1) + 4.0"), X)
+    found = combinations(PARTS, X, y, OperatorSet.of("+", "*", "sin", "square"), 25)
+    # The samples' own operators may come along; a join brings in none but those of the set.
+    joins = {tree.operator for tree in found}
+    assert joins <= {"+", "*", "sin", "square"}
+    assert combinations(PARTS, X, y, OperatorSet.of("-", "sin"), 25) == []
+
+
+def test_size_limit_holds() -> None:
+    y = evaluate(parse("2.5 * sin(x0 * x1) - 0.3 * square(x1) + 4.0"), X)
+    for limit in (1, 5, 9, 13):
+        assert all(tree.size <= limit for tree in combinations(PARTS, X, y, ALL, limit))
+
+
+@pytest.mark.parametrize(
+    "y", [np.zeros(40), np.full(40, 3.0), X[:, 0] * 1e-300, X[:, 0] * 1e200, np.where(np.arange(40) == 3, 1.0, 0.0)]
+)
+def test_odd_values_are_no_error(y: np.ndarray) -> None:
+    for tree in combinations(PARTS, X, y, ALL, 25):
+        assert tree.size <= 25
+
+
+def test_odd_parts_are_no_error() -> None:
+    odd = [parse(text) for text in ("x0 - x0", "sqrt(0.0 - x0)", "exp(exp(exp(exp(x0))))", "1.0 / (x1 - x1)", "3.0")]
+    y = 2.0 * X[:, 0] + X[:, 1]
+    found = combinations(odd, X, y, ALL, 25)
+    assert min(fraction_unexplained(evaluate(tree, X), y) for tree in found) < 1e-12
+
+
+def test_few_rows_and_no_samples() -> None:
+    assert combinations(PARTS, X[:5], X[:5, 0], ALL, 25) == []
+    found = combinations([], X, X[:, 0] * X[:, 1], ALL, 25)  # The variables are always there.
+    assert {parse("x0 * x1"), parse("x1 * x0")} & set(found)
+
+
+def test_other_processes_find_the_same() -> None:
+    code = (
+        "import numpy as np, tests.core.test_combine as t\n"
+        "y = np.random.default_rng(1).normal(size=40)\n"
+        "print([str(t.to_string(tree)) for tree in t.combinations(t.PARTS, t.X, y, t.ALL, 25)])"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(answers) == 1
