@@ -149,7 +149,7 @@ class TraceSource:
     def state_example(self, replay: Replay, event: int, layout: str) -> "Example | str":
         """Make the ``onestep`` or the ``edit`` example of one proposal; returns why not, if it cannot be made."""
         scene, members, child = self.scene(replay.problem), replay.population_of(event), replay.child(event)
-        limit = repair_limit(members, child.tree.size, replay.problem)
+        limit = repair_limit(members, child.tree.size, replay.max_size)
         if layout == "onestep":
             return scene.onestep(members, child.tree, limit, replay.kinds[event])
         parents = replay.parents(event)
@@ -163,7 +163,9 @@ class TraceSource:
         if not members or not following:
             return "population that is not known"
         largest = max(member.tree.size for member in following)
-        return self.scene(replay.problem).population(members, following, repair_limit(members, largest, replay.problem))
+        return self.scene(replay.problem).population(
+            members, following, repair_limit(members, largest, replay.max_size)
+        )
 
     def _examples_of(
         self, reference: RunReference, layout: str, wanted: int, rng: np.random.Generator
@@ -184,7 +186,7 @@ class TraceSource:
                 return "run whose best is not known"
             if layout == "direct":
                 scene, size = self.scene(replay.problem), best.tree.size
-                return scene.direct(best.tree, min(size + int(rng.integers(0, 12)), replay.problem.limits.max_size))
+                return scene.direct(best.tree, min(size + int(rng.integers(0, 12)), max(replay.max_size, size)))
             given = GeneratedProblem(replay.problem, best.tree)
             return reverse_example(self.scene(replay.problem), given, layout, self.max_members, rng)
         if layout == "population":
@@ -268,10 +270,10 @@ def side_of(problem: Problem, formula: str = "") -> str:
     return "held out" if is_held_out(key) else "suite"
 
 
-def repair_limit(members: Sequence[MemberView], size: int, problem: Problem) -> int:
+def repair_limit(members: Sequence[MemberView], size: int, max_size: int) -> int:
     """Return the size limit that a search's prompt names, or the answer's own size where that is larger."""
     best = p.best_members(members, 1)
-    room = min(best[0].tree.size + REPAIR_ROOM, problem.limits.max_size) if best else problem.limits.max_size
+    room = min(best[0].tree.size + REPAIR_ROOM, max_size) if best else max_size
     return max(room, size)
 
 
@@ -299,7 +301,7 @@ def reverse_example(
     members = [member_of(tree, given.problem) for tree in links.trees]
     first = int(rng.integers(len(links.kinds)))  # What is better than this move's result has not been found yet.
     now, then, kind = members[first + 1 :], members[first:-1], links.kinds[first]
-    limit = repair_limit(now, max(member.tree.size for member in then), given.problem)
+    limit = repair_limit(now, max(member.tree.size for member in then), given.problem.limits.max_size)
     if layout == "population":
         return scene.population(now, then, limit)
     if layout == "edit":

@@ -25,6 +25,7 @@ from pysr_neural.wire.context import context_of
 
 IGNORED = -100
 LAYOUTS = ("direct", "onestep", "population", "edit")
+LEARNED_KINDS = frozenset(KINDS) - {"neural", "do_nothing"}
 TOO_LONG, NOT_SHOWN = "target too long", "target with a variable that is not shown"
 
 
@@ -142,7 +143,7 @@ class Scene:
         )
         if room is not None and len(prompt.tokens) > room:
             return TOO_LONG
-        learned = KINDS.index(kind) if layout == "onestep" and kind in KINDS else IGNORED
+        learned = KINDS.index(kind) if layout == "onestep" and kind in LEARNED_KINDS else IGNORED
         return Example(prompt, target, self._data(parents or p.best_members(members, 1)), learned)
 
     def _data(self, shown: Sequence[MemberView]) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ from pysr_neural.trace.io import Columns, Trace, trees
 from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL, Lists, Names
 
 UNKNOWN = -1
+AFTER = 1 << 30
+"""Iteration of the place where a run's last populations stand."""
 Rows = npt.NDArray[np.int64]
 Place = tuple[int, int, int]
 """Population, iteration, cycle."""
@@ -44,6 +47,8 @@ class Replay:
     ----------
     problem : Problem
         By reference: the one that the trace holds.
+    max_size : int
+        Size limit of the search.
     standing : dict
         Of each place, the members that its cycle began with, as rows, in their slots.
     proposals : int64 array
@@ -67,6 +72,9 @@ class Replay:
         if self.facts["problem"] not in self.trace.problems:
             raise TraceError(f"Run {self.run} must be of a problem of its trace; got problem {self.facts['problem']}.")
         self.problem: Problem = self.trace.problems[self.facts["problem"]]
+        self.settings: dict[str, Any] = json.loads(self.facts["config"] or "{}")
+        own_limit = self.settings.get("max_size") if self.facts["engine"] == "basic" else None
+        self.max_size = min(own_limit or self.problem.limits.max_size, self.problem.limits.max_size)
         self._members = self.trace.columns("members", run=self.run)
         self._events = self.trace.columns("events", run=self.run)
         self._views: dict[int, MemberView | None] = {}
@@ -95,8 +103,7 @@ class Replay:
         if engine == "pysr":
             self._follow(_Stage(generational=False, first_cycle=1))
         else:
-            settings = json.loads(self.facts["config"] or "{}")
-            self._follow(_Stage(generational=settings.get("replacement") == "generational", first_cycle=0))
+            self._follow(_Stage(generational=self.settings.get("replacement") == "generational", first_cycle=0))
         self.proposals = np.array([row for row in self.proposals.tolist() if row in self.place_of], dtype=np.int64)
 
     def _follow(self, stage: "_Stage") -> None:
@@ -114,7 +121,7 @@ class Replay:
                     self.place_of[row] = place
             stage.take(what, population, ref, parent2 if parent2 >= 0 else parent)
         for population, refs in stage.leave().items():
-            self.standing.setdefault((population, 1 << 30, 0), np.array([self.row_of.get(r, UNKNOWN) for r in refs]))
+            self.standing.setdefault((population, AFTER, 0), np.array([self.row_of.get(r, UNKNOWN) for r in refs]))
 
     def _bases(self) -> "dict[tuple[int, int], list[int]]":
         """Return the recorded populations by population and iteration: the last, where one was taken twice."""
