@@ -108,8 +108,7 @@ def test_the_prompt_of_a_record_is_the_prompt_of_the_live_search(tmp_path, confi
             continue
         found = source.population_example(replay, now, then)
         live_now, live_then = live[now].members, live[then].members
-        limit = session.plan(live[now], generator(1, "plan"))[0].grammar.max_size
-        limit = max(limit, *(member.tree.size for member in live_then))
+        limit = min(live[now].max_size, PROBLEM.limits.max_size)
         known = {"members": live_now, "variance": session.variance, "max_members": SHOWN_MEMBERS, "context": told}
         same(found, p.build_prompt("population", PROBLEM.operators, session.slots, limit, **known))
         assert found.target == p.population_tokens(live_then, session.slots)

@@ -162,10 +162,7 @@ class TraceSource:
         members, following = (replay.views(replay.standing[place]) for place in (now, then))
         if not members or not following:
             return "population that is not known"
-        largest = max(member.tree.size for member in following)
-        return self.scene(replay.problem).population(
-            members, following, repair_limit(members, largest, replay.max_size)
-        )
+        return self.scene(replay.problem).population(members, following, replay.max_size)
 
     def _examples_of(
         self, reference: RunReference, layout: str, wanted: int, rng: np.random.Generator
@@ -301,9 +298,9 @@ def reverse_example(
     members = [member_of(tree, given.problem) for tree in links.trees]
     first = int(rng.integers(len(links.kinds)))  # What is better than this move's result has not been found yet.
     now, then, kind = members[first + 1 :], members[first:-1], links.kinds[first]
-    limit = repair_limit(now, max(member.tree.size for member in then), given.problem.limits.max_size)
     if layout == "population":
-        return scene.population(now, then, limit)
+        return scene.population(now, then, given.problem.limits.max_size)
+    limit = repair_limit(now, then[0].tree.size, given.problem.limits.max_size)
     if layout == "edit":
         return scene.edit(now, now[:1], kind, then[0].tree, limit)
     return scene.onestep(now, then[0].tree, limit, kind)
