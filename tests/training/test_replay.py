@@ -23,6 +23,7 @@ from pysr_neural_baseline.recorder import record_search
 from pysr_neural_training.from_traces import TraceSource
 from pysr_neural_training.layouts import Example
 from pysr_neural_training.replay import AFTER, Replay
+from pysr_neural_training.stage import Stage
 from tests.core import test_from_pysr as theirs
 from tests.interop import test_recording as ours
 from tests.strategies import make_problem
@@ -79,8 +80,7 @@ def test_the_prompt_of_a_record_is_the_prompt_of_the_live_search(tmp_path, confi
     replay, spy = recorded(tmp_path, config)
     sizes = {"width": 16, "heads": 2, "layers": 1, "feedforward": 16, "latents": 2}
     session = TransformerSession(ProposerModel(ProposerConfig(**sizes, context=context)), PROBLEM)
-    source = TraceSource.__new__(TraceSource)  # Without folders: only what it makes of a replay is looked at.
-    source.context, source.max_members, source.room = context, SHOWN_MEMBERS, 0
+    source = TraceSource([str(tmp_path)], max_members=SHOWN_MEMBERS, context=context)
     live = dict(zip(replay.standing, spy.asked, strict=False))
     told = context_of(context, PROBLEM.X, PROBLEM.y, (0, 1))
     seen = set()
@@ -166,3 +166,16 @@ def test_pysr_s_own_tracing_tells_populations_of_iterations(tmp_path):
     assert len(replay.proposals)
     shown = {tuple(to_string(m.tree) for m in replay.population_of(event)) for event in replay.proposals}
     assert shown == {("x0", "cos((x1 * 0.0015))")}
+
+
+def test_births_take_the_places_of_deaths_in_their_order():
+    """PySR's recorder tells the deaths of a cycle after all of its births; the next iteration begins anew."""
+    stage, bases = Stage(generational=False, first_cycle=1), {(0, 0): [1, 2, 3], (0, 1): [9]}
+    assert stage.enter((0, 0, 0), bases) is None
+    stage.take("proposal", 0, 7, -1)
+    assert stage.enter((0, 0, 1), bases) == [1, 2, 3]
+    for what, ref in (("proposal", 4), ("proposal", 5), ("death", 3), ("death", 1), ("death", 77)):
+        stage.take(what, 0, ref, -1)
+    assert stage.enter((0, 0, 2), bases) == [5, 2, 4]
+    assert stage.enter((0, 1, 0), bases) is None
+    assert stage.enter((0, 1, 1), bases) == [9]

@@ -29,7 +29,8 @@ from pysr_neural.wire import prompt as p
 from pysr_neural_training.dismantle import chain, member_of
 from pysr_neural_training.generate import GeneratedProblem, in_training, is_held_out, split_key
 from pysr_neural_training.layouts import Example, Scene
-from pysr_neural_training.replay import Place, Replay
+from pysr_neural_training.replay import Replay
+from pysr_neural_training.stage import Place
 
 TARGETS = ("all", "accepted", "improving", "ancestors", "reverse")
 KEPT_RUNS = 16
@@ -98,6 +99,7 @@ class TraceSource:
 
     def __post_init__(self) -> None:
         check_targets(self.targets, self.fraction)
+        self._scenes: dict[int, Scene] = {}
         self._kept: OrderedDict[RunReference, Moves] = OrderedDict()
         self.traces = [Trace(Path(folder)) for folder in self.folders]
         self.runs = [reference for i in range(len(self.traces)) for reference in self._runs_of(i)]
@@ -143,8 +145,10 @@ class TraceSource:
 
     def scene(self, problem: Problem) -> Scene:
         """Return a recorded problem as a search's proposer sees it."""
-        slots = p.choose_slots(problem.X, problem.y)
-        return Scene(problem, slots, self.context, self.max_members, self.room)
+        if id(problem) not in self._scenes:  # The traces keep their problems, so that ids stay theirs.
+            slots = p.choose_slots(problem.X, problem.y)
+            self._scenes[id(problem)] = Scene(problem, slots, self.context, self.max_members, self.room)
+        return self._scenes[id(problem)]
 
     def state_example(self, replay: Replay, event: int, layout: str) -> "Example | str":
         """Make the ``onestep`` or the ``edit`` example of one proposal; returns why not, if it cannot be made."""

@@ -21,7 +21,7 @@ from pysr_neural.problem import Problem
 from pysr_neural.state import KINDS, MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
-from pysr_neural.wire.context import context_of
+from pysr_neural.wire.context import Context, context_of
 
 IGNORED = -100
 LAYOUTS = ("direct", "onestep", "population", "edit")
@@ -79,6 +79,11 @@ class Scene:
         """Variance of y; losses are shown relative to it."""
         return float(np.var(self.problem.y))
 
+    @cached_property
+    def told(self) -> Context:
+        """What prompts say about the data."""
+        return context_of(self.context, self.problem.X, self.problem.y, self.slots.features)
+
     def direct(self, tree: Node, limit: int) -> "Example | str":
         """Ask for an expression from the data alone; returns why not, if it cannot be asked for."""
         return self._example("direct", self._tree_target(tree), limit)
@@ -126,7 +131,6 @@ class Scene:
         if isinstance(target, str):
             return target
         problem = self.problem
-        context = context_of(self.context, problem.X, problem.y, self.slots.features)
         room = self.room - len(target) if self.room else None
         prompt = p.build_prompt(
             layout,
@@ -138,7 +142,7 @@ class Scene:
             self.max_members,
             kind=kind if layout == "edit" else "",
             parents=parents,
-            context=context,
+            context=self.told,
             room=room,
         )
         if room is not None and len(prompt.tokens) > room:

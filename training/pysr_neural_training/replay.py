@@ -1,7 +1,7 @@
 """A recorded run, played again: which population stood when each proposal was made.
 
-Owns: the populations between the recorded ones, who descends from whom, which proposals are worth learning.  Does not
-own: files (`pysr_neural.trace`), what becomes of a proposal (`from_traces`).
+Owns: members by reference, who descends from whom, which proposals are worth learning.  Does not own: populations
+while events pass by (`stage`), files (`pysr_neural.trace`), what becomes of a proposal (`from_traces`).
 
 Everything is kept by reference: members are numbers of rows of the trace, and a tree is read when it is asked for.  A
 proposer is asked at the beginning of a cycle, and so the population of a proposal is the one that its cycle began with.
@@ -25,13 +25,12 @@ from pysr_neural.problem import Problem
 from pysr_neural.state import MemberView
 from pysr_neural.trace.io import Columns, Trace, trees
 from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL, Lists, Names
+from pysr_neural_training.stage import Place, Stage
 
 UNKNOWN = -1
 AFTER = 1 << 30
 """Iteration of the place where a run's last populations stand."""
 Rows = npt.NDArray[np.int64]
-Place = tuple[int, int, int]
-"""Population, iteration, cycle."""
 
 
 @dataclass
@@ -101,12 +100,12 @@ class Replay:
     def _play(self) -> None:
         engine = self.facts["engine"]
         if engine == "pysr":
-            self._follow(_Stage(generational=False, first_cycle=1))
+            self._follow(Stage(generational=False, first_cycle=1))
         else:
-            self._follow(_Stage(generational=self.settings.get("replacement") == "generational", first_cycle=0))
+            self._follow(Stage(generational=self.settings.get("replacement") == "generational", first_cycle=0))
         self.proposals = np.array([row for row in self.proposals.tolist() if row in self.place_of], dtype=np.int64)
 
-    def _follow(self, stage: "_Stage") -> None:
+    def _follow(self, stage: Stage) -> None:
         """Go through the events, and note with whom each cycle began."""
         events, bases = self._events, self._bases()
         columns = [events[name].tolist() for name in ("population", "iteration", "cycle", "ref", "parent", "parent2")]
@@ -251,71 +250,6 @@ class Replay:
         new = self._events["after_loss"][rows[rows >= self._first_event] - self._first_event]
         losses = np.concatenate([old, new])
         return float(np.nanmin(losses, initial=np.inf))
-
-
-@dataclass
-class _Stage:
-    """The populations while events pass by, as refs in their slots.
-
-    Parameters
-    ----------
-    generational : bool
-        Whether all members leave at the end of a cycle.
-    first_cycle : int
-        The cycle before which a recorded population is known to stand.
-    """
-
-    generational: bool
-    first_cycle: int
-    slots: dict[int, list[int]] = field(default_factory=dict)
-    now: dict[int, Place] = field(default_factory=dict)
-    births: dict[int, list[int]] = field(default_factory=dict)
-    based: set[tuple[int, int]] = field(default_factory=set)
-
-    def enter(self, place: Place, bases: dict[tuple[int, int], list[int]]) -> list[int] | None:
-        """Begin a cycle, unless it has begun; returns who stands then, None where that is not known."""
-        population, iteration, cycle = place
-        if self.now.get(population) == place:
-            return self.slots.get(population)
-        self._end_cycle(population)
-        self.now[population] = place
-        if (population, iteration) not in self.based and (cycle >= self.first_cycle or cycle < 0):
-            self.based.add((population, iteration))
-            if (population, iteration) in bases:
-                self.slots[population] = list(bases[population, iteration])
-            elif self.first_cycle:
-                self.slots.pop(population, None)
-        elif self.first_cycle and 0 <= cycle < self.first_cycle:
-            self.slots.pop(population, None)
-        return self.slots.get(population)
-
-    def take(self, what: str, population: int, ref: int, replaced: int) -> None:
-        """Let one event happen."""
-        slots = self.slots.get(population)
-        if slots is None or ref < 0 or self.now.get(population, (0, 0, 0))[2] < 0:
-            return
-        if what == PROPOSAL:
-            self.births.setdefault(population, []).append(ref)
-        elif what == DEATH:
-            born = self.births.get(population, [])
-            if born and ref in slots:
-                slots[slots.index(ref)] = born.pop(0)
-        elif not self.first_cycle:
-            self._end_cycle(population)
-            slots = self.slots[population]
-            if replaced in slots:
-                slots[slots.index(replaced)] = ref
-
-    def leave(self) -> dict[int, list[int]]:
-        """End all cycles; returns who stands then."""
-        for population in self.slots:
-            self._end_cycle(population)
-        return self.slots
-
-    def _end_cycle(self, population: int) -> None:
-        born = self.births.pop(population, [])
-        if self.generational and born:
-            self.slots[population] = born
 
 
 def _texts(column: Names) -> list[str]:
