@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from pysr_neural.wire.codes import WIRE_VERSION
+from pysr_neural.wire.context import context_named
 from pysr_neural.wire.vocabulary import NAMES, VOCABULARY_HASH
 
 
@@ -30,6 +31,8 @@ class ProposerConfig(PretrainedConfig):
         Rounds of cross attention from latents to points.
     probes : bool
         Whether the encoder also reads the statistics of `model.probes`.
+    context : str
+        What its prompts say about the data, one of `wire.context.CONTEXTS`.
     """
 
     model_type = "pysr_neural_proposer"
@@ -43,6 +46,7 @@ class ProposerConfig(PretrainedConfig):
         latents: int = 16,
         encoder_layers: int = 2,
         probes: bool = False,
+        context: str = "basic",
         vocabulary_hash: str = VOCABULARY_HASH,
         vocabulary_size: int = len(NAMES),
         wire_version: int = WIRE_VERSION,
@@ -55,6 +59,7 @@ class ProposerConfig(PretrainedConfig):
         self.latents = latents
         self.encoder_layers = encoder_layers
         self.probes = probes
+        self.context = context_named(context)
         self.vocabulary_hash = vocabulary_hash
         self.vocabulary_size = vocabulary_size
         self.wire_version = wire_version

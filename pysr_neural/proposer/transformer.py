@@ -33,8 +33,8 @@ from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
+from pysr_neural.wire.context import Context, context_of
 
-ENCODER_ROWS = 64
 SHOWN_MEMBERS = 6
 """Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
 REFINE_ROWS = 200
@@ -125,11 +125,12 @@ class TransformerSession:
         self.combine = combine and problem.operators.evaluable
         self.variance = float(np.var(problem.y)) or 1.0
         rows = generator(0, "rows").permutation(len(problem.y))
-        self.seen = np.sort(rows[:ENCODER_ROWS])
+        self.seen = p.shown_rows(len(problem.y))
         self.fitted = np.sort(rows[:REFINE_ROWS])
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
         self._own_data = self._columns(problem.y)
+        self._own_context = self._context(problem.y)
         self._direct: dict[int, Prefix] = {}
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -225,12 +226,14 @@ class TransformerSession:
         rng: np.random.Generator,
         members: Sequence[MemberView] = (),
         base: tuple[str, int] | None = None,
+        context: Context | None = None,
     ) -> Question:
         limits, operators = self.problem.limits, self.problem.operators
         tokens = p.operator_tokens(operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
-        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance, SHOWN_MEMBERS)
+        told = context or self._own_context
+        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance, SHOWN_MEMBERS, context=told)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
 
@@ -249,10 +252,11 @@ class TransformerSession:
         of limits.
         """
         ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
-        data = self._own_data if y is self.problem.y else self._columns(y)
+        own = y is self.problem.y
+        data, context = (self._own_data, self._own_context) if own else (self._columns(y), self._context(y))
         shares = [count // len(ladder) + (i < count % len(ladder)) for i in range(len(ladder))]
         return [
-            self._question("direct", data, limit, share, temperature, rng, base=base)
+            self._question("direct", data, limit, share, temperature, rng, base=base, context=context)
             for limit, share in zip(ladder, shares, strict=True)
             if share
         ]
@@ -276,6 +280,10 @@ class TransformerSession:
             room, share = size - base.size - 1, count // len(ways)
             questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
         return questions
+
+    def _context(self, y: Array) -> Context:
+        """Describe some values of y as the model was trained to be told of them."""
+        return context_of(self.model.config.context, self.problem.X, y, self.slots.features)
 
     def _columns(self, y: Array, residual: Array | None = None) -> npt.NDArray[np.float32]:
         """Lay out the rows that the model sees; a residual that is not finite there is left out."""

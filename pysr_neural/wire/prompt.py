@@ -1,11 +1,16 @@
 """The one prompt builder: the only place where context and population become model input.
 
-Owns: the layout of prompts and of targets, the choice of variables and members that fit the model.  Does not own:
-token names (`vocabulary`), tensors and batching (`model`).
+Owns: the layout of prompts and of targets, the choice of variables, rows and members that fit the model.  Does not own:
+token names (`vocabulary`), statistics of the data (`context`), tensors and batching (`model`).
 
-Layout: task, the search's operators, its variables, the size limit; then each member: mark, loss bucket, complexity
-bucket, its tokens.  A prompt is a set of members: positions count within a member, so their order means nothing.  The
-target follows in its own segment.  Training and inference, BasicSR and PySR all come through here.
+Layout: task, the search's operators, its variables, the size limit, statistics if any; then each member: mark, loss
+bucket, complexity bucket, its tokens.  A prompt is a set of members: positions count within a member, so their order
+means nothing.  In an ``edit`` the parents come first, and after their marks the kind of the move: once for the first
+parent, twice for the second.
+
+The target follows in its own segment: one tree, which needs no end; or a ``population``, its trees one after the other
+with the members' mark between them and ``<end>`` after the last, best first, and positions that begin anew with each
+tree.  Training and inference, BasicSR and PySR all come through here.
 """
 
 from collections.abc import Sequence
@@ -14,17 +19,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pysr_neural.errors import WireError
+from pysr_neural.errors import WireError, did_you_mean
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.rng import generator
 from pysr_neural.state import KINDS, MemberView
 from pysr_neural.wire import vocabulary as v
+from pysr_neural.wire.context import NOTHING, Context
 
 Ids = npt.NDArray[np.int64]
 HEADER_SEGMENT, MEMBER_SEGMENT, TARGET_SEGMENT = 0, 1, 2
 MAX_POSITION = 96
 MAX_MEMBERS = 20
+SHOWN_ROWS = 64
+"""Most rows of data that the encoder is shown of a search."""
 DATA_COLUMNS = v.VARIABLE_SLOTS + 2
 """Columns of the encoder's input: variable slots, y, residual of the best member."""
 
@@ -37,11 +46,14 @@ class Prompt:
     ----------
     tokens, positions, segments : int64 arrays, shape (length,)
         Token ids; position within the header or the member; segment.
+    cut : int
+        Members that were left out because there was no room for them.
     """
 
     tokens: Ids
     positions: Ids
     segments: Ids
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,11 @@ def choose_slots(X: Array, y: Array) -> Slots:
     strength = np.abs(ranks.T @ target)
     strongest = np.argsort(-strength, kind="stable")[: v.VARIABLE_SLOTS]
     return Slots(tuple(sorted(int(i) for i in strongest)))
+
+
+def shown_rows(count: int) -> Ids:
+    """Return which of a search's rows the encoder is shown, ascending; the same ones every time."""
+    return np.sort(generator(0, "rows").permutation(count)[:SHOWN_ROWS])
 
 
 def data_columns(X: Array, y: Array, slots: Slots, residual: Array | None = None) -> npt.NDArray[np.float32]:
@@ -128,6 +145,11 @@ def build_prompt(
     members: Sequence[MemberView] = (),
     variance: float = 1.0,
     max_members: int = MAX_MEMBERS,
+    *,
+    kind: str = "",
+    parents: Sequence[MemberView] = (),
+    context: Context = NOTHING,
+    room: int | None = None,
 ) -> Prompt:
     """Build the model's input for one search state.
 
@@ -144,7 +166,15 @@ def build_prompt(
     variance : float
         Of y; losses are shown relative to it.
     max_members : int
-        Longest population shown.
+        Longest population shown, an edit's parents not counted.
+    kind : str
+        Of the move that an ``edit`` asks for, one of `state.KINDS`.
+    parents : sequence of MemberView
+        What it is to be made from, one or two members; they are shown whatever the limits.
+    context : Context
+        Statistics of the data; see `context.context_of`.
+    room : int, optional
+        Most tokens of the prompt: the worst members are left out until it fits.  Header and parents always stay.
 
     Returns
     -------
@@ -153,7 +183,8 @@ def build_prompt(
     Raises
     ------
     WireError
-        If the task is unknown.
+        If the task or the kind is unknown, an edit lacks its parents, another task has some, or a parent cannot be
+        shown.
     """
     mark = v.ID.get(f"<{task}>")
     if f"<{task}>" not in v.TASKS or mark is None:
@@ -164,17 +195,56 @@ def build_prompt(
         *(v.FIRST_VARIABLE + i for i in range(len(slots.features))),
         v.complexity_token(max_size),
     ]
-    tokens, positions, segments = list(header), [0] * len(header), [HEADER_SEGMENT] * len(header)
+    positions = [0] * len(header) + list(context.positions)
+    header += context.tokens
     scale = variance if variance > 0 else 1.0
-    for member in best_members(members, max_members):
-        body = tree_tokens(member.tree, slots)
-        if body is None or len(body) + 3 > MAX_POSITION:
-            continue
-        part = [v.MEMBER, v.loss_token(member.loss / scale), v.complexity_token(member.complexity), *body]
+    parts = _parent_parts(task, kind, parents, slots, scale)
+    known = {parent.tree for parent in parents}
+    shown = best_members([m for m in members if m.tree not in known] if known else members, max_members)
+    fitting = [part for part in (_member_part(member, slots, scale) for member in shown) if part is not None]
+    kept = _that_fit(fitting, room, len(header) + sum(map(len, parts)))
+    tokens, segments = header, [HEADER_SEGMENT] * len(header)
+    for part in [*parts, *fitting[:kept]]:
         tokens += part
         positions += range(len(part))
         segments += [MEMBER_SEGMENT] * len(part)
-    return Prompt(*(np.array(column, dtype=np.int64) for column in (tokens, positions, segments)))
+    ids, places, kinds = (np.array(column, dtype=np.int64) for column in (tokens, positions, segments))
+    return Prompt(ids, places, kinds, len(fitting) - kept)
+
+
+def _member_part(
+    member: MemberView, slots: Slots, scale: float, marks: Sequence[int] = (v.MEMBER,)
+) -> list[int] | None:
+    """Write a member; None if it cannot be shown."""
+    body = tree_tokens(member.tree, slots)
+    if body is None or len(body) + len(marks) + 2 > MAX_POSITION:
+        return None
+    return [*marks, v.loss_token(member.loss / scale), v.complexity_token(member.complexity), *body]
+
+
+def _parent_parts(task: str, kind: str, parents: Sequence[MemberView], slots: Slots, scale: float) -> list[list[int]]:
+    if (task == "edit") != bool(parents) or len(parents) > 2:
+        raise WireError(f"An edit must have one or two parents, and no other task any; got {len(parents)} of {task!r}.")
+    if task != "edit":
+        return []
+    parts = [_member_part(m, slots, scale, [v.MEMBER, *[kind_token(kind)] * n]) for n, m in enumerate(parents, 1)]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
+        raise WireError(
+            f"An edit's parents must be of at most {MAX_POSITION - 5} tokens, and of variables with a slot."
+        )
+    return found
+
+
+def _that_fit(parts: Sequence[Sequence[int]], room: int | None, used: int) -> int:
+    """Return how many of the parts, from the first on, fit into what room is left."""
+    if room is None:
+        return len(parts)
+    for kept, part in enumerate(parts):
+        used += len(part)
+        if used > room:
+            return kept
+    return len(parts)
 
 
 def best_members(members: Sequence[MemberView], count: int) -> list[MemberView]:
@@ -184,9 +254,50 @@ def best_members(members: Sequence[MemberView], count: int) -> list[MemberView]:
         chosen.setdefault(member.tree, member)
         if len(chosen) == count:
             break
-    return list(chosen.values())
+    return list(chosen.values())[:count]
 
 
 def kind_token(kind: str) -> int:
-    """Return the token of a variation kind."""
+    """Return the token of a variation kind.
+
+    Raises
+    ------
+    WireError
+        If there is no such kind.
+    """
+    if kind not in KINDS:
+        raise WireError(f"A kind must be one of {KINDS}; got {kind!r}." + did_you_mean(kind, KINDS))
     return v.ID[f"kind:{KINDS.index(kind)}"]
+
+
+def population_tokens(members: Sequence[MemberView], slots: Slots) -> list[int] | None:
+    """Write a population as the answer to a ``population`` prompt; None if a tree of it cannot be written.
+
+    Parameters
+    ----------
+    members : sequence of MemberView
+        At least one; repeated trees are written once.
+    slots : Slots
+    """
+    tokens: list[int] = []
+    for member in best_members(members, len(members)):
+        body = tree_tokens(member.tree, slots)
+        if body is None or len(body) >= MAX_POSITION:
+            return None
+        tokens += [*body, v.MEMBER]
+    return [*tokens[:-1], v.END]
+
+
+def target_positions(tokens: Sequence[int]) -> list[int]:
+    """Return the position of each input token of an answer: counted from the last mark, ``<target>`` or ``<member>``.
+
+    Parameters
+    ----------
+    tokens : sequence of int
+        Inputs, the first being ``<target>``; padding counts on, up to the last position there is.
+    """
+    positions, last = [], 0
+    for i, token in enumerate(tokens):
+        last = i if token == v.MEMBER else last
+        positions.append(min(i - last, MAX_POSITION - 1))
+    return positions

@@ -1,19 +1,39 @@
 """The generator and the examples: real answers, a split without leaks, streams of their own."""
 
+import hashlib
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from pysr_neural.errors import ConfigError
 from pysr_neural.expression.canonical import canonical, fingerprint
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
+from pysr_neural.model.config import ProposerConfig
+from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
-from pysr_neural.wire.prompt import best_members, build_prompt, choose_slots
-from pysr_neural_training.examples import IGNORED, ExampleConfig, batches, collate, damaged_members, make_example
+from pysr_neural.wire.context import CONTEXTS
+from pysr_neural.wire.prompt import MAX_POSITION, best_members, build_prompt, choose_slots
+from pysr_neural_training.dismantle import chain, damaged_members
+from pysr_neural_training.examples import (
+    IGNORED,
+    MEMBERS_COST,
+    BatchSource,
+    Example,
+    ExampleConfig,
+    Layouts,
+    batches,
+    collate,
+    make_batch,
+    make_example,
+)
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_reducible, is_redundant, split_key
+from pysr_neural_training.layouts import LAYOUTS
 
 PRIOR = ProblemPrior(noise_share=0.0)
 
@@ -68,10 +88,38 @@ def test_batches_depend_on_seed_and_number_alone() -> None:
     assert not np.array_equal(first(1, 0), first(2, 0))
 
 
+STREAM = {
+    0: {"tokens": "3b95e4a85abf0a1d", "labels": "5174b3291bdd48d2", "target_tokens": "48d55611ee40ceb3"},
+    1: {"tokens": "4356bd69e837400f", "labels": "c1bb83875b5e40ad", "target_tokens": "2c4a2f024bd6f99c"},
+    2: {"tokens": "cfb2816de7ecfe5b", "labels": "7ec10b2a9185fdf8", "target_tokens": "3db1a33eb579ab63"},
+    4: {"tokens": "e2fc3f8060c41869", "labels": "3185d2208c16e896", "target_tokens": "f528f1e421130874"},
+}
+"""Digests of the first batches of configuration ``tiny``, taken before there were layouts, contexts and residuals."""
+POSITIONS = {
+    0: {"positions": "efdb613ee76d1c0c", "target_positions": "7434a18b7e587ea8", "kinds": "0e485d33f45b0a6a"},
+    1: {"positions": "f6a08c812fbbd974", "target_positions": "f2ad572b94c3841a", "kinds": "8dfa97c1406560bd"},
+}
+
+
+def digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes() + str(array.shape).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("number", sorted(STREAM))
+def test_the_default_stream_is_the_one_that_checkpoints_were_trained_on(number: int) -> None:
+    batch = make_batch(ProblemPrior(), ExampleConfig(batch_size=64, onestep_share=0.25), 1, number)
+    known = STREAM[number] | POSITIONS.get(number, {})
+    assert {name: digest(batch[name].numpy()) for name in known} == known
+
+
+def example_of(given: GeneratedProblem, layout: str, seed: int = 4, **settings: object) -> Example | str:
+    return make_example(given, layout, PRIOR, ExampleConfig(**settings), generator(seed, "example"))
+
+
 def test_prompt_of_an_example_is_the_prompt_of_the_live_state() -> None:
     for given in draw(20):
-        example = make_example(given, PRIOR, ExampleConfig(), generator(4, "example"))
-        if example is None:
+        example = example_of(given, "onestep")
+        if isinstance(example, str):
             continue
         rng = generator(4, "example")
         limit = min(given.tree.size + int(rng.integers(0, 12)), given.problem.limits.max_size)
@@ -89,7 +137,7 @@ def test_prompt_of_an_example_is_the_prompt_of_the_live_state() -> None:
 
 
 def test_labels_are_the_whole_target_and_nothing_else() -> None:
-    examples = [e for g in draw(30) if (e := make_example(g, PRIOR, None, generator(0, "e"))) is not None]
+    examples = [e for g in draw(30) if isinstance(e := example_of(g, "direct"), Example)]
     batch = collate(examples)
     for row, example in enumerate(examples):
         labels = batch["labels"][row]
@@ -97,6 +145,86 @@ def test_labels_are_the_whole_target_and_nothing_else() -> None:
         assert batch["target_tokens"][row, 0] == v.TARGET
         assert batch["target_tokens"][row, 1 : len(example.target)].tolist() == example.target[:-1]
         assert batch["presence"][row].nonzero()[:, 0].tolist() == sorted(set(example.target))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_every_layout_and_context_makes_batches_that_the_model_reads(layout: str, context: str) -> None:
+    config = ExampleConfig(batch_size=8, layouts=Layouts(**{layout: 1.0}), context=context, targets="reverse")
+    batch = make_batch(PRIOR, config, 1, 0)
+    assert len(batch["tokens"]) == 8 // MEMBERS_COST[layout]
+    assert (batch["tokens"][:, 0] == v.ID[f"<{layout}>"]).all()
+    assert max(batch["positions"].max(), batch["target_positions"].max()) < MAX_POSITION
+    ends = (batch["labels"] == v.END).sum(dim=1)
+    assert (ends == (1 if layout == "population" else 0)).all()
+    assert not batch["presence"][:, [v.MEMBER, v.END]].any()
+    sizes = {"width": 16, "heads": 2, "layers": 1, "feedforward": 16, "latents": 2}
+    output = ProposerModel(ProposerConfig(**sizes))(**batch)
+    assert torch.isfinite(output.loss)
+
+
+def test_reverse_edits_lead_back_to_the_target() -> None:
+    found = set()
+    for given in draw(30):
+        links = chain(given, 5, generator(2, "chain"))
+        assert links.trees[0] == given.tree
+        assert len(links.kinds) == len(links.trees) - 1 == len(set(links.trees)) - 1
+        found |= set(links.kinds)
+    assert {"constant", "operator", "feature", "insert", "add"} <= found
+    example = example_of(draw(1)[0], "edit", targets="reverse")
+    assert isinstance(example, Example)
+    tokens = [v.NAMES[token] for token in example.prompt.tokens]
+    assert tokens[tokens.index("<member>") + 1].startswith("kind:")
+    assert example.kind == IGNORED  # The prompt tells the kind: there is nothing to be learned.
+
+
+def test_layouts_are_mixed_by_their_weights() -> None:
+    source = BatchSource(PRIOR, ExampleConfig(batch_size=4, layouts=Layouts(direct=1, onestep=1, edit=2)), 1)
+    firsts = [int(source.batch(number)["tokens"][0, 0]) for number in range(40)]
+    shares = {name: firsts.count(v.ID[f"<{name}>"]) for name in LAYOUTS}
+    assert shares["population"] == 0
+    assert shares["edit"] > max(shares["direct"], shares["onestep"]) > 3
+    assert {name: source.counts[f"batches of {name}"] for name in LAYOUTS} == shares
+    assert source.counts["members cut"] == 0
+
+
+def test_a_prompt_that_is_too_long_loses_members_and_never_the_target() -> None:
+    layouts = Layouts(onestep=1.0)
+    config = ExampleConfig(batch_size=32, layouts=layouts)
+    whole, short = BatchSource(PRIOR, config, 1), BatchSource(PRIOR, replace(config, max_tokens=60), 1)
+    batch = short.batch(0)
+    assert (batch["tokens"] != v.PAD).sum(dim=1).max() > 30
+    lengths = (batch["tokens"] != v.PAD).sum(dim=1) + (batch["labels"] != IGNORED).sum(dim=1)
+    assert lengths.max() <= 60
+    assert short.counts["members cut"] >= short.counts["prompts cut"] > 0
+    assert whole.batch(0)["labels"].tolist() == batch["labels"].tolist()
+
+
+def test_no_room_for_any_target_is_an_error() -> None:
+    config = ExampleConfig(batch_size=4, layouts=Layouts(direct=1.0), max_tokens=3)
+    with pytest.raises(ConfigError, match=r"must give examples.*target too long.*Raise examples\.max_tokens"):
+        make_batch(PRIOR, config, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"targets": "improve"}, "Did you mean 'improving'"),
+        ({"context": "ritch"}, "Did you mean 'rich'"),
+        ({"target_fraction": 0.0}, "above 0"),
+        ({"residual_share": 1.5}, "residual_share is a share"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"traces": "folder"}, "list of folders"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExampleConfig(**settings)
+
+
+def test_negative_weights_of_layouts_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 0"):
+        Layouts(direct=-1.0)
 
 
 @pytest.mark.parametrize(

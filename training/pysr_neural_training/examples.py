@@ -1,46 +1,51 @@
-"""Training examples: problems become prompts and targets, through the one prompt builder.
+"""Training examples: the stream of batches, from generated problems and from traces.
 
-Owns: layouts ``direct`` (expression from data) and ``onestep`` (expression from data and a population of damaged copies
-of it, with the kind of the last repair), and batching.  Does not own: the prior (`generate`), the model.
+Owns: `ExampleConfig`, which batch holds what, examples of generated problems.  Does not own: the layouts (`layouts`),
+the prior (`generate`), dismantled targets (`dismantle`), traces (`from_traces`).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import cached_property
 from itertools import count
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.errors import ConfigError
 from pysr_neural.rng import generator
-from pysr_neural.state import KINDS, MemberView
 from pysr_neural.wire import prompt as p
-from pysr_neural.wire import vocabulary as v
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick, sample_tree
+from pysr_neural.wire.context import context_named
+from pysr_neural_training.dismantle import damaged_members
+from pysr_neural_training.from_traces import TraceSource, check_targets, reverse_example
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick
+from pysr_neural_training.layouts import IGNORED, Example, Scene, collate, counts_of
+from pysr_neural_training.residuals import missing_part
 
-IGNORED = -100
+__all__ = ["IGNORED", "BatchSource", "Example", "ExampleConfig", "Layouts", "batches", "collate", "make_batch"]
+
+MEMBERS_COST = {"direct": 1, "onestep": 2, "edit": 2, "population": 4}
+"""By how much a batch is smaller than one of ``direct``, since its examples are longer."""
+PATIENCE = 1000
+"""Refused problems for each one taken, beyond which something is wrong with the settings."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """One example before padding.
+class Layouts:
+    """How many batches are of each layout, relative to the others.
 
-    Parameters
-    ----------
-    prompt : Prompt
-    target : list of int
-        Answer tokens.
-    data : float32 array, shape (rows, DATA_COLUMNS)
-    kind : int
-        Index into `state.KINDS`, or -100.
+    All 0: ``direct``, and ``onestep`` by ``onestep_share``.
     """
 
-    prompt: p.Prompt
-    target: list[int]
-    data: np.ndarray
-    kind: int
+    direct: float = 0.0
+    onestep: float = 0.0
+    population: float = 0.0
+    edit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= weight < float("inf") for weight in astuple(self)):
+            raise ConfigError(f"Weights of layouts must be finite and at least 0; got {astuple(self)}.")
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,140 @@ class ExampleConfig:
     Parameters
     ----------
     batch_size : int
+        Of ``direct``; batches with populations are smaller (`MEMBERS_COST`).
     onestep_share : float
-        Share of batches with a population in the prompt.
+        Share of batches with a population in the prompt, where ``layouts`` says nothing.
     max_members : int
         Most members in a prompt.
     distinct : int
         Number of batches that are repeated for ever; 0 repeats none.
+    layouts : Layouts
+    traces : sequence of str
+        Folders of traces; none by default.
+    trace_share : float
+        Share of batches that come from the traces, if there are any.
+    targets : str
+        What is learned, one of `from_traces.TARGETS`.  Generated problems know no searches: ``reverse`` asks for one
+        mending move where the others ask for the whole answer.
+    target_fraction : float
+        Share of the traces' targets that is used.
+    context : str
+        What prompts say about the data, one of `wire.context.CONTEXTS`.
+    residual_share : float
+        Share of ``direct`` examples about generated problems that ask for what a partial solution leaves.
+    max_tokens : int
+        Most tokens of prompt and target together: the worst members make room, the target never; 0 for no limit.
+
+    Raises
+    ------
+    ConfigError
+        If a share, a name or a number is out of range.
     """
 
     batch_size: int = 128
     onestep_share: float = 0.35
     max_members: int = 6
     distinct: int = 0
+    layouts: Layouts = field(default_factory=Layouts)
+    traces: Sequence[str] = ()
+    trace_share: float = 1.0
+    targets: str = "all"
+    target_fraction: float = 1.0
+    context: str = "basic"
+    residual_share: float = 0.0
+    max_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("onestep_share", "trace_share", "residual_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is a share, from 0 to 1; got {getattr(self, name)}.")
+        for name, least in (("batch_size", 1), ("max_members", 1), ("distinct", 0), ("max_tokens", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        if isinstance(self.traces, str):
+            raise ConfigError(f"traces must be a list of folders; got {self.traces!r}. Write [{self.traces!r}].")
+        context_named(self.context)
+        check_targets(self.targets, self.target_fraction)
+
+
+@dataclass
+class BatchSource:
+    """Makes batches by number, and counts what became of the attempts.
+
+    Parameters
+    ----------
+    prior : ProblemPrior
+    config : ExampleConfig
+    seed : int
+
+    Attributes
+    ----------
+    counts : Counter of str
+        Examples and tokens made, members cut for want of room, attempts given up by reason; of all layouts.
+    """
+
+    prior: ProblemPrior
+    config: ExampleConfig
+    seed: int
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def traces(self) -> TraceSource | None:
+        """The traces, opened when they are first asked for."""
+        config = self.config
+        if not config.traces:
+            return None
+        return TraceSource(
+            config.traces,
+            config.targets,
+            config.target_fraction,
+            config.max_members,
+            config.max_tokens,
+            config.context,
+            self.seed,
+            skipped=self.counts,
+        )
+
+    def batch(self, number: int) -> dict[str, Tensor]:
+        """Make one padded batch; it depends on the seed and the number alone."""
+        config = self.config
+        rng = generator(self.seed, "train", number)
+        rows = pick(self.prior.rows, self.prior.row_weights, rng)
+        layout = self._layout(rng)
+        size = max(config.batch_size // MEMBERS_COST[layout], 1)
+        if self.traces is not None and rng.random() < config.trace_share:
+            made = self.traces.examples(layout, size, rng)
+        else:
+            made = self._generated(layout, rows, size, rng)
+        self.counts.update(counts_of(made))
+        self.counts[f"batches of {layout}"] += 1
+        return collate(made)
+
+    def _layout(self, rng: np.random.Generator) -> str:
+        weights = self.config.layouts
+        if any(astuple(weights)):
+            return pick([each.name for each in fields(weights)], astuple(weights), rng)
+        return "onestep" if rng.random() < self.config.onestep_share else "direct"
+
+    def _generated(self, layout: str, rows: int, size: int, rng: np.random.Generator) -> list[Example]:
+        """Make examples of generated problems, all of the same number of points."""
+        chosen: list[Example] = []
+        refused: Counter[str] = Counter()
+        for problem in Sampler(replace(self.prior, rows=(rows,), row_weights=(1.0,)), rng):
+            found = make_example(problem, layout, self.prior, self.config, rng)
+            if isinstance(found, Example):
+                chosen.append(found)
+            else:
+                refused[found] += 1
+            if len(chosen) == size:
+                break
+            if refused.total() > PATIENCE * (1 + len(chosen)):
+                raise ConfigError(
+                    f"Generated problems must give examples of the layout {layout!r}; {refused.total()} were refused: "
+                    f"{dict(refused)}. Raise examples.max_tokens, or lower prior.max_size."
+                )
+        self.counts.update(refused)
+        return chosen
 
 
 def batches(
@@ -72,123 +199,31 @@ def batches(
     A batch depends on the seed and its number alone, so that neither an interruption nor the number of processes that
     make batches changes what is trained on.
     """
+    source = BatchSource(prior, config, seed)
     for number in count(start, stride):
-        yield make_batch(prior, config, seed, number % config.distinct if config.distinct else number)
+        yield source.batch(number % config.distinct if config.distinct else number)
 
 
 def make_batch(prior: ProblemPrior, config: ExampleConfig, seed: int, number: int) -> dict[str, Tensor]:
-    """Make one padded batch; all its problems have the same number of points."""
-    rng = generator(seed, "train", number)
-    rows = pick(prior.rows, prior.row_weights, rng)
-    onestep = rng.random() < config.onestep_share
-    size = config.batch_size // 2 if onestep else config.batch_size
-    chosen: list[Example] = []
-    for problem in Sampler(replace(prior, rows=(rows,), row_weights=(1.0,)), rng):
-        example = make_example(problem, prior, config if onestep else None, rng)
-        if example is not None:
-            chosen.append(example)
-        if len(chosen) == size:
-            break
-    return collate(chosen)
+    """Make one padded batch; see `BatchSource`."""
+    return BatchSource(prior, config, seed).batch(number)
 
 
 def make_example(
-    given: GeneratedProblem, prior: ProblemPrior, members_of: ExampleConfig | None, rng: np.random.Generator
-) -> Example | None:
-    """Build one example; None if its target does not fit the model."""
-    problem = given.problem
-    slots = p.choose_slots(problem.X, problem.y)
-    target = p.tree_tokens(given.tree, slots)
-    if target is None or len(target) >= p.MAX_POSITION:
-        return None
-    variance = float(np.var(problem.y))
-    limit = min(given.tree.size + int(rng.integers(0, 12)), problem.limits.max_size)
-    if members_of is None:
-        prompt = p.build_prompt("direct", problem.operators, slots, limit)
-        return Example(prompt, target, p.data_columns(problem.X, problem.y, slots), IGNORED)
-    members, kind = damaged_members(given, prior, members_of.max_members, rng)
-    prompt = p.build_prompt("onestep", problem.operators, slots, limit, members, variance)
-    residual = problem.y - evaluate(p.best_members(members, 1)[0].tree, problem.X)
-    residual = residual if np.all(np.isfinite(residual)) else None
-    return Example(prompt, target, p.data_columns(problem.X, problem.y, slots, residual), KINDS.index(kind))
-
-
-def damaged_members(
-    given: GeneratedProblem, prior: ProblemPrior, most: int, rng: np.random.Generator
-) -> tuple[list[MemberView], str]:
-    """Dismantle the target step by step; returns the members, and the kind of move that repairs the first one."""
-    operators, features = given.problem.operators, given.problem.X.shape[1]
-    trees: list[Node] = []
-    tree, first_kind = given.tree, "do_nothing"
-    for step in range(int(rng.integers(1, most + 1))):
-        if rng.random() < 0.2 and step:
-            trees.append(sample_tree(prior, operators, features, rng))
-            continue
-        tree, kind = damage(tree, given, rng)
-        first_kind = kind if step == 0 else first_kind
-        trees.append(tree)
-    members = []
-    for tree in trees:
-        with np.errstate(all="ignore"):
-            loss = float(np.mean(np.square(evaluate(tree, given.problem.X) - given.problem.y)))
-        members.append(MemberView(tree, loss if np.isfinite(loss) else float("inf"), tree.size))
-    return members, first_kind
-
-
-def damage(tree: Node, given: GeneratedProblem, rng: np.random.Generator) -> tuple[Node, str]:
-    """Undo one move; returns the damaged tree and the kind of move that repairs it."""
-    position = int(rng.integers(tree.size))
-    node = tree.at(position)
-    operators, features = given.problem.operators, given.problem.X.shape[1]
-    if node.value is not None:
-        return tree.replace(position, constant(node.value * float(np.exp(rng.normal(0, 0.7))))), "constant"
-    if node.index is not None:
-        if features > 1 and rng.random() < 0.7:
-            return tree.replace(position, variable(int(rng.integers(features)))), "feature"
-        return tree.replace(position, constant(1.0)), "feature"
-    choice = rng.random()
-    same = [name for name in operators.of_arity(len(node.children)) if name != node.operator]
-    if choice < 0.25 and same:
-        return tree.replace(position, apply(str(rng.choice(same)), *node.children)), "operator"
-    if choice < 0.35 and len(node.children) == 2:
-        return tree.replace(position, apply(node.operator or "", *node.children[::-1])), "swap"
-    kept = node.children[int(rng.integers(len(node.children)))]
-    small = all(child.size == 1 for child in node.children)
-    return tree.replace(position, kept), "add" if small else "insert"
-
-
-def collate(examples: list[Example]) -> dict[str, Tensor]:
-    """Pad examples to one batch; the keys are those of `ProposerModel.forward`."""
-    size = len(examples)
-    rows = max(len(e.data) for e in examples)
-    length = max(len(e.prompt.tokens) for e in examples)
-    steps = max(len(e.target) for e in examples)
-    data = np.full((size, rows, p.DATA_COLUMNS), np.nan, dtype=np.float32)
-    row_mask = np.zeros((size, rows), dtype=bool)
-    prompts = np.zeros((3, size, length), dtype=np.int64)
-    prompts[0] = v.PAD
-    inputs = np.full((size, steps), v.PAD, dtype=np.int64)
-    labels = np.full((size, steps), IGNORED, dtype=np.int64)
-    presence = np.zeros((size, len(v.NAMES)), dtype=np.float32)
-    for i, e in enumerate(examples):
-        data[i, : len(e.data)] = e.data
-        row_mask[i, : len(e.data)] = True
-        prompts[:, i, : len(e.prompt.tokens)] = e.prompt.tokens, e.prompt.positions, e.prompt.segments
-        inputs[i, : len(e.target)] = [v.TARGET, *e.target[:-1]]
-        labels[i, : len(e.target)] = e.target
-        presence[i, e.target] = 1.0
-    positions = np.broadcast_to(np.arange(steps), inputs.shape)
-    arrays = {
-        "data": data,
-        "row_mask": row_mask,
-        "tokens": prompts[0],
-        "positions": prompts[1],
-        "segments": prompts[2],
-        "target_tokens": inputs,
-        "target_positions": np.ascontiguousarray(positions),
-        "target_segments": np.full_like(inputs, p.TARGET_SEGMENT),
-        "labels": labels,
-        "kinds": np.array([e.kind for e in examples], dtype=np.int64),
-        "presence": presence,
-    }
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    given: GeneratedProblem, layout: str, prior: ProblemPrior, config: ExampleConfig, rng: np.random.Generator
+) -> "Example | str":
+    """Build one example of a generated problem; returns why not, if its target does not fit the model."""
+    slots = p.choose_slots(given.problem.X, given.problem.y)
+    if layout == "direct" and config.residual_share and rng.random() < config.residual_share:
+        given = missing_part(given, rng) or given
+    scene = Scene(given.problem, slots, config.context, config.max_members, config.max_tokens, every_row=True)
+    if layout in ("population", "edit") or (layout == "onestep" and config.targets == "reverse"):
+        return reverse_example(scene, given, layout, config.max_members, rng)
+    unfit = scene.unfit(given.tree)
+    if unfit:
+        return unfit
+    limit = min(given.tree.size + int(rng.integers(0, 12)), given.problem.limits.max_size)
+    if layout == "direct":
+        return scene.direct(given.tree, limit)
+    members, kind = damaged_members(given, prior, config.max_members, rng)
+    return scene.onestep(members, given.tree, limit, kind)

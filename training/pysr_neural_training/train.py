@@ -249,7 +249,7 @@ def _initial_model(config: TrainConfig) -> ProposerModel:
     ConfigError
         If that checkpoint is of another size.
     """
-    model = ProposerModel(ProposerConfig(**asdict(config.model)))
+    model = ProposerModel(ProposerConfig(**asdict(config.model), context=config.examples.context))
     if config.initial:
         other = load(config.initial)
         for name, wanted in asdict(config.model).items():
