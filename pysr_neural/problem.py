@@ -3,6 +3,7 @@
 Owns: `OperatorSet`, `Limits`, `Problem` and the checks of user data.  Does not own: any engine's parameters.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,7 +62,7 @@ class OperatorSet:
 
     def of_arity(self, arity: int) -> tuple[str, ...]:
         """Return the names of one arity."""
-        return tuple(n for n, a in zip(self.names, self.arities, strict=True) if a == arity)
+        return self.names[bisect_left(self.arities, arity) : bisect_right(self.arities, arity)]
 
     @property
     def evaluable(self) -> bool:
@@ -154,8 +155,9 @@ def check_data(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
     if X.size == 0:
         raise DataError(f"X must have at least one row and one feature; got shape {X.shape}.")
     for label, values in (("X", X), ("y", y)):
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = np.argwhere(~finite)
             where = ", ".join(map(str, bad[0]))
             raise DataError(
                 f"{label} must be finite; got {len(bad)} NaN or infinite value(s), the first at "
