@@ -48,7 +48,12 @@ class _Undefined(ArithmeticError):
 
 def fingerprint(tree: Node) -> str:
     """Return 32 hexadecimal digits of the SHA-256 of `canonical`."""
-    return hashlib.sha256(canonical(tree).encode()).hexdigest()[:32]
+    return fingerprint_of(canonical(tree))
+
+
+def fingerprint_of(skeleton: str) -> str:
+    """Return the fingerprint that belongs to a canonical skeleton."""
+    return hashlib.sha256(skeleton.encode()).hexdigest()[:32]
 
 
 def canonical(tree: Node) -> str:

@@ -18,6 +18,7 @@ from pysr_neural.rng import generator
 from pysr_neural.state import KINDS, MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
+from pysr_neural_training.data.reader import training_dataset
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick, sample_tree
 
 IGNORED = -100
@@ -56,12 +57,18 @@ class ExampleConfig:
         Most members in a prompt.
     distinct : int
         Number of batches that are repeated for ever; 0 repeats none.
+    data : str
+        Folder of a dataset from ``pysr-neural data generate`` to take problems from; empty to draw them on the way.
+    skip_corrupt : bool
+        Whether to go on without those of its shards that are missing or not readable.
     """
 
     batch_size: int = 128
     onestep_share: float = 0.35
     max_members: int = 6
     distinct: int = 0
+    data: str = ""
+    skip_corrupt: bool = False
 
 
 def batches(
@@ -77,13 +84,15 @@ def batches(
 
 
 def make_batch(prior: ProblemPrior, config: ExampleConfig, seed: int, number: int) -> dict[str, Tensor]:
-    """Make one padded batch; all its problems have the same number of points."""
+    """Make one padded batch; all its problems have the same number of points, or nearly so if they are a dataset's."""
     rng = generator(seed, "train", number)
     rows = pick(prior.rows, prior.row_weights, rng)
     onestep = rng.random() < config.onestep_share
     size = config.batch_size // 2 if onestep else config.batch_size
     chosen: list[Example] = []
-    for problem in Sampler(replace(prior, rows=(rows,), row_weights=(1.0,)), rng):
+    drawn = Sampler(replace(prior, rows=(rows,), row_weights=(1.0,)), rng)
+    stored = config.data and training_dataset(config.data, config.skip_corrupt).stream(seed, number, config.batch_size)
+    for problem in stored or drawn:
         example = make_example(problem, prior, config if onestep else None, rng)
         if example is not None:
             chosen.append(example)

@@ -142,21 +142,23 @@ class ProblemPrior:
             raise ConfigError(
                 f"Numbers of operators must hold 0 ≤ min ≤ max; got {self.min_operators} and {self.max_operators}."
             )
-        _check_weights("rows", self.rows, self.row_weights, 3)
-        _check_weights("noise_levels", self.noise_levels, (1.0,) * len(self.noise_levels), 0)
-        _check_weights("features", range(1, len(self.feature_weights) + 1), self.feature_weights, 1)
+        _check_numbers(self)
         if self.operators:
             _check_operators(self.operators)
 
 
-def _check_weights(name: str, values: Sequence[float], weights: Sequence[float], least: float) -> None:
-    if not values or len(values) != len(weights) or min(values) < least:
+def _check_numbers(prior: ProblemPrior) -> None:
+    if len(prior.rows) != len(prior.row_weights) or min(prior.rows, default=0) < 2:
         raise ConfigError(
-            f"{name} must hold at least one value, none below {least}, each with a weight; got {tuple(values)} with "
-            f"{len(weights)} weights."
+            "rows must be numbers of points, each at least 2, with as many row_weights; "
+            f"got {list(prior.rows)} and {list(prior.row_weights)}."
         )
-    if min(weights) < 0 or not sum(weights) > 0:
-        raise ConfigError(f"Weights of {name} must not be negative, and one must be positive; got {tuple(weights)}.")
+    if min(prior.noise_levels, default=-1) < 0:
+        raise ConfigError(f"noise_levels must be at least one number, none negative; got {list(prior.noise_levels)}.")
+    for name in ("feature_weights", "row_weights"):
+        weights = getattr(prior, name)
+        if not weights or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+            raise ConfigError(f"{name} must hold weights of at least 0, not all of them 0; got {list(weights)}.")
 
 
 def _check_operators(names: Sequence[str]) -> None:
