@@ -22,19 +22,19 @@ WARM_UP = 50
 ROWS = 200
 
 
-def draw(seed: int, shard: int, rows: int, seconds: float) -> tuple[int, int, float]:
-    """Draw problems for some time; returns how many, how many were rejected, and the seconds taken."""
+def draw(seed: int, shard: int, rows: int, seconds: float) -> tuple[int, int, float, float]:
+    """Draw problems for some time; returns how many, how many were rejected, seconds taken, and those of processor."""
     prior = ProblemPrior(rows=(rows,), row_weights=(1.0,))
     sampler = Sampler(prior, generator(seed, "bench generator", shard))
     problems = iter(sampler)
     for _ in range(WARM_UP):
         next(problems)
     sampler.rejected.clear()
-    count, began = 0, time.perf_counter()
+    count, began, worked = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         next(problems)
         count += 1
-    return count, sum(sampler.rejected.values()), time.perf_counter() - began
+    return count, sum(sampler.rejected.values()), time.perf_counter() - began, time.process_time() - worked
 
 
 def measure(processes: int, rows: int, seconds: float, seed: int) -> dict[str, object]:
@@ -43,15 +43,17 @@ def measure(processes: int, rows: int, seconds: float, seed: int) -> dict[str, o
     Returns
     -------
     dict
-        ``examples_per_second`` of all processes, ``per_core``, ``accepted``: the share of draws that became problems.
+        ``examples_per_second`` of all processes, ``per_core``, ``per_cpu_second``: what one core would do that nothing
+        else used; ``accepted``: the share of draws that became problems.
     """
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         found = list(pool.map(draw, [seed] * processes, range(processes), [rows] * processes, [seconds] * processes))
-    rate = sum(count / taken for count, _, taken in found)
-    drawn, rejected = sum(count for count, _, _ in found), sum(rejected for _, rejected, _ in found)
+    rate = sum(count / taken for count, _, taken, _ in found)
+    drawn, rejected, _, worked = map(sum, zip(*found, strict=True))
     return {
         "examples_per_second": round(rate, 1),
         "per_core": round(rate / processes, 1),
+        "per_cpu_second": round(drawn / worked, 1),
         "accepted": round(drawn / (drawn + rejected), 4),
         "processes": processes,
         "rows": rows,
@@ -71,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = measure(options.processes, options.rows, options.seconds, options.seed)
     print(
         f"{result['examples_per_second']:,} problems with {options.rows} points per second on {options.processes} "
-        f"process(es), {result['per_core']:,} on each; {result['accepted']:.0%} of the draws were accepted "
-        f"(aim: {TARGET:,.0f} on two)"
+        f"process(es), {result['per_core']:,} on each, {result['per_cpu_second']:,} per second of processor time; "
+        f"{result['accepted']:.0%} of the draws were accepted (aim: {TARGET:,.0f} on two)"
     )
     if options.json:
         print(json.dumps(result))

@@ -42,10 +42,11 @@ def test_a_stale_list_is_found(monkeypatch, tmp_path, capsys):
 
 
 def test_the_generator_is_measured_in_problems_with_the_points_asked_for():
-    count, rejected, seconds = draw(0, 0, 200, 0.3)
+    count, rejected, seconds, worked = draw(0, 0, 200, 0.3)
     assert count > 10
     assert rejected > 0
-    assert seconds == pytest.approx(0.3, abs=0.3)
+    assert seconds >= 0.3
+    assert 0 < worked < 2 * seconds
 
 
 PRIOR = ProblemPrior(rows=(8,), row_weights=(1.0,))
