@@ -1,19 +1,26 @@
 """`pysr-neural bench generator`: complete training problems per second, (X, y, expression) with 200 points.
 
-Owns: the measurement.  Does not own: the generator (`pysr_neural_training.generate`).
+Owns: the measurement.  Does not own: the generator (`pysr_neural_training.generate`), the stack machine
+(`pysr_neural.expression.stack`).
 
 Each process draws problems of its own stream for the same time, after a warm-up that is not counted, so that imports
-and first uses are not measured.
+and first uses are not measured.  With ``--evaluation``, the expressions drawn are also evaluated, one by one and all at
+once, each on inputs of its own.
 """
 
 import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
 
+import numpy as np
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.stack import compile_trees, run
 from pysr_neural.rng import generator
 from pysr_neural_training.generate import ProblemPrior, Sampler
 
@@ -61,6 +68,41 @@ def measure(processes: int, rows: int, seconds: float, seed: int) -> dict[str, o
     }
 
 
+def evaluate_all(count: int, rows: int, seed: int, device: str) -> dict[str, float]:
+    """Evaluate drawn expressions several ways, best of three passes each.
+
+    Returns
+    -------
+    dict
+        Expressions per second: ``one_by_one``; by the stack machine with ``numpy``, with ``torch`` on the device;
+        ``compiled``: programs made.
+    """
+    import torch
+
+    features = 4
+    prior = ProblemPrior(rows=(rows,), row_weights=(1.0,), feature_weights=(0, 0, 0, 1), distractor_share=1.0)
+    problems = list(islice(Sampler(prior, generator(seed, "bench evaluation", features)), count))
+    trees, X = [given.tree for given in problems], np.stack([given.problem.X for given in problems])
+    programs, tensor = compile_trees(trees), torch.from_numpy(X).to(device)
+
+    def rate(work: Callable[[], object]) -> float:
+        seconds = []
+        for _ in range(3):
+            began = time.perf_counter()
+            work()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+        return round(count / min(seconds), 1)
+
+    return {
+        "one_by_one": rate(lambda: [evaluate(tree, own) for tree, own in zip(trees, X, strict=True)]),
+        "compiled": rate(lambda: compile_trees(trees)),
+        "numpy": rate(lambda: run(programs, X)),
+        "torch": rate(lambda: run(programs, tensor)),
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if the rate reaches its aim on two processes, else 1."""
     parser = argparse.ArgumentParser(prog="pysr-neural bench generator", description=__doc__.split("\n")[0])
@@ -68,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=ROWS, help="points per problem")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--evaluation", type=int, default=0, metavar="N", help="also evaluate N expressions, all ways")
+    parser.add_argument("--device", default="cpu", help="of the evaluation with torch")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     result = measure(options.processes, options.rows, options.seconds, options.seed)
@@ -76,6 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"process(es), {result['per_core']:,} on each, {result['per_cpu_second']:,} per second of processor time; "
         f"{result['accepted']:.0%} of the draws were accepted (aim: {TARGET:,.0f} on two)"
     )
+    if options.evaluation:
+        rates = evaluate_all(options.evaluation, options.rows, options.seed, options.device)
+        result["evaluations_per_second"] = rates
+        print(
+            f"Evaluations per second: {rates['one_by_one']:,} one by one; at once {rates['numpy']:,} with NumPy, "
+            f"{rates['torch']:,} with torch on {options.device}; {rates['compiled']:,} programs made."
+        )
     if options.json:
         print(json.dumps(result))
     return 0 if float(str(result["examples_per_second"])) >= TARGET else 1

@@ -7,7 +7,7 @@ import pytest
 from pysr_neural.errors import DatasetError
 from pysr_neural.expression.canonical import canonical
 from pysr_neural_benchmarks import leaks
-from pysr_neural_benchmarks.generator import draw
+from pysr_neural_benchmarks.generator import draw, evaluate_all
 from pysr_neural_training import generate
 from pysr_neural_training.data import generate as data_generate
 from pysr_neural_training.data.plan import Plan
@@ -101,3 +101,9 @@ def test_a_corrupt_shard_is_named_and_left_out_only_on_request(tmp_path, capsys)
     assert (status, result["problems"]) == (0, 20)
     assert "Skipped: " in said
     assert "shard-00001" in said
+
+
+def test_evaluation_is_measured_all_ways():
+    rates = evaluate_all(20, 8, 0, "cpu")
+    assert set(rates) == {"one_by_one", "compiled", "numpy", "torch"}
+    assert min(rates.values()) > 0
