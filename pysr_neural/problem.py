@@ -37,7 +37,8 @@ class OperatorSet:
             raise ConfigError(
                 f"Each operator needs an arity; got {len(self.names)} names, {len(self.arities)} arities."
             )
-        if list(self.arities) != sorted(self.arities) or any(not 1 <= a <= 3 for a in self.arities):
+        arities = self.arities
+        if arities and (list(arities) != sorted(arities) or arities[0] < 1 or arities[-1] > 3):
             raise ConfigError(f"Arities must ascend and lie in 1..3; got {self.arities}.")
         if len(set(zip(self.names, self.arities, strict=True))) != len(self.names):
             raise ConfigError(f"Operators must not repeat; got {self.names}.")
