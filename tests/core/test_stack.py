@@ -10,7 +10,8 @@ from pysr_neural.errors import DataError, ExpressionError
 from pysr_neural.expression import stack
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
-from pysr_neural.expression.stack import compile_trees, run, torch_functions
+from pysr_neural.expression.stack import compile_trees, run
+from pysr_neural.expression.tensor_functions import torch_functions
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import OPERATORS
 from pysr_neural.problem import OperatorSet
