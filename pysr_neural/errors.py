@@ -35,6 +35,10 @@ class TraceError(NeuralProposerError, ValueError):
     """A trace is truncated, foreign, of another version, or cannot be written."""
 
 
+class DatasetError(NeuralProposerError, ValueError):
+    """A dataset of problems is empty, corrupt, mixed, of another version, or cannot be written."""
+
+
 class EngineUnavailableError(NeuralProposerError, RuntimeError):
     """PySR's Julia engine cannot be started here."""
 

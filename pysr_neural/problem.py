@@ -3,6 +3,7 @@
 Owns: `OperatorSet`, `Limits`, `Problem` and the checks of user data.  Does not own: any engine's parameters.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,7 +37,8 @@ class OperatorSet:
             raise ConfigError(
                 f"Each operator needs an arity; got {len(self.names)} names, {len(self.arities)} arities."
             )
-        if list(self.arities) != sorted(self.arities) or any(not 1 <= a <= 3 for a in self.arities):
+        arities = self.arities
+        if arities and (list(arities) != sorted(arities) or arities[0] < 1 or arities[-1] > 3):
             raise ConfigError(f"Arities must ascend and lie in 1..3; got {self.arities}.")
         if len(set(zip(self.names, self.arities, strict=True))) != len(self.names):
             raise ConfigError(f"Operators must not repeat; got {self.names}.")
@@ -61,7 +63,7 @@ class OperatorSet:
 
     def of_arity(self, arity: int) -> tuple[str, ...]:
         """Return the names of one arity."""
-        return tuple(n for n, a in zip(self.names, self.arities, strict=True) if a == arity)
+        return self.names[bisect_left(self.arities, arity) : bisect_right(self.arities, arity)]
 
     @property
     def evaluable(self) -> bool:
@@ -154,8 +156,9 @@ def check_data(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
     if X.size == 0:
         raise DataError(f"X must have at least one row and one feature; got shape {X.shape}.")
     for label, values in (("X", X), ("y", y)):
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = np.argwhere(~finite)
             where = ", ".join(map(str, bad[0]))
             raise DataError(
                 f"{label} must be finite; got {len(bad)} NaN or infinite value(s), the first at "

@@ -3,18 +3,23 @@
 Owns: the check.  Does not own: the split (`pysr_neural_training.generate`), suites (`suite`).
 
 The keys of all suites are computed anew from their formulas, not read from the list that the generator goes by, and
-compared with the keys of problems drawn as training draws them.  Keys do not know the names of variables, signs or the
-order of terms, so that a problem counts as leaked if it merely looks like one of a suite.
+compared with the keys of problems drawn as training draws them, or of the problems of datasets.  Keys do not know the
+names of variables, signs or the order of terms, so that a problem counts as leaked if it merely looks like one of a
+suite.  Datasets of both splits must have no expression in common.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
 
 from pysr_neural.expression.canonical import canonical
+from pysr_neural.expression.text import to_string
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.suite import held_out_keys, suite_names
-from pysr_neural_training.generate import SUITE_KEYS, ProblemPrior, Sampler, is_held_out, split_key
+from pysr_neural_training.data.reader import Dataset
+from pysr_neural_training.generate import SUITE_KEYS, GeneratedProblem, ProblemPrior, Sampler, is_held_out, split_key
 
 PROBLEMS = 20_000
 
@@ -28,21 +33,63 @@ def check(problems: int, seed: int) -> dict[str, object]:
         ``leaks``: the leaked expressions' count; ``examples``: up to ten of them; ``stale``: suite keys that the
         generator's list lacks; ``problems``, ``keys``.
     """
+    drawn = islice(Sampler(ProblemPrior(), generator(seed, "train", 0)), problems)
+    return _result(_leaked([("train", drawn, "")], problems), problems)
+
+
+def check_datasets(folders: Sequence[Path], skip_corrupt: bool = False) -> dict[str, object]:
+    """Look for keys that must not occur in datasets, and for expressions that both splits hold.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of ``pysr-neural data generate``.
+    skip_corrupt : bool
+        Whether to leave out shards that are missing or not readable.
+
+    Returns
+    -------
+    dict
+        As `check`; and ``skipped``: what was wrong with shards that were left out.
+
+    Raises
+    ------
+    DatasetError
+        If a dataset is empty, mixed or of another version, or a shard is corrupt and is not to be skipped.
+    """
+    datasets = [Dataset(folder, skip_corrupt) for folder in folders]
+    problems = sum(map(len, datasets))
+    leaked = _leaked([(each.split, each, f"{each.folder}: ") for each in datasets], problems)
+    held_out, trained = (
+        {print_ for each in datasets if each.split == split for print_ in each.fingerprints()}
+        for split in ("held-out", "train")
+    )
+    leaked += [f"in both splits: {print_}" for print_ in sorted(held_out & trained)]
+    return {**_result(leaked, problems), "skipped": [told for each in datasets for told in each.skipped]}
+
+
+def _leaked(sources: Sequence[tuple[str, Iterable[GeneratedProblem], str]], total: int) -> list[str]:
+    """List the expressions on the wrong side; a source is its split, its problems, and what to say before them."""
     from tqdm import tqdm
 
     forbidden = set(held_out_keys())
-    stale = forbidden - set(SUITE_KEYS.read_text().split())
-    drawn = iter(Sampler(ProblemPrior(), generator(seed, "train", 0)))
     leaked = []
-    for _ in tqdm(range(problems), unit="problem", disable=None):
-        tree = next(drawn).tree
-        key = split_key(canonical(tree))
-        if key in forbidden or is_held_out(key):
-            leaked.append(repr(tree))
+    with tqdm(total=total, unit="problem", disable=None) as bar:
+        for split, problems, where in sources:
+            for given in problems:
+                key = split_key(canonical(given.tree))
+                if key in forbidden or is_held_out(key) != (split == "held-out"):
+                    leaked.append(f"{where}{to_string(given.tree)}")
+                bar.update()
+    return leaked
+
+
+def _result(leaked: list[str], problems: int) -> dict[str, object]:
+    forbidden = set(held_out_keys())
     return {
         "leaks": len(leaked),
         "examples": leaked[:10],
-        "stale": sorted(stale),
+        "stale": sorted(forbidden - set(SUITE_KEYS.read_text().split())),
         "problems": problems,
         "keys": len(forbidden),
     }
@@ -54,11 +101,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--problems", type=int, default=PROBLEMS, help="training problems to draw")
     parser.add_argument("--seed", type=int, default=1, help="of the training stream")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    parser.add_argument("--data", type=Path, action="append", help="dataset to check instead; may be repeated")
+    parser.add_argument("--skip-corrupt", action="store_true", help="leave out shards that are missing or unreadable")
     options = parser.parse_args(argv)
-    result = check(options.problems, options.seed)
+    if options.data:
+        result = check_datasets(options.data, options.skip_corrupt)
+    else:
+        result = check(options.problems, options.seed)
+    for told in result.get("skipped", []):  # type: ignore[attr-defined]
+        print(f"Skipped: {told}")
     print(
-        f"{result['leaks']} of {result['problems']:,} training problems share an expression with the held-out problems "
-        f"or with the {result['keys']} expressions of {len(suite_names())} suites."
+        f"{result['leaks']} of {result['problems']:,} problems are on the wrong side of the split, or share an "
+        f"expression with the {result['keys']} of {len(suite_names())} suites."
     )
     for text in result["examples"]:  # type: ignore[attr-defined]
         print(f"  leaked: {text}")

@@ -13,6 +13,7 @@ the same in every process.
 
 import hashlib
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ UNDEFINED = "undefined"
 _POWERS = {"inv": -1.0, "square": 2.0, "cube": 3.0, "sqrt": 0.5}
 _ODD = frozenset({"sin", "tan", "sinh", "tanh", "asin", "atan", "sign"})
 _EVEN = frozenset({"cos", "cosh", "abs"})
+_COEFFICIENTS = {1.0: "", -1.0: "-"}
 _LOGARITHMS = {"log2": 1 / math.log(2.0), "log10": 1 / math.log(10.0)}
 
 
@@ -46,7 +48,12 @@ class _Undefined(ArithmeticError):
 
 def fingerprint(tree: Node) -> str:
     """Return 32 hexadecimal digits of the SHA-256 of `canonical`."""
-    return hashlib.sha256(canonical(tree).encode()).hexdigest()[:32]
+    return fingerprint_of(canonical(tree))
+
+
+def fingerprint_of(skeleton: str) -> str:
+    """Return the fingerprint that belongs to a canonical skeleton."""
+    return hashlib.sha256(skeleton.encode()).hexdigest()[:32]
 
 
 def canonical(tree: Node) -> str:
@@ -78,8 +85,7 @@ class _Canonicaliser:
 
     def sum_of(self, node: Node) -> Sum:
         if node.index is not None:
-            name = f"x{node.index}"
-            return {((_Base(name, name), 1.0),): 1.0}
+            return _variable(node.index)
         if node.operator is None:
             return _constant(math.nan if node.value is None else node.value)
         arguments = [self.sum_of(child) for child in node.children]
@@ -176,10 +182,17 @@ class _Canonicaliser:
 
     def _opened(self, exponents: dict[_Base, float], coefficient: float) -> Sum:
         """Make a sum of one monomial; if that is nothing but a sum in parentheses, take the parentheses off."""
-        monomial = tuple(sorted((base, e) for base, e in exponents.items() if e != 0))
+        monomial = tuple(sorted([(base, e) for base, e in exponents.items() if e != 0]))
         if len(monomial) == 1 and monomial[0][1] == 1.0 and monomial[0][0] in self.inside:
             return _scaled(self.inside[monomial[0][0]], coefficient)
         return {monomial: coefficient}
+
+
+@cache
+def _variable(index: int) -> Sum:
+    """Return the sum of one variable; sums are never changed in place, so that all may share it."""
+    name = f"x{index}"
+    return {((_Base(name, name), 1.0),): 1.0}
 
 
 def _checked(value: float) -> float:
@@ -247,7 +260,9 @@ def _leading(a: Sum) -> float:
     The sign of the first term with coefficient 1 or -1; failing that, the coefficient of the first term.  The constant
     term is asked last, since in the skeleton it absorbs any sign.
     """
-    ordered = sorted((monomial for monomial in a if monomial), key=_monomial_key)
+    if len(a) == 1:
+        return next(iter(a.values()))
+    ordered = sorted([monomial for monomial in a if monomial], key=_monomial_key)
     for monomial in ordered:
         if abs(a[monomial]) == 1:
             return a[monomial]
@@ -269,22 +284,29 @@ def _exponent_text(exponent: float) -> str:
 
 
 def _monomial_skeleton(monomial: Monomial) -> str:
-    return "*".join(sorted(base.skeleton + _exponent_text(e) for base, e in monomial))
+    if len(monomial) == 1:  # Most of them, here and below.
+        base, e = monomial[0]
+        return base.skeleton if e == 1 else base.skeleton + _exponent_text(e)
+    return "*".join(sorted([base.skeleton + _exponent_text(e) for base, e in monomial]))
 
 
 def _monomial_exact(monomial: Monomial) -> str:
-    return "*".join(f"{base.exact}^{e!r}" for base, e in monomial)
+    return "*".join([f"{base.exact}^{e!r}" for base, e in monomial])
 
 
 def _exact(a: Sum) -> str:
-    return "+".join(sorted(f"{c!r}*{_monomial_exact(monomial)}" for monomial, c in a.items()))
+    parts = [f"{c!r}*{_monomial_exact(monomial)}" for monomial, c in a.items()]
+    return "+".join(sorted(parts)) if len(parts) > 1 else "".join(parts)
 
 
 def _skeleton(a: Sum) -> str:
     """Write a sum; a factor common to all terms but the constant one is written once, as the one constant it is."""
     if not a:
         return "C"
-    terms = sorted((_monomial_skeleton(monomial), c) for monomial, c in a.items() if monomial)
+    if len(a) == 1:
+        ((monomial, c),) = a.items()
+        return _coefficient_text(c) + _monomial_skeleton(monomial) if monomial else "C"
+    terms = sorted([(_monomial_skeleton(monomial), c) for monomial, c in a.items() if monomial])
     constant_part = ["C"] if ONE in a else []
     sizes = {abs(c) for _, c in terms}
     if len(terms) > 1 and len(sizes) == 1 and sizes != {1.0}:
@@ -295,7 +317,7 @@ def _skeleton(a: Sum) -> str:
 
 
 def _coefficient_text(c: float) -> str:
-    return {1.0: "", -1.0: "-"}.get(c, "C*")
+    return _COEFFICIENTS.get(c, "C*")
 
 
 def _only_base(a: Sum) -> _Base | None:

@@ -45,9 +45,11 @@ def simplify(tree: Node) -> Node:
     """
     if not tree.children:
         return tree
-    children = tuple([simplify(child) for child in tree.children])
-    if any(new is not old for new, old in zip(children, tree.children, strict=True)):
-        tree = Node(tree.operator, children)
+    children = tuple([simplify(child) if child.children else child for child in tree.children])
+    for new, old in zip(children, tree.children, strict=True):
+        if new is not old:
+            tree = Node(tree.operator, children)
+            break
     return _simplify_root(tree)
 
 
@@ -63,8 +65,11 @@ def _simplify_root(tree: Node) -> Node:
 
 def fold(tree: Node) -> float | None:
     """Return the value of an operator over constants; None if it is not one, not known, or not finite."""
+    for child in tree.children:
+        if child.value is None:
+            return None
     row = OPERATORS.get(tree.operator or "")
-    if row is None or row.arity != len(tree.children) or any(child.value is None for child in tree.children):
+    if row is None or row.arity != len(tree.children):
         return None
     with np.errstate(all="ignore"):
         value = float(row.function(*[np.float64(child.value) for child in tree.children]))  # type: ignore[arg-type]

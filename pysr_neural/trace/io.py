@@ -120,12 +120,21 @@ def write_part(folder: Path, part: int, tables: Mapping[str, bytes]) -> None:
         write_file(part_path(folder, table_named(name).name, part), tables[name])
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, what: str = "trace", error_type: type[Exception] = TraceError) -> None:
     """Write a file whole or not at all: under another name, flushed to the disk, then renamed.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    what : str, optional
+        Of what it is a part, for messages.
+    error_type : type, optional
+        What to raise.
 
     Raises
     ------
-    TraceError
+    TraceError, or ``error_type``
         If the folder or the disk does not take it.
     """
     temporary = path.with_name(f".{path.name}.tmp")
@@ -141,12 +150,12 @@ def write_file(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
-            raise TraceError(
-                f"The disk must have room for a trace; none was left for {path}. What was written before is whole: "
+            raise error_type(
+                f"The disk must have room for a {what}; none was left for {path}. What was written before is whole: "
                 "free some space and run the same command again."
             ) from error
-        raise TraceError(
-            f"A trace must be written to a folder that takes files; {path} could not be written: {error.strerror}."
+        raise error_type(
+            f"A {what} must be written to a folder that takes files; {path} could not be written: {error.strerror}."
         ) from error
 
 

@@ -5,7 +5,7 @@ the prior (`generate`), dismantled targets (`dismantle`), traces (`from_traces`)
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import count
@@ -17,6 +17,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.rng import generator
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire.context import context_named
+from pysr_neural_training.data.reader import training_dataset
 from pysr_neural_training.dismantle import damaged_members
 from pysr_neural_training.from_traces import TraceSource, check_targets, reverse_example
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick
@@ -78,6 +79,10 @@ class ExampleConfig:
         Share of ``direct`` examples about generated problems that ask for what a partial solution leaves.
     max_tokens : int
         Most tokens of prompt and target together: the worst members make room, the target never; 0 for no limit.
+    data : str
+        Folder of a dataset from ``pysr-neural data generate`` to take problems from; empty to draw them on the way.
+    skip_corrupt : bool
+        Whether to go on without those of its shards that are missing or not readable.
 
     Raises
     ------
@@ -97,6 +102,8 @@ class ExampleConfig:
     context: str = "basic"
     residual_share: float = 0.0
     max_tokens: int = 0
+    data: str = ""
+    skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
         for name in ("onestep_share", "trace_share", "residual_share"):
@@ -159,7 +166,7 @@ class BatchSource:
         if self.traces is not None and rng.random() < config.trace_share:
             made = self.traces.examples(layout, size, rng)
         else:
-            made = self._generated(layout, rows, size, rng)
+            made = self._generated(layout, rows, size, number, rng)
         self.counts.update(counts_of(made))
         self.counts[f"batches of {layout}"] += 1
         return collate(made)
@@ -170,12 +177,16 @@ class BatchSource:
             return pick([each.name for each in fields(weights)], astuple(weights), rng)
         return "onestep" if rng.random() < self.config.onestep_share else "direct"
 
-    def _generated(self, layout: str, rows: int, size: int, rng: np.random.Generator) -> list[Example]:
-        """Make examples of generated problems, all of the same number of points."""
+    def _generated(self, layout: str, rows: int, size: int, number: int, rng: np.random.Generator) -> list[Example]:
+        """Make examples of generated problems of the same number of points, or nearly so if they are a dataset's."""
+        config = self.config
+        problems: Iterable[GeneratedProblem] = Sampler(replace(self.prior, rows=(rows,), row_weights=(1.0,)), rng)
+        if config.data:
+            problems = training_dataset(config.data, config.skip_corrupt).stream(self.seed, number, config.batch_size)
         chosen: list[Example] = []
         refused: Counter[str] = Counter()
-        for problem in Sampler(replace(self.prior, rows=(rows,), row_weights=(1.0,)), rng):
-            found = make_example(problem, layout, self.prior, self.config, rng)
+        for problem in problems:
+            found = make_example(problem, layout, self.prior, config, rng)
             if isinstance(found, Example):
                 chosen.append(found)
             else:

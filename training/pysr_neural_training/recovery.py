@@ -31,7 +31,8 @@ from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sample
 
 ARMS = ("model", "direct", "combined", "prior", "unconditioned")
 """Model asked as an engine asks; model asked once, data alone, parts not combined; training prior told the problem's
-operators and number of variables, parts combined as the proposer does; the same without; training prior told nothing."""
+operators and number of variables, parts combined as the proposer does; the same prior without that; training prior told
+nothing."""
 THRESHOLD = 1e-9
 FIT_THRESHOLD = 1e-6
 REFINE_EVALUATIONS = 80

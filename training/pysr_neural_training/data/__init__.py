@@ -1,0 +1,1 @@
+"""Problems on disk: making datasets of them, and reading them back for training."""
