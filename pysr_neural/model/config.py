@@ -30,6 +30,8 @@ class ProposerConfig(PretrainedConfig):
         Rounds of cross attention from latents to points.
     probes : bool
         Whether the encoder also reads the statistics of `model.probes`.
+    pair_rank : int
+        Rank of the head of `model.pairs`, for which building block stands below which; 0: no such head.
     """
 
     model_type = "pysr_neural_proposer"
@@ -43,6 +45,7 @@ class ProposerConfig(PretrainedConfig):
         latents: int = 16,
         encoder_layers: int = 2,
         probes: bool = False,
+        pair_rank: int = 0,
         vocabulary_hash: str = VOCABULARY_HASH,
         vocabulary_size: int = len(NAMES),
         wire_version: int = WIRE_VERSION,
@@ -55,6 +58,7 @@ class ProposerConfig(PretrainedConfig):
         self.latents = latents
         self.encoder_layers = encoder_layers
         self.probes = probes
+        self.pair_rank = pair_rank
         self.vocabulary_hash = vocabulary_hash
         self.vocabulary_size = vocabulary_size
         self.wire_version = wire_version
