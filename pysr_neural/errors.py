@@ -35,6 +35,10 @@ class TraceError(NeuralProposerError, ValueError):
     """A trace is truncated, foreign, of another version, or cannot be written."""
 
 
+class TrainingError(NeuralProposerError, RuntimeError):
+    """Training cannot go on: the loss is not finite, or the disk takes no checkpoint."""
+
+
 class EngineUnavailableError(NeuralProposerError, RuntimeError):
     """PySR's Julia engine cannot be started here."""
 

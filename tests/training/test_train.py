@@ -31,6 +31,7 @@ SMALL = [
     "examples.batch_size=16",
     "schedule.workers=0",
     "schedule.bf16=false",
+    "evaluation.every=0",
 ]
 QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -51,7 +52,7 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     assert losses(tmp_path)[-1] < losses(tmp_path)[0]
     assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in final.iterdir()}
     assert sum(q.numel() for q in load(str(final)).parameters()) > 0
-    train(config("schedule.steps=75", "schedule.save_every=25"), tmp_path)
+    train(config("schedule.steps=75", "schedule.save_every=25", "schedule.warmup=5"), tmp_path)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [25, 50, 75]
 
@@ -142,7 +143,8 @@ def test_shipped_configurations_have_the_sizes_that_they_name(name: str, least: 
 
 def test_settings_reach_their_sections() -> None:
     assert config("schedule.steps=7").schedule.steps == 7
-    assert config("prior.rows=[4, 8]").prior.rows == (4, 8)
+    prior = config("prior.rows=[4, 8]", "prior.row_weights=[1, 0.5]").prior
+    assert (prior.rows, prior.row_weights) == ((4, 8), (1.0, 0.5))
 
 
 @pytest.mark.parametrize(
