@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,19 @@ def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: P
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@QUIET
+def test_a_finished_run_learns_no_more_when_the_command_is_given_again(tmp_path: Path) -> None:
+    settings = config("schedule.steps=3", "schedule.save_every=3", "schedule.minutes=inf")
+    final = train(settings, tmp_path)
+    before = (final / "model.safetensors").read_bytes()
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    shutil.rmtree(final)  # As if it had been stopped just before.
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    assert json.loads((final / "card.json").read_text())["steps"] == 3
+
+
 def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     for step, state in ((10, '{"global_step": 10}'), (20, '{"glob'), (30, None)):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -101,10 +115,12 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
         "--num_machines=1",
     ]
     command = [*launch, "--mixed_precision=no", "--dynamo_backend=no", "-m", "pysr_neural_training.train", "tiny"]
+    given += ["--set=evaluation.every=5", "--set=evaluation.problems=2", "--set=evaluation.draws=4"]
     ran = subprocess.run([*command, "--out", str(together), *given], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert len(losses(alone)) == 10
     np.testing.assert_allclose(losses(together), losses(alone), rtol=1e-3)
+    assert (together / "metrics.jsonl").read_text().count("eval_loss") == 2  # By the first process only.
     cards = [json.loads((out / "model/card.json").read_text()) for out in (alone, together)]
     assert cards[0]["examples"] == cards[1]["examples"] == 10 * 2 * 16
 

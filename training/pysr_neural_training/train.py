@@ -128,6 +128,9 @@ def train(config: TrainConfig, out: Path) -> Path:
     if arguments.process_index == 0:
         run_dir.claim(out, config)
     checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
+    done = start >= schedule.steps
+    if done and (out / run_dir.MODEL).is_dir():
+        return out / run_dir.MODEL
     model = initial_model(config)
     first = start * schedule.accumulate * ranks
     trainer = StreamTrainer(
@@ -140,9 +143,12 @@ def train(config: TrainConfig, out: Path) -> Path:
     trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
     with disk_errors(out):
-        trainer.train(resume_from_checkpoint=checkpoint)
+        if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
+            model.load_state_dict(load(str(checkpoint)).state_dict())
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
         if trainer.is_world_process_zero():
-            steps = trainer.state.global_step
+            steps = max(start, trainer.state.global_step)
             facts = {
                 "steps": steps,
                 "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
