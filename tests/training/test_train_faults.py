@@ -1,6 +1,9 @@
 """What goes wrong in training: bad values, foreign checkpoints, losses that are not finite, disks that are full."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,18 @@ QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning
 
 def config(*settings: str) -> TrainConfig:
     return load_config(CONFIGS / "tiny.toml", [*SMALL, *settings])
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Bound the size of files, which fails a write in the middle as a full disk does."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(
@@ -91,24 +106,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_batch_saved(
 
 @QUIET
 def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_from_there(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")  # Bounds the size of files, which fails a write as a full disk does.
     constant = ('schedule.decay="constant"', "schedule.save_every=2")
     whole = train(config("schedule.steps=4", *constant), tmp_path / "whole")
     out = tmp_path / "run"
     train(config("schedule.steps=2", *constant), out)
     finished = (out / "model/model.safetensors").read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(TrainingError, match=r"disk must take .* checkpoint of step 2 is whole: make room"):
-            train(config("schedule.steps=4", *constant), out)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        small_files(),
+        pytest.raises(TrainingError, match=r"disk must take .* checkpoint of step 2 is whole: make room"),
+    ):
+        train(config("schedule.steps=4", *constant), out)
     assert last_step(out) == 2
     assert not (out / "checkpoint-4").exists()
     assert (out / "model/model.safetensors").read_bytes() == finished
     resumed = train(config("schedule.steps=4", *constant), out)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    shutil.rmtree(resumed)
+    with small_files(), pytest.raises(TrainingError, match="checkpoint of step 4 is whole"):
+        train(config("schedule.steps=4", *constant), out)
+    assert not resumed.exists()
 
 
 @QUIET
@@ -172,6 +188,17 @@ def test_every_process_makes_the_same_model_whatever_was_drawn_before() -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
     different = initial_model(config("seed=2")).state_dict()
     assert not torch.equal(one["token.weight"], different["token.weight"])
+
+
+def test_a_head_for_pairs_may_be_added_to_a_checkpoint_without_one(tmp_path: Path) -> None:
+    first = initial_model(config())
+    first.save_pretrained(tmp_path)
+    more = initial_model(config(f'initial="{tmp_path.as_posix()}"', "model.pair_rank=4", "seed=2"))
+    assert torch.equal(more.token.weight, first.token.weight)
+    assert more.pair_head is not None
+    more.save_pretrained(tmp_path / "more")
+    with pytest.raises(ConfigError, match="pair_rank = 4"):
+        initial_model(config(f'initial="{(tmp_path / "more").as_posix()}"'))
 
 
 def test_wandb_must_be_installed_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,6 @@ def train(config: TrainConfig, out: Path) -> Path:
     TrainingError
         If the loss is not finite, or the disk takes no checkpoint.
     """
-    from transformers import TrainingArguments
-
     from pysr_neural_training.evaluate import Evaluator
     from pysr_neural_training.trainer import EvaluateEvery, MetricsLog, StreamTrainer, TimedSchedule, disk_errors
 
@@ -98,7 +96,49 @@ def train(config: TrainConfig, out: Path) -> Path:
     bf16 = schedule.bf16 and has_bf16()
     if schedule.bf16 and not bf16:
         print("schedule.bf16: this hardware has no bfloat16 arithmetic; training in single precision.")
-    arguments = TrainingArguments(
+    arguments = _arguments(config, out, bf16)
+    ranks = arguments.world_size
+    if arguments.process_index == 0:
+        run_dir.claim(out, config)
+    checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
+    done = start >= schedule.steps
+    if done and (out / run_dir.MODEL).is_dir():
+        return out / run_dir.MODEL
+    model = initial_model(config)
+    first = start * schedule.accumulate * ranks
+    reporting = trackers(config, out) if arguments.process_index == 0 else []
+    trainer = StreamTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
+        callbacks=[MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every), *reporting],
+        evaluator=Evaluator(config.evaluation),
+    )
+    trainer.add_callback(TimedSchedule(schedule, trainer))
+    began = time.monotonic()
+    with disk_errors(out):
+        if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
+            model.load_state_dict(load(str(checkpoint)).state_dict())
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        if trainer.is_world_process_zero():
+            steps = max(start, trainer.state.global_step)
+            facts = {
+                "steps": steps,
+                "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
+                "seconds_of_last_run": round(time.monotonic() - began),
+                "bf16": bf16,
+            }
+            run_dir.finish(out, config, model, facts, trainer.last_evaluation)
+    return out / run_dir.MODEL
+
+
+def _arguments(config: TrainConfig, out: Path, bf16: bool) -> Any:
+    """Return what Hugging Face's Trainer is told."""
+    from transformers import TrainingArguments
+
+    schedule = config.schedule
+    return TrainingArguments(
         output_dir=str(out),
         max_steps=schedule.steps,
         per_device_train_batch_size=1,
@@ -124,39 +164,6 @@ def train(config: TrainConfig, out: Path) -> Path:
         label_names=["labels"],
         ddp_find_unused_parameters=True,  # Batches without a population leave the head for kinds alone.
     )
-    ranks = arguments.world_size
-    if arguments.process_index == 0:
-        run_dir.claim(out, config)
-    checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
-    done = start >= schedule.steps
-    if done and (out / run_dir.MODEL).is_dir():
-        return out / run_dir.MODEL
-    model = initial_model(config)
-    first = start * schedule.accumulate * ranks
-    trainer = StreamTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
-        callbacks=[*trackers(config, out), MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every)],
-        evaluator=Evaluator(config.evaluation),
-    )
-    trainer.add_callback(TimedSchedule(schedule, trainer))
-    began = time.monotonic()
-    with disk_errors(out):
-        if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
-            model.load_state_dict(load(str(checkpoint)).state_dict())
-        else:
-            trainer.train(resume_from_checkpoint=checkpoint)
-        if trainer.is_world_process_zero():
-            steps = max(start, trainer.state.global_step)
-            facts = {
-                "steps": steps,
-                "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
-                "seconds_of_last_run": round(time.monotonic() - began),
-                "bf16": bf16,
-            }
-            run_dir.finish(out, config, model, facts, trainer.last_evaluation)
-    return out / run_dir.MODEL
 
 
 def initial_model(config: TrainConfig) -> ProposerModel:
@@ -177,12 +184,12 @@ def initial_model(config: TrainConfig) -> ProposerModel:
         other = load(config.initial)
         for name, wanted in asdict(config.model).items():
             found = getattr(other.config, name)
-            if found != wanted:
+            if found != wanted and (name, found) != ("pair_rank", 0):  # That head may begin anew.
                 raise ConfigError(
                     f"Training must start from a checkpoint of the configured size; {config.initial} has {name} = "
                     f"{found}, the configuration {wanted}. Set model.{name}={str(found).lower()}."
                 )
-        model.load_state_dict(other.state_dict())
+        model.load_state_dict(model.state_dict() | other.state_dict())
     return model
 
 

@@ -200,10 +200,12 @@ def learning_rate(schedule: "Schedule", step: int, progress: float) -> float:
 @contextmanager
 def disk_errors(out: Path) -> Iterator[None]:
     """Tell of a full disk in words of what is left of the run."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
             raise
         raise _refused(out, error) from error
 
