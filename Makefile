@@ -9,10 +9,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-slow test-julia lint format bench-smoke wheel clean help
+.PHONY: setup demo test test-slow test-julia lint format bench-smoke train-smoke wheel clean help
 
 help:
-	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | wheel | clean"
+	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | wheel | clean"
 
 setup: $(READY)
 
@@ -59,6 +59,11 @@ format: $(READY)
 bench-smoke: $(READY)
 	$(BIN)/pysr-neural bench proposals --smoke --json
 	$(BIN)/pysr-neural bench recovery --problems 4 --draws 32 --json
+
+# Problems, traces, examples, training, evaluation, use in both engines; under five minutes on two cores.
+train-smoke: $(READY)
+	rm -rf outputs/train-smoke
+	$(BIN)/python -m pysr_neural_training.smoke --out outputs/train-smoke
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

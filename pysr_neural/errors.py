@@ -39,6 +39,10 @@ class DatasetError(NeuralProposerError, ValueError):
     """A dataset of problems is empty, corrupt, mixed, of another version, or cannot be written."""
 
 
+class TrainingError(NeuralProposerError, RuntimeError):
+    """Training cannot go on: the loss is not finite, or the disk takes no checkpoint."""
+
+
 class EngineUnavailableError(NeuralProposerError, RuntimeError):
     """PySR's Julia engine cannot be started here."""
 

@@ -33,6 +33,8 @@ class ProposerConfig(PretrainedConfig):
         Whether the encoder also reads the statistics of `model.probes`.
     context : str
         What its prompts say about the data, one of `wire.context.CONTEXTS`.
+    pair_rank : int
+        Rank of the head of `model.pairs`, for which building block stands below which; 0: no such head.
     """
 
     model_type = "pysr_neural_proposer"
@@ -47,6 +49,7 @@ class ProposerConfig(PretrainedConfig):
         encoder_layers: int = 2,
         probes: bool = False,
         context: str = "basic",
+        pair_rank: int = 0,
         vocabulary_hash: str = VOCABULARY_HASH,
         vocabulary_size: int = len(NAMES),
         wire_version: int = WIRE_VERSION,
@@ -60,6 +63,7 @@ class ProposerConfig(PretrainedConfig):
         self.encoder_layers = encoder_layers
         self.probes = probes
         self.context = context_named(context)
+        self.pair_rank = pair_rank
         self.vocabulary_hash = vocabulary_hash
         self.vocabulary_size = vocabulary_size
         self.wire_version = wire_version

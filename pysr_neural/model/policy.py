@@ -15,6 +15,7 @@ from transformers.utils.generic import ModelOutput
 
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.encoder import DatasetEncoder, FeedForward
+from pysr_neural.model.pairs import PairHead, pair_loss
 from pysr_neural.state import KINDS
 from pysr_neural.wire.prompt import MAX_POSITION
 from pysr_neural.wire.vocabulary import IS_MANTISSA, PAD
@@ -24,6 +25,7 @@ LATENT_SEGMENT = 3
 IGNORED = -100
 MANTISSA_WEIGHT = 0.25
 """Weight of leading digits in the loss: engines refine constants, so that structure matters more."""
+PAIR_WEIGHT = 0.2
 
 
 @dataclass
@@ -38,6 +40,8 @@ class ProposerOutput(ModelOutput):  # type: ignore[misc]
     kind_logits : tensor, shape (batch, len(KINDS))
     presence_logits : tensor, shape (batch, vocabulary)
         Logit of each token's occurring in the answer.
+    pair_logits : tensor, shape (batch, PARENTS, CHILDREN)
+        See `model.pairs`; present if the model has that head.
     token_loss : tensor, shape ()
         Mean negative log-likelihood per target token.
     """
@@ -46,6 +50,7 @@ class ProposerOutput(ModelOutput):  # type: ignore[misc]
     logits: Tensor | None = None
     kind_logits: Tensor | None = None
     presence_logits: Tensor | None = None
+    pair_logits: Tensor | None = None
     token_loss: Tensor | None = None
 
 
@@ -97,6 +102,7 @@ class ProposerModel(PreTrainedModel):
 
     config_class = ProposerConfig
     base_model_prefix = "proposer"
+    pair_head: PairHead | None
 
     def __init__(self, config: ProposerConfig) -> None:
         super().__init__(config)
@@ -109,6 +115,7 @@ class ProposerModel(PreTrainedModel):
         self.head = nn.Linear(config.width, config.vocabulary_size)
         self.kind_head = nn.Linear(config.width, len(KINDS))
         self.presence_head = nn.Linear(config.width, config.vocabulary_size)
+        self.pair_head = PairHead(config.width, config.pair_rank) if config.pair_rank else None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -141,6 +148,7 @@ class ProposerModel(PreTrainedModel):
         labels: Tensor | None = None,
         kinds: Tensor | None = None,
         presence: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> ProposerOutput:
         """Run the model on a padded batch.
 
@@ -157,6 +165,8 @@ class ProposerModel(PreTrainedModel):
             Kind of the move; -100 is not counted.
         presence : float, shape (batch, vocabulary), optional
             1 where a token occurs in the answer.
+        pairs : float, shape (batch, PARENTS, CHILDREN), optional
+            How often each pair occurs in the answer, for a model with that head; see `model.pairs`.
         """
         latents = self.encoder(data, row_mask)
         prefix = self.prefix(latents, tokens, positions, segments)
@@ -169,6 +179,10 @@ class ProposerModel(PreTrainedModel):
         output = ProposerOutput(None, self.head(hidden), self.kind_head(hidden[:, 0]), self.presence_head(hidden[:, 0]))
         if labels is not None:
             self._add_losses(output, labels, kinds, presence)
+        if self.pair_head is not None:
+            output.pair_logits = self.pair_head(hidden[:, 0])
+            if output.loss is not None and pairs is not None:
+                output.loss = output.loss + PAIR_WEIGHT * pair_loss(output.pair_logits, pairs)
         return output
 
     @staticmethod

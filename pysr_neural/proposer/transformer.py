@@ -207,7 +207,7 @@ class TransformerSession:
             tuple(children),
             kind_weights=self._kind_weights(hidden) if "kind" in levels and request.members else None,
             parent_weights=self._parent_weights(request.members, presence) if "parents" in levels else None,
-            prior=self._prior(presence, [c.tree for c in children]) if "prior" in levels else None,
+            prior=self._prior(presence, hidden, [c.tree for c in children]) if "prior" in levels else None,
         )
 
     def remember(self, questions: Sequence[Question]) -> None:
@@ -400,8 +400,8 @@ class TransformerSession:
         weights = np.exp(np.clip(scores - scores.mean(), -1.4, 1.4)) if len(scores) else scores
         return normalized(weights) * max(len(scores), 1)
 
-    def _prior(self, presence: Array, trees: list[Node]) -> Prior:
-        """Combine the presence head with the pairs seen in the best children."""
+    def _prior(self, presence: Array, hidden: torch.Tensor, trees: list[Node]) -> Prior:
+        """Combine the heads for presence and, if there is one, for pairs with the pairs seen in the best children."""
         operators, features = self.problem.operators, self.problem.X.shape[1]
         by_operator = np.array([presence[t] for t in p.operator_tokens(operators)])
         by_variable = np.full(features, 0.02)
@@ -410,6 +410,8 @@ class TransformerSession:
         ]
         symbols = np.concatenate([[0.3, float(by_variable.mean()) + 0.3], by_operator + 0.02])
         pairs = np.tile(normalized(symbols), (len(operators.names) + 1, 1))
+        if self.model.pair_head is not None:
+            pairs = self.model.pair_head.weights(hidden, p.operator_tokens(operators))
         for rank, tree in enumerate(trees):
             _count_pairs(tree, len(operators.names), pairs, 0.3 / (1 + rank), operators.index)
         return Prior(normalized(by_operator + 0.02), normalized(by_variable), pairs / pairs.sum(axis=1, keepdims=True))

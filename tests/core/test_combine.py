@@ -9,7 +9,7 @@ import pytest
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
-from pysr_neural.expression.text import parse, to_string
+from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.combine import INVERSES, combinations
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ SMALL = [
     "examples.batch_size=16",
     "schedule.workers=0",
     "schedule.bf16=false",
+    "evaluation.every=0",
 ]
 QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -51,7 +53,7 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     assert losses(tmp_path)[-1] < losses(tmp_path)[0]
     assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in final.iterdir()}
     assert sum(q.numel() for q in load(str(final)).parameters()) > 0
-    train(config("schedule.steps=75", "schedule.save_every=25"), tmp_path)
+    train(config("schedule.steps=75", "schedule.save_every=25", "schedule.warmup=5"), tmp_path)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [25, 50, 75]
 
@@ -77,6 +79,19 @@ def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: P
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@QUIET
+def test_a_finished_run_learns_no_more_when_the_command_is_given_again(tmp_path: Path) -> None:
+    settings = config("schedule.steps=3", "schedule.save_every=3", "schedule.minutes=inf")
+    final = train(settings, tmp_path)
+    before = (final / "model.safetensors").read_bytes()
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    shutil.rmtree(final)  # As if it had been stopped just before.
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    assert json.loads((final / "card.json").read_text())["steps"] == 3
+
+
 def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     for step, state in ((10, '{"global_step": 10}'), (20, '{"glob'), (30, None)):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -100,10 +115,12 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
         "--num_machines=1",
     ]
     command = [*launch, "--mixed_precision=no", "--dynamo_backend=no", "-m", "pysr_neural_training.train", "tiny"]
+    given += ["--set=evaluation.every=5", "--set=evaluation.problems=2", "--set=evaluation.draws=4"]
     ran = subprocess.run([*command, "--out", str(together), *given], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert len(losses(alone)) == 10
     np.testing.assert_allclose(losses(together), losses(alone), rtol=1e-3)
+    assert (together / "metrics.jsonl").read_text().count("eval_loss") == 2  # By the first process only.
     cards = [json.loads((out / "model/card.json").read_text()) for out in (alone, together)]
     assert cards[0]["examples"] == cards[1]["examples"] == 10 * 2 * 16
 
@@ -142,7 +159,8 @@ def test_shipped_configurations_have_the_sizes_that_they_name(name: str, least: 
 
 def test_settings_reach_their_sections() -> None:
     assert config("schedule.steps=7").schedule.steps == 7
-    assert config("prior.rows=[4, 8]").prior.rows == (4, 8)
+    prior = config("prior.rows=[4, 8]", "prior.row_weights=[1, 0.5]").prior
+    assert (prior.rows, prior.row_weights) == ((4, 8), (1.0, 0.5))
 
 
 @pytest.mark.parametrize(

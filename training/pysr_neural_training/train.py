@@ -1,146 +1,47 @@
 """`pysr-neural train CONFIG.toml`: supervised training of a proposer on generated problems.
 
-Owns: the training configuration, the command, the run directory.  Does not own: examples (`examples`), the optimiser
-loop (Hugging Face `Trainer`).
+Owns: the run, the command.  Does not own: the configuration (`config`), examples (`examples`), the optimiser loop
+(Hugging Face `Trainer`, see `trainer`), the run directory (`run_dir`), what is measured on the way (`evaluate`).
 
-A run directory holds the resolved configuration, Trainer checkpoints to resume from, `metrics.jsonl`, and `model/`, a
-plain checkpoint that `neural_proposer=` reads.
+A run directory holds the resolved configuration, Trainer checkpoints to resume from, `metrics.jsonl`, TensorBoard's
+events, and `model/`, a plain checkpoint that `neural_proposer=` reads.
 """
 
 import argparse
-import json
+import os
 import time
-import tomllib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from pysr_neural.errors import ConfigError, did_you_mean
-from pysr_neural.model.checkpoint import load
+from pysr_neural._optional import require
+from pysr_neural.errors import ConfigError
+from pysr_neural.model.checkpoint import load, resolve
 from pysr_neural.model.config import ProposerConfig
+from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural.wire.vocabulary import VOCABULARY_HASH
-from pysr_neural_training.examples import ExampleConfig, batches
-from pysr_neural_training.generate import ProblemPrior
+from pysr_neural_training import run_dir
+from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig, load_config
+from pysr_neural_training.examples import batches
+from pysr_neural_training.run_dir import last_step
 
-
-@dataclass(frozen=True)
-class ModelSize:
-    """Sizes of the model; see `ProposerConfig`."""
-
-    width: int = 128
-    heads: int = 4
-    layers: int = 4
-    feedforward: int = 384
-    latents: int = 16
-    encoder_layers: int = 2
-    probes: bool = True
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps.
-    accumulate : int
-        Batches per process and step.
-    minutes : float
-        Wall-clock limit, ``inf`` for none; the learning rate follows whichever of steps and minutes is further.
-    learning_rate : float
-    warmup : int
-        Steps of linear warm-up.
-    weight_decay, gradient_clip : float
-    workers : int
-        Processes that generate data.
-    threads : int
-        CPU threads of the model.
-    save_every, log_every : int
-        Steps between checkpoints, and between records in ``metrics.jsonl``.
-    bf16 : bool
-        Mixed precision.
-    """
-
-    steps: int = 10_000
-    accumulate: int = 1
-    minutes: float = 60.0
-    learning_rate: float = 1.5e-3
-    warmup: int = 300
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    workers: int = 1
-    threads: int = 1
-    save_every: int = 250
-    log_every: int = 25
-    bf16: bool = False
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run.
-
-    Parameters
-    ----------
-    name : str
-    seed : int
-    initial : str
-        Checkpoint whose weights to start from, by any name that ``neural_proposer=`` takes; empty for random ones.
-    model, schedule, prior, examples
-        See their classes.
-    """
-
-    name: str = "tiny"
-    seed: int = 1
-    initial: str = ""
-    model: ModelSize = field(default_factory=ModelSize)
-    schedule: Schedule = field(default_factory=Schedule)
-    prior: ProblemPrior = field(default_factory=ProblemPrior)
-    examples: ExampleConfig = field(default_factory=ExampleConfig)
-
-
-def load_config(path: Path, settings: list[str]) -> TrainConfig:
-    """Read a TOML file over the defaults, then ``section.key=value`` settings over both.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing or not TOML, or a key is unknown.
-    """
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text())
-        for setting in settings:
-            key, _, text = setting.partition("=")
-            *sections, last = key.split(".")
-            target = values
-            for section in sections:
-                target = target.setdefault(section, {})
-            target[last] = tomllib.loads(f"value = {text}")["value"]
-    except (OSError, tomllib.TOMLDecodeError, AttributeError) as error:
-        raise ConfigError(
-            f"A configuration must be a readable TOML file with settings KEY=VALUE; got: {error}."
-        ) from error
-    return _filled(TrainConfig(), values, "")
-
-
-def _filled(default: Any, values: dict[str, Any], where: str) -> Any:
-    known = {f.name for f in fields(default)}
-    changes = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"A configuration key must be known; got {where + key!r}." + did_you_mean(key, known))
-        present = getattr(default, key)
-        if isinstance(value, dict):
-            value = _filled(present, value, f"{where}{key}.")
-        elif isinstance(value, list):
-            value = tuple(value)
-        changes[key] = value
-    return replace(default, **changes)
+__all__ = [
+    "Evaluation",
+    "GeneratedBatches",
+    "ModelSize",
+    "Schedule",
+    "TrainConfig",
+    "has_bf16",
+    "initial_model",
+    "last_step",
+    "load_config",
+    "train",
+    "trackers",
+]
 
 
 class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
@@ -165,7 +66,10 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
         if info is not None:
             torch.set_num_threads(1)
         start = self.start + self.rank + self.ranks * first
-        return batches(self.config.prior, self.config.examples, self.config.seed, start, self.ranks * stride)
+        for batch in batches(self.config.prior, self.config.examples, self.config.seed, start, self.ranks * stride):
+            if self.config.model.pair_rank:
+                batch["pairs"] = pair_targets(batch["labels"])
+            yield batch
 
 
 def train(config: TrainConfig, out: Path) -> Path:
@@ -174,18 +78,67 @@ def train(config: TrainConfig, out: Path) -> Path:
     A run that was interrupted ends with the same weights, bit for bit on a CPU, if only steps limit it.  Under
     ``accelerate launch``, each process takes its own batches of the one stream: R processes learn what one process does
     that accumulates R times as many batches.
-    """
-    from transformers import TrainingArguments
-    from transformers.trainer_utils import set_seed
 
-    from pysr_neural_training.trainer import MetricsLog, StreamTrainer, TimedSchedule
+    Raises
+    ------
+    ConfigError
+        If the directory belongs to a run with other settings, or a tracker is not installed.
+    CheckpointError
+        If a checkpoint to start or to go on from cannot be used.
+    TrainingError
+        If the loss is not finite, or the disk takes no checkpoint.
+    """
+    from pysr_neural_training.evaluate import Evaluator
+    from pysr_neural_training.trainer import EvaluateEvery, MetricsLog, StreamTrainer, TimedSchedule, disk_errors
+
+    schedule, start = config.schedule, last_step(out)
+    torch.set_num_threads(schedule.threads)
+    bf16 = schedule.bf16 and has_bf16()
+    if schedule.bf16 and not bf16:
+        print("schedule.bf16: this hardware has no bfloat16 arithmetic; training in single precision.")
+    arguments = _arguments(config, out, bf16)
+    ranks = arguments.world_size
+    if arguments.process_index == 0:
+        run_dir.claim(out, config)
+    checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
+    done = start >= schedule.steps
+    if done and (out / run_dir.MODEL).is_dir():
+        return out / run_dir.MODEL
+    model = initial_model(config)
+    first = start * schedule.accumulate * ranks
+    reporting = trackers(config, out) if arguments.process_index == 0 else []
+    trainer = StreamTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
+        callbacks=[MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every), *reporting],
+        evaluator=Evaluator(config.evaluation),
+    )
+    trainer.add_callback(TimedSchedule(schedule, trainer))
+    began = time.monotonic()
+    with disk_errors(out):
+        if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
+            model.load_state_dict(load(str(checkpoint)).state_dict())
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        if trainer.is_world_process_zero():
+            steps = max(start, trainer.state.global_step)
+            facts = {
+                "steps": steps,
+                "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
+                "seconds_of_last_run": round(time.monotonic() - began),
+                "bf16": bf16,
+            }
+            run_dir.finish(out, config, model, facts, trainer.last_evaluation)
+    return out / run_dir.MODEL
+
+
+def _arguments(config: TrainConfig, out: Path, bf16: bool) -> Any:
+    """Return what Hugging Face's Trainer is told."""
+    from transformers import TrainingArguments
 
     schedule = config.schedule
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(schedule.threads)
-    set_seed(config.seed)
-    model = _initial_model(config)
-    arguments = TrainingArguments(
+    return TrainingArguments(
         output_dir=str(out),
         max_steps=schedule.steps,
         per_device_train_batch_size=1,
@@ -201,8 +154,9 @@ def train(config: TrainConfig, out: Path) -> Path:
         seed=config.seed,
         dataloader_num_workers=schedule.workers,
         dataloader_prefetch_factor=8 if schedule.workers else None,
-        bf16=schedule.bf16,
+        bf16=bf16,
         report_to=[],
+        run_name=config.name,
         disable_tqdm=False,
         remove_unused_columns=False,
         ignore_data_skip=True,
@@ -210,72 +164,68 @@ def train(config: TrainConfig, out: Path) -> Path:
         label_names=["labels"],
         ddp_find_unused_parameters=True,  # Batches without a population leave the head for kinds alone.
     )
-    start, ranks = last_step(out), arguments.world_size
-    first = start * schedule.accumulate * ranks
-    trainer = StreamTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
-        callbacks=[MetricsLog(out / "metrics.jsonl")],
-    )
-    trainer.add_callback(TimedSchedule(schedule, trainer))
-    began = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(out / f"checkpoint-{start}") if start else None)
-    final = out / "model"
-    if trainer.is_world_process_zero():
-        (out / "config.json").write_text(json.dumps(asdict(config), indent=1))
-        model.to(torch.float32).save_pretrained(final, safe_serialization=True)
-        batches_seen = trainer.state.global_step * schedule.accumulate * ranks
-        _write_card(config, final, trainer.state.global_step, batches_seen, time.monotonic() - began)
-    return final
 
 
-def last_step(out: Path) -> int:
-    """Return the step of a run's last complete checkpoint, 0 without one; its state is what Trainer writes last."""
-    complete = [0]
-    for path in out.glob("checkpoint-*/trainer_state.json"):
-        try:
-            complete.append(int(json.loads(path.read_text())["global_step"]))
-        except (json.JSONDecodeError, KeyError):
-            continue
-    return max(complete)
-
-
-def _initial_model(config: TrainConfig) -> ProposerModel:
-    """Make the model, with the weights of another checkpoint if one is named.
+def initial_model(config: TrainConfig) -> ProposerModel:
+    """Make the model, the same in every process, with the weights of another checkpoint if one is named.
 
     Raises
     ------
     ConfigError
         If that checkpoint is of another size.
+    CheckpointError
+        If it cannot be used; see `model.checkpoint.load`.
     """
+    from transformers.trainer_utils import set_seed
+
+    set_seed(config.seed)
     model = ProposerModel(ProposerConfig(**asdict(config.model), context=config.examples.context))
     if config.initial:
         other = load(config.initial)
         for name, wanted in asdict(config.model).items():
             found = getattr(other.config, name)
-            if found != wanted:
+            if found != wanted and (name, found) != ("pair_rank", 0):  # That head may begin anew.
                 raise ConfigError(
                     f"Training must start from a checkpoint of the configured size; {config.initial} has {name} = "
                     f"{found}, the configuration {wanted}. Set model.{name}={str(found).lower()}."
                 )
-        model.load_state_dict(other.state_dict())
+        model.load_state_dict(model.state_dict() | other.state_dict())
     return model
 
 
-def _write_card(config: TrainConfig, path: Path, steps: int, batches_seen: int, seconds: float) -> None:
-    card = {
-        "name": config.name,
-        "command": f"pysr-neural train {config.name}",
-        "seed": config.seed,
-        "steps": steps,
-        "examples": batches_seen * config.examples.batch_size,
-        "seconds_of_last_run": round(seconds),
-        "vocabulary_hash": VOCABULARY_HASH,
-        "config": asdict(config),
-        "torch": torch.__version__,
-    }
-    (path / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+def has_bf16() -> bool:
+    """Tell whether the hardware computes with bfloat16, instead of emulating it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def trackers(config: TrainConfig, out: Path) -> list[Any]:
+    """Return the Trainer callbacks that report to TensorBoard and Weights & Biases.
+
+    Raises
+    ------
+    ConfigError
+        If Weights & Biases is asked for and not installed; without TensorBoard's writer, a note is printed instead.
+    """
+    from transformers.integrations import TensorBoardCallback, WandbCallback
+
+    chosen: list[Any] = []
+    if "tensorboard" in config.track:
+        try:
+            chosen.append(TensorBoardCallback())
+            chosen[0].logging_dir = str(out / "tensorboard")
+        except RuntimeError:
+            print('No TensorBoard events: `pip install "pysr-neural[training]"` brings their writer.')
+    if any(name.startswith("wandb") for name in config.track):
+        require("wandb", "wandb", "Reporting to Weights & Biases")
+        os.environ.setdefault("WANDB_PROJECT", "pysr-neural")
+        os.environ.setdefault("WANDB_DIR", str(out))
+        if "wandb-offline" in config.track:
+            os.environ["WANDB_MODE"] = "offline"
+        chosen.append(WandbCallback())
+    return chosen
 
 
 def main(argv: list[str] | None = None) -> int:
