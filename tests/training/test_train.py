@@ -192,4 +192,4 @@ def test_recovery_command_prints_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["--problems", "2", "--draws", "4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["problems"] == 2
-    assert set(result["recovered"]) == {"model", "direct", "prior", "unconditioned"}
+    assert set(result["recovered"]) == {"model", "direct", "combined", "prior", "unconditioned"}

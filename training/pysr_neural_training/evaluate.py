@@ -18,7 +18,7 @@ from pysr_neural.proposer.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.wire.prompt import tree_tokens
 from pysr_neural_training.config import Evaluation
-from pysr_neural_training.examples import IGNORED, ExampleConfig, collate, make_example
+from pysr_neural_training.examples import IGNORED, Example, ExampleConfig, collate, make_example
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior
 from pysr_neural_training.recovery import held_out_problems, recovers
 
@@ -29,10 +29,13 @@ class Evaluator:
     Parameters
     ----------
     settings : Evaluation
+    context : str, optional
+        What the model's prompts say about the data.
     """
 
-    def __init__(self, settings: Evaluation) -> None:
+    def __init__(self, settings: Evaluation, context: str = "basic") -> None:
         self.settings = settings
+        self.context = context
 
     def __call__(self, model: ProposerModel) -> dict[str, float]:
         """Measure a model, which is left in the mode in which it was.
@@ -65,15 +68,15 @@ class Evaluator:
     @cached_property
     def batches(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The problems as examples of the layouts ``direct`` and ``onestep``."""
-        return self._batch(None), self._batch(ExampleConfig())
+        return self._batch("direct"), self._batch("onestep")
 
-    def _batch(self, members_of: ExampleConfig | None) -> dict[str, Tensor]:
-        prior = ProblemPrior()
+    def _batch(self, layout: str) -> dict[str, Tensor]:
+        prior, config = ProblemPrior(), ExampleConfig(context=self.context)
         made = [
-            make_example(given, prior, members_of, generator(self.settings.seed, "evaluation", i))
+            make_example(given, layout, prior, config, generator(self.settings.seed, "evaluation", i))
             for i, (given, _, _) in enumerate(self.problems)
         ]
-        return collate([example for example in made if example is not None])
+        return collate([example for example in made if isinstance(example, Example)])
 
     def _teacher_forced(self, model: ProposerModel) -> dict[str, float]:
         direct, onestep = (

@@ -108,7 +108,7 @@ class ExampleConfig:
     def __post_init__(self) -> None:
         for name in ("onestep_share", "trace_share", "residual_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is a share, from 0 to 1; got {getattr(self, name)}.")
+                raise ConfigError(f"{name} must be between 0 and 1; got {getattr(self, name)}.")
         for name, least in (("batch_size", 1), ("max_members", 1), ("distinct", 0), ("max_tokens", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}; got {getattr(self, name)}.")

@@ -112,7 +112,7 @@ def train(config: TrainConfig, out: Path) -> Path:
         args=arguments,
         train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
         callbacks=[MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every), *reporting],
-        evaluator=Evaluator(config.evaluation),
+        evaluator=Evaluator(config.evaluation, config.examples.context),
     )
     trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
