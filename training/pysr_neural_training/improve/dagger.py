@@ -35,7 +35,12 @@ class Dagger:
     name = "dagger"
 
     def __init__(self, config: DaggerConfig) -> None:
-        self.config = config
+        self._config = config
+
+    @property
+    def config(self) -> DaggerConfig:
+        """Its settings."""
+        return self._config
 
     def learn(self, model: ProposerModel, episodes: Sequence[Episode], number: int, part: Path) -> dict[str, Any]:
         """Label visited states, add them to those of earlier rounds, and train on all."""

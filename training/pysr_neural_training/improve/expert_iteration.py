@@ -23,6 +23,8 @@ import numpy as np
 
 from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
+from pysr_neural.proposer.base import ProposalRequest
+from pysr_neural.proposer.transformer import SIZE_LADDER
 from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.objective import scale_of
@@ -69,7 +71,12 @@ class ExpertIteration:
     name = "expert-iteration"
 
     def __init__(self, config: ExpertIterationConfig) -> None:
-        self.config = config
+        self._config = config
+
+    @property
+    def config(self) -> ExpertIterationConfig:
+        """Its settings."""
+        return self._config
 
     def learn(self, model: ProposerModel, episodes: Sequence[Episode], number: int, part: Path) -> dict[str, Any]:
         """Keep the moves that led somewhere, add them to the buffer, and train on it."""
@@ -162,8 +169,15 @@ def hindsight(episodes: Sequence[Episode], count: int, rng: np.random.Generator)
         later = rng.permutation(np.arange(1, len(episode.visits)))[: count - 1]
         for i in [0, *sorted(later.tolist())]:
             request = episode.visits[i].request
-            lessons.append(Lesson(episode.given.problem, request, 0, episode.best, "", HINDSIGHT))
+            question = 0 if request.members else _rung(request, episode.best.size)
+            lessons.append(Lesson(episode.given.problem, request, question, episode.best, "", HINDSIGHT))
     return lessons
+
+
+def _rung(request: ProposalRequest, size: int) -> int:
+    """Return the question, of those that a request without members makes, with the least limit that admits a size."""
+    limits = sorted({min(limit, request.max_size or limit) for limit in SIZE_LADDER})
+    return 1 + next((i for i, limit in enumerate(limits) if size <= limit), len(limits) - 1)
 
 
 def updated(records: Mapping[int, Best], episodes: Sequence[Episode]) -> Records:

@@ -36,8 +36,15 @@ Config = TypeVar("Config", bound=ImproveConfig)
 class Method(Protocol):
     """How a policy learns from its searches."""
 
-    name: str
-    config: ImproveConfig
+    @property
+    def name(self) -> str:
+        """The command's last word."""
+        ...
+
+    @property
+    def config(self) -> ImproveConfig:
+        """Its settings."""
+        ...
 
     def learn(self, model: ProposerModel, episodes: Sequence[Episode], number: int, part: Path) -> dict[str, Any]:
         """Train the model in place; returns what to report.
