@@ -1,4 +1,4 @@
-"""Rollouts: states are the policy's own, draws are what was sampled, probabilities and prompts are those of inference."""
+"""Rollouts: states are the policy's own, draws what was sampled, prompts and probabilities those of inference."""
 
 import itertools
 import pickle

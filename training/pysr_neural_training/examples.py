@@ -185,7 +185,7 @@ def collate(examples: list[Example]) -> dict[str, Tensor]:
         "positions": prompts[1],
         "segments": prompts[2],
         "target_tokens": inputs,
-        "target_positions": np.ascontiguousarray(positions),
+        "target_positions": positions.copy(),
         "target_segments": np.full_like(inputs, p.TARGET_SEGMENT),
         "labels": labels,
         "kinds": np.array([e.kind for e in examples], dtype=np.int64),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ def load_examples(path: Path) -> tuple[list[Example], list[float]]:
         If the file is not whole.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         ends = stored["lengths"].cumsum(axis=0)
         starts = ends - stored["lengths"]
@@ -117,7 +118,7 @@ def load_examples(path: Path) -> tuple[list[Example], list[float]]:
             target = stored["targets"][first[1] : last[1]].tolist()
             examples.append(Example(prompt, target, stored["data"][first[2] : last[2]], kind))
         return examples, stored["weights"].tolist()
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise DataError(f"{path} must hold a round's examples; got: {error}. Delete the round's folder.") from error
 
 
