@@ -18,7 +18,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural_training.improve import dagger, expert_iteration, rl
+from pysr_neural_training.improve import dagger, expert_iteration, report, rl
 from pysr_neural_training.improve.config import (
     SMOKE,
     DaggerConfig,
@@ -91,11 +91,22 @@ def config(start: str, **changes: Any) -> ImproveConfig:
     return ImproveConfig(**{**TINY, "initial": start, **changes})
 
 
-def test_a_run_leaves_what_it_promises(start: str, tmp_path: Path) -> None:
-    method = Still(config(start, patience=5))
+@pytest.fixture(autouse=True)
+def plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave pictures out: they take longer than the rounds of these tests."""
+    if "pictured" not in request.fixturenames:
+        monkeypatch.setattr(report, "draw", lambda records, path: path.touch())
+
+
+@pytest.fixture
+def pictured() -> None:
+    """Let pictures be drawn."""
+
+
+def test_a_run_leaves_what_it_promises(start: str, tmp_path: Path, pictured: None) -> None:
+    method = Still(config(start, patience=5, rounds=1))
     records = run(method, tmp_path)
-    assert [record["round"] for record in records] == [0, 1, 2]
-    assert method.rounds == 2
+    assert [record["round"] for record in records] == [0, 1]
     lines = (tmp_path / "rounds.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
     for record in records:
@@ -104,36 +115,37 @@ def test_a_run_leaves_what_it_promises(start: str, tmp_path: Path) -> None:
     assert sum(weight.numel() for weight in load(str(tmp_path / "model")).parameters()) > 0
     assert (tmp_path / "rounds.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "README.md").read_text()
-    assert "| 2 |" in page
-    assert "2 rounds are done" in page
+    assert "| 1 |" in page
+    assert "1 rounds are done" in page
     assert len(page.splitlines()) < 40
-    assert records[0]["held_out"]["solved"] == records[2]["held_out"]["solved"]  # Nothing was learned.
+    assert records[0]["held_out"]["solved"] == records[1]["held_out"]["solved"]  # Nothing was learned.
 
 
 def test_a_finished_run_makes_no_round_again_and_more_rounds_go_on(start: str, tmp_path: Path) -> None:
-    run(Still(config(start, patience=9)), tmp_path)
-    again = Still(config(start, patience=9))
+    run(Still(config(start, patience=9, rounds=1)), tmp_path)
+    again = Still(config(start, patience=9, rounds=1))
     run(again, tmp_path)
     assert again.rounds == 0
-    more = Still(config(start, patience=9, rounds=3))
-    assert len(run(more, tmp_path)) == 4
+    more = Still(config(start, patience=9, rounds=2))
+    assert len(run(more, tmp_path)) == 3
     assert more.rounds == 1
 
 
 def test_a_run_of_other_settings_is_refused(start: str, tmp_path: Path) -> None:
-    run(Still(config(start, rounds=1)), tmp_path)
+    RunDirectory(tmp_path, "still", config(start))
+    RunDirectory(tmp_path, "still", config(start, rounds=7))
     with pytest.raises(ConfigError, match="generations = 3, this command 4"):
-        run(Still(config(start, rounds=1, generations=4)), tmp_path)
+        RunDirectory(tmp_path, "still", config(start, generations=4))
     with pytest.raises(ConfigError, match="method = 'still'"):
-        run(Narrow(config(start, rounds=1)), tmp_path)
+        RunDirectory(tmp_path, "narrow", config(start))
 
 
 def test_unfinished_rounds_do_not_count(start: str, tmp_path: Path) -> None:
-    run(Still(config(start, rounds=1)), tmp_path)
-    (tmp_path / "round-002.part").mkdir()
-    (tmp_path / "round-002.part/record.json").write_text("{")
-    directory = RunDirectory(tmp_path, "still", config(start, rounds=2))
-    assert len(directory.records()) == 2
+    for name, text in (("round-000", '{"round": 0}'), ("round-001.part", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(text)
+    directory = RunDirectory(tmp_path, "still", config(start))
+    assert directory.records() == [{"round": 0}]
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -174,7 +186,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_run_killed_in_the_middle_of_a_round_ends_the_same(start: str, tmp_path: Path) -> None:
-    settings = {**TINY, "expert": '"reverse"', "patience": 9}
+    settings = {**TINY, "expert": '"reverse"', "patience": 9, "held_out": 1}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     given = [f"--set={key}={value}" for key, value in settings.items()]
     assert dagger.main(["--initial", start, "--out", str(whole), *given]) == 0

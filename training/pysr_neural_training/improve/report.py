@@ -13,11 +13,12 @@ MEASURES = (("solve rate", "solve_rate"), ("evaluations until solved", "evaluati
 
 
 def write_report(run: RunDirectory, ending: str = "") -> None:
-    """Write a run's picture and page from its records."""
+    """Write a run's page from its records, and its picture unless the run has just ended and nothing is new."""
     records = run.records()
-    if records:
-        draw(records, run.path / "rounds.png")
-        write_whole(run.path / "README.md", page(run.method, records, ending))
+    picture = run.path / "rounds.png"
+    if not ending or not picture.exists():
+        draw(records, picture)
+    write_whole(run.path / "README.md", page(run.method, records, ending))
 
 
 def draw(records: Sequence[Record], path: Path) -> None:

@@ -9,6 +9,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem, Sampler
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler
 from pysr_neural_training.improve import report
 from pysr_neural_training.improve.config import SMOKE, ImproveConfig, read_config
 from pysr_neural_training.improve.rewards import commonest_share
@@ -134,8 +135,12 @@ def problem_number(config: ImproveConfig, i: int) -> GeneratedProblem:
 
 def held_out_searches(config: ImproveConfig) -> list[Planned]:
     """Draw the held-out problems that judge all rounds; they do not depend on the run's seed."""
-    sampler = Sampler(config.prior, generator(0, "improve", "held out"), held_out=True)
-    return [Planned(given, i, i) for i, given in enumerate(itertools.islice(sampler, config.held_out))]
+    return [Planned(given, i, i) for i, given in enumerate(_held_out(config.prior, config.held_out))]
+
+
+@cache
+def _held_out(prior: ProblemPrior, count: int) -> tuple[GeneratedProblem, ...]:
+    return tuple(itertools.islice(Sampler(prior, generator(0, "improve", "held out"), held_out=True), count))
 
 
 def collapse(episodes: Sequence[Episode]) -> tuple[bool, float]:
