@@ -9,11 +9,12 @@ from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.proposer.base import MemberView, ProposalRequest
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem
+from pysr_neural_training.generate import GeneratedProblem, Sampler
 from pysr_neural_training.improve.config import EXPERTS, DaggerConfig
 from pysr_neural_training.improve.dagger import lessons_of, states_of
 from pysr_neural_training.improve.relabel import State, differences, edits_towards, label
 from pysr_neural_training.improve.rollout import Planned, roll_out
+from pysr_neural_training.improve.traced import record, states_of_trace
 
 TARGET = parse("x0 * x0 + x1")
 OPERATORS = OperatorSet.of("+", "-", "*", "sin")
@@ -67,9 +68,9 @@ def test_states_that_cannot_be_improved_are_skipped_and_counted() -> None:
     config = DaggerConfig(expert="best", generations=6, states=4, margin=0.9, tries=10, lookahead=1)
     given, solver = GeneratedProblem(noise, TARGET), ScriptedProposer([parse("0.0")], cycle=True)
     episodes = roll_out([Planned(given, 0, 1)], config.search, solver, -1.0)
-    lessons, skipped = lessons_of(episodes, config, generator(0, "labels"))
-    assert (lessons, skipped) == ([], len(states_of(episodes, 4, generator(0, "labels"))))
-    assert skipped > 0
+    states = states_of(episodes, 4, generator(0, "labels"))
+    assert len(states) == 4
+    assert lessons_of(states, config, generator(0, "labels")) == ([], 4)
 
 
 def test_labels_are_for_visited_states() -> None:
@@ -77,11 +78,31 @@ def test_labels_are_for_visited_states() -> None:
     config = DaggerConfig(expert="reverse", generations=6, states=3, population_size=8, max_size=5)
     episodes = roll_out([Planned(given, 0, 1)], config.search, ScriptedProposer([parse("x1")], cycle=True), -1.0)
     visited = [visit.request for visit in episodes[0].visits]
-    for lesson in lessons_of(episodes, config, generator(0, "labels"))[0]:
-        assert any(lesson.request is request for request in visited)
     states = states_of(episodes, 3, generator(0, "labels"))
     assert len(states) == 3
     assert all(each.request.members for each in states)
+    lessons, _ = lessons_of(states, config, generator(0, "labels"))
+    assert lessons
+    assert all(any(lesson.request is request for request in visited) for lesson in lessons)
+
+
+def test_states_of_a_trace_are_its_populations_and_never_held_out(tmp_path) -> None:
+    pytest.importorskip("pyarrow")
+    trainable, rng = parse("x0 * x0 + sin(x1)"), generator(0, "traced")
+    held_out = next(iter(Sampler(DaggerConfig().prior, rng, held_out=True)))
+    given = GeneratedProblem(problem(to_string(trainable)), trainable)
+    config = DaggerConfig(generations=20)
+    searches = [Planned(given, 0, 1), Planned(given, 0, 2), Planned(held_out, 1, 1)]
+    trace = record(searches, "random", config, tmp_path / "trace", "basic")
+    states, left_out = states_of_trace(trace, 3, rng)
+    assert (len(states), left_out) == (3, 1)
+    for state in states:
+        assert state.target == trainable
+        assert len(state.request.members) == 27  # BasicSR's own population.
+        for member in state.request.members:
+            assert member.loss == pytest.approx(mean_squared_error(member.tree, state.problem.X, state.problem.y))
+    lessons, _ = lessons_of(states, config, rng)
+    assert lessons
 
 
 def test_differences_are_the_topmost_ones() -> None:

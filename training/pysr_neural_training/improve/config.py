@@ -15,6 +15,7 @@ from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_training.generate import ProblemPrior
 
+ENGINES = ("basic", "pysr")
 EXPERTS = ("children", "lookahead", "reverse", "best")
 
 
@@ -129,6 +130,8 @@ class DaggerConfig(ImproveConfig):
 
     Parameters
     ----------
+    engine : str
+        Whose states are labelled: BasicSR's, or ``"pysr"``: those of PySR as well, recorded with the present policy.
     expert : str
         One of `EXPERTS`: the best of ``tries`` ordinary children; the move that a short search from the state prefers;
         a step back towards the known target; or the best of the three.
@@ -142,6 +145,7 @@ class DaggerConfig(ImproveConfig):
         By how much a label must be better than the state's best member: its loss falls at least by this share.
     """
 
+    engine: str = "basic"
     expert: str = "best"
     tries: int = 40
     lookahead: int = 5
@@ -150,10 +154,10 @@ class DaggerConfig(ImproveConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.expert not in EXPERTS:
-            raise ConfigError(
-                f"expert must be one of {EXPERTS}; got {self.expert!r}." + did_you_mean(self.expert, EXPERTS)
-            )
+        for name, known in (("expert", EXPERTS), ("engine", ENGINES)):
+            if getattr(self, name) not in known:
+                got = getattr(self, name)
+                raise ConfigError(f"{name} must be one of {known}; got {got!r}." + did_you_mean(got, known))
         for name in ("tries", "lookahead", "states"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")

@@ -20,8 +20,9 @@ from pysr_neural.rng import generator
 from pysr_neural_training.improve.config import DaggerConfig
 from pysr_neural_training.improve.lessons import Lesson, examples_of, fine_tune, load_examples, save_examples
 from pysr_neural_training.improve.relabel import State, label
-from pysr_neural_training.improve.rollout import Episode
+from pysr_neural_training.improve.rollout import Episode, Planned
 from pysr_neural_training.improve.rounds import main_of
+from pysr_neural_training.improve.traced import record, states_of_trace
 
 
 class Dagger:
@@ -45,7 +46,10 @@ class Dagger:
     def learn(self, model: ProposerModel, episodes: Sequence[Episode], number: int, part: Path) -> dict[str, Any]:
         """Label visited states, add them to those of earlier rounds, and train on all."""
         rng = generator(self.config.seed, "labels", number)
-        lessons, skipped = lessons_of(episodes, self.config, rng)
+        states = states_of(episodes, self.config.states, rng)
+        if self.config.engine != "basic":
+            states += self._recorded(episodes, part.parent / f"round-{number - 1:03d}" / "model", part, rng)
+        lessons, skipped = lessons_of(states, self.config, rng)
         examples, weights, unfit = examples_of(model, lessons)
         save_examples(part / "examples.npz", examples, weights)
         for earlier in range(1, number):
@@ -53,12 +57,18 @@ class Dagger:
             examples, weights = examples + more, weights + their_weights
         return {**fine_tune(model, examples, weights, self.config, number), "not_improved": skipped, "unfit": unfit}
 
+    def _recorded(self, episodes: Sequence[Episode], policy: Path, part: Path, rng: np.random.Generator) -> list[State]:
+        """Search the same problems with the other engine, and return states of these searches."""
+        searches = [Planned(episode.given, episode.number, episode.seed) for episode in episodes]
+        trace = record(searches, str(policy), self.config, part / "trace", self.config.engine)
+        return states_of_trace(trace, self.config.states, rng)[0]
 
-def lessons_of(episodes: Sequence[Episode], config: DaggerConfig, rng: np.random.Generator) -> tuple[list[Lesson], int]:
-    """Label some states of each search; returns the lessons, and how many states the expert could not improve."""
+
+def lessons_of(states: Sequence[State], config: DaggerConfig, rng: np.random.Generator) -> tuple[list[Lesson], int]:
+    """Label states; returns the lessons, and how many states the expert could not improve."""
     lessons: list[Lesson] = []
     skipped = 0
-    for state in states_of(episodes, config.states, rng):
+    for state in states:
         found = label(state, config, rng)
         if found is None:
             skipped += 1
