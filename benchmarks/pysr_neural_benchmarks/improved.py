@@ -1,21 +1,25 @@
-"""`pysr-neural bench improved`: BasicSR alone against BasicSR with one or more checkpoints, on the harder suite.
+"""`pysr-neural bench improved`: BasicSR alone against BasicSR with one or more checkpoints, paired.
 
-Owns: the arms, paired runs, the table.  Does not own: problems (`suites/basicsr_harder.toml`), the search, statistics
-of other benchmarks.
+Owns: the arms, paired runs on the harder suite or on held-out random expressions, the table.  Does not own: problems
+(`suites/basicsr_harder.toml`, the generator), the search.
 
-The five harder problems, 50 points, operators + - * /, the reference preset with population 20, 100 generations, depth
-4, size 15, and the constant 1.  A run is one problem and one seed, which draws the data and drives the search.  Solved
-means that the member of lowest cost has a mean squared error below 1e-6, looked at after every generation; the run then
-stops.  Evaluations are the engine's; ``fitting`` is the most that the least-squares fits of proposals can have used
-besides.  Seconds are those of one search alone, the model's time inside, the loading of the checkpoint outside.  The
-arm ``restarts`` begins BasicSR anew with other seeds until as many seconds are used as ``--seconds`` says: the control
-at equal wall-clock.
+The harder suite: five problems, 50 points, operators + - * /, the reference preset with population 20, 100 generations,
+depth 4, size 15, and the constant 1; solved means that the member of lowest cost has a mean squared error below 1e-6.
+Held-out expressions (``--held-out N``): fresh problems of many operator sets, never trained on by fingerprint, and not
+those that judge an `improve` run; the searches of `ImproveConfig`; solved means 1e-10 of the variance of y.
+
+A run is one problem and one seed, which draws the data and drives the search; it is looked at after every generation
+and stops when it is solved.  Evaluations are the engine's; ``fitting`` is the most that the least-squares fits of
+proposals can have used besides.  Seconds are those of one search alone, the model's time inside, the loading of the
+checkpoint outside.  The arm ``restarts`` begins BasicSR anew with other seeds until as many seconds are used as
+``--seconds`` says: the control at equal wall-clock.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,15 +30,29 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.transformer import REFINE_EVALUATIONS, TransformerProposer
+from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import Search
 from pysr_neural_benchmarks.reference import POPULATION, PUBLISHED, SOLVED_BELOW, SUITES, problem_of
 from pysr_neural_benchmarks.results import Task, complete
 from pysr_neural_benchmarks.suite import SuiteProblem, load_suite
+from pysr_neural_training.generate import Sampler
+from pysr_neural_training.improve.config import ImproveConfig
 from pysr_neural_training.improve.rollout import WatchedProposer, Watcher
 
 EVOLUTION, RESTARTS = "evolution", "restarts"
+HELD_OUT = "held-out/"
 RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem, how it is searched, and the mean squared error below which it is solved."""
+
+    problem: Problem
+    config: BasicSRConfig
+    solved_below: float
 
 
 def problems() -> list[SuiteProblem]:
@@ -48,23 +66,34 @@ def policy(checkpoint: str) -> TransformerProposer:
     return TransformerProposer.from_checkpoint(checkpoint)
 
 
-def search_once(problem: Problem, seed: int, generations: int, checkpoint: str) -> dict[str, Any]:
-    """Search once; returns whether and when it was solved."""
+def case_of(name: str, seed: int, generations: int) -> Case:
+    """Return a problem with its search: of the harder suite by name, or held-out number N as ``held-out/N``."""
+    if name.startswith(HELD_OUT):
+        settings = ImproveConfig(generations=generations)
+        rng = generator(int(name.removeprefix(HELD_OUT)), "bench improved")
+        problem = next(iter(Sampler(settings.prior, rng, held_out=True))).problem
+        return Case(problem, settings.search, settings.solved_below * scale_of(problem.y))
+    source = next(each for each in problems() if each.name == name)
     config = BasicSRConfig.reference(
         population_size=POPULATION, generations=generations, guard=GuardRules(max_overhead=1.0)
     )
+    return Case(problem_of(source, seed), config, SOLVED_BELOW)
+
+
+def search_once(case: Case, seed: int, checkpoint: str) -> dict[str, Any]:
+    """Search once; returns whether it was solved, and at what price."""
     watcher = Watcher()
-    proposer = WatchedProposer(policy(checkpoint), {id(problem): watcher}) if checkpoint else None
+    proposer = WatchedProposer(policy(checkpoint), {id(case.problem): watcher}) if checkpoint else None
     began = time.perf_counter()
-    search = Search(problem, config, proposer, seed, observer=watcher)
+    search = Search(case.problem, case.config, proposer, seed, observer=watcher)
 
     def is_solved(search: Search) -> bool:
-        return search.best is not None and search.best.loss < SOLVED_BELOW
+        return search.best is not None and search.best.loss < case.solved_below
 
     result = search.run(is_solved)
     fitted = {draw.tree for visit in watcher.visits for draw in visit.draws if draw.tree.constants()}
     return {
-        "solved": result.best.loss < SOLVED_BELOW,
+        "solved": result.best.loss < case.solved_below,
         "evaluations": result.evaluations,
         "fitting": len(fitted) * REFINE_EVALUATIONS,
         "seconds": time.perf_counter() - began,
@@ -73,26 +102,23 @@ def search_once(problem: Problem, seed: int, generations: int, checkpoint: str) 
 
 def run_once(arm: str, name: str, seed: int, generations: int, seconds: float) -> dict[str, Any]:
     """Run one arm on one problem with one seed; returns a row of the results file."""
-    source = next(each for each in problems() if each.name == name)
-    problem = problem_of(source, seed)
+    case = case_of(name, seed, generations)
     if arm not in (EVOLUTION, RESTARTS):
         policy(arm)
-    row = search_once(problem, seed, generations, "" if arm in (EVOLUTION, RESTARTS) else arm)
+    row = search_once(case, seed, "" if arm in (EVOLUTION, RESTARTS) else arm)
     again = 0
     while arm == RESTARTS and not row["solved"] and row["seconds"] < seconds:
         again += 1
-        more = search_once(problem, 1_000_000 * again + seed, generations, "")
+        more = search_once(case, 1_000_000 * again + seed, "")
         row = {**{key: row[key] + more[key] for key in more}, "solved": more["solved"]}
     return row
 
 
 def measure(
-    arms: Sequence[str], seeds: Sequence[int], generations: int, seconds: float, out: Path
+    arms: Sequence[str], names: Sequence[str], seeds: Sequence[int], generations: int, seconds: float, out: Path
 ) -> dict[str, list[dict[str, Any]]]:
     """Make all runs that the results file lacks, arm after arm for each problem and seed; returns rows by arm."""
-    tasks: list[Task] = [
-        (arm, each.name, seed, generations, seconds) for seed in seeds for each in problems() for arm in arms
-    ]
+    tasks: list[Task] = [(arm, name, seed, generations, seconds) for seed in seeds for name in names for arm in arms]
     rows = complete(run_once, tasks, out)
     return {arm: [row for task, row in zip(tasks, rows, strict=True) if task[0] == arm] for arm in arms}
 
@@ -142,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--generations", type=int, default=100)
+    parser.add_argument("--held-out", type=int, default=0, metavar="N", help="N held-out expressions, not the suite")
     parser.add_argument("--seconds", type=float, default=0.0, help="of the arm of restarts; 0 leaves it out")
     parser.add_argument("--out", type=Path, default=Path("outputs/improved.jsonl"), help="results file")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
@@ -154,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     arms = [EVOLUTION, *([RESTARTS] if options.seconds > 0 else []), *(options.checkpoint or ["default"])]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    result = summary(measure(arms, seeds, options.generations, options.seconds, options.out))
+    names = [f"{HELD_OUT}{i}" for i in range(options.held_out)] or [each.name for each in problems()]
+    result = summary(measure(arms, names, seeds, options.generations, options.seconds, options.out))
     print(table(result))
     if options.json:
         print(json.dumps(result))

@@ -12,8 +12,9 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural_benchmarks import improved
-from pysr_neural_benchmarks.improved import EVOLUTION, RESTARTS, main, problems, run_once, search_once, summary
-from pysr_neural_benchmarks.reference import problem_of
+from pysr_neural_benchmarks.improved import EVOLUTION, RESTARTS, case_of, main, problems, run_once, search_once, summary
+from pysr_neural_training.improve.config import ImproveConfig
+from pysr_neural_training.improve.rounds import held_out_searches
 from tests.core.conftest import SMALL
 
 
@@ -32,13 +33,21 @@ def test_the_suite_is_that_of_the_protocol() -> None:
 
 
 def test_a_solution_ends_a_run_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = next(each for each in problems() if each.name == "pythagorean_3d")
     answer = parse("x0 * x0 + x1 * x1 + x2 * x2")
     monkeypatch.setattr(improved, "policy", lambda name: ScriptedProposer([answer], cycle=True))
-    row = search_once(problem_of(source, 1), 1, 50, "scripted")
+    row = search_once(case_of("pythagorean_3d", 1, 50), 1, "scripted")
     assert row["solved"]
     assert row["evaluations"] <= 20
     assert not run_once(EVOLUTION, "pythagorean_3d", 1, 3, 0.0)["solved"]
+
+
+def test_held_out_problems_are_held_out_and_fresh() -> None:
+    cases = [case_of(f"held-out/{i}", seed, 10) for i in range(3) for seed in (0, 1)]
+    assert cases[0].problem.y.tolist() == cases[1].problem.y.tolist()  # A seed drives the search only.
+    judging = [search.given.problem.y.tolist() for search in held_out_searches(ImproveConfig())]
+    for case in cases:
+        assert case.problem.y.tolist() not in judging
+        assert case.solved_below < 1e-9 * max(1.0, float(case.problem.y.var()))
 
 
 def test_restarts_add_up_until_their_time_is_used() -> None:
