@@ -149,7 +149,7 @@ def test_recomputed_probabilities_are_those_of_sampling(model: ProposerModel) ->
     assert float(scored.entropy().detach()) > 0
 
 
-def test_workers_and_this_process_find_the_same(tmp_path) -> None:
+def test_searches_in_parts_find_the_same() -> None:
     searches, here = planned(3), RolloutJob("", (), CONFIG.search, 0.0)
     direct = run_rollout(replace(here, searches=tuple(searches)))
     parts = collect(searches, "", CONFIG.search, 0.0, together=2, workers=Workers(0))
@@ -157,8 +157,18 @@ def test_workers_and_this_process_find_the_same(tmp_path) -> None:
     assert [e.events for e in direct] == [e.events for e in parts] or any(
         np.isnan(event.loss) for e in direct for event in e.events
     )
-    copied = pickle.loads(pickle.dumps(here))  # What Dask sends to a worker.
-    assert copied == here
+    assert pickle.loads(pickle.dumps(here)) == here  # What Dask sends to a worker.
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_dask_worker_finds_what_this_process_finds() -> None:
+    pytest.importorskip("distributed")
+    searches = planned(3)
+    here = collect(searches, "", CONFIG.search, 0.0, together=2)
+    there = collect(searches, "", CONFIG.search, 0.0, together=2, workers=Workers(1))
+    assert [e.best for e in here] == [e.best for e in there]
+    assert [e.number for e in there] == [0, 1, 2]
 
 
 def test_summary_counts_an_unsolved_search_for_its_whole_budget() -> None:
