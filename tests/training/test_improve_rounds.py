@@ -116,7 +116,7 @@ def test_a_run_leaves_what_it_promises(start: str, tmp_path: Path, pictured: Non
     assert (tmp_path / "rounds.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "README.md").read_text()
     assert "| 1 |" in page
-    assert "1 rounds are done" in page
+    assert "all 1 round(s) are done" in page
     assert len(page.splitlines()) < 40
     assert records[0]["held_out"]["solved"] == records[1]["held_out"]["solved"]  # Nothing was learned.
 

@@ -113,7 +113,7 @@ def reason_to_stop(records: Sequence[Record], config: ImproveConfig) -> str:
     if records[-1]["round"] - best >= config.patience:
         return f"no round after {best} was better on the held-out problems"
     if records[-1]["round"] >= config.rounds:
-        return f"{config.rounds} rounds are done"
+        return f"all {config.rounds} round(s) are done"
     return ""
 
 

@@ -35,7 +35,7 @@ COLUMNS = ["run", "population", "iteration", "loss", "codes", "constants"]
 def record(searches: Sequence[Planned], checkpoint: str, config: DaggerConfig, folder: Path, engine: str) -> Trace:
     """Record searches of an engine with a checkpoint's policy.
 
-    PySR is started in a process of its own, which has not loaded torch before Julia.
+    PySR is started in a process of its own, since this one has loaded torch, which Julia does not like to come after.
 
     Parameters
     ----------
