@@ -9,10 +9,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-slow test-julia lint format bench-smoke train-smoke wheel clean help
+.PHONY: setup demo test test-slow test-julia lint format bench-smoke train-smoke improve-smoke wheel clean help
 
 help:
-	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | wheel | clean"
+	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | improve-smoke | wheel | clean"
 
 setup: $(READY)
 
@@ -64,6 +64,15 @@ bench-smoke: $(READY)
 train-smoke: $(READY)
 	rm -rf outputs/train-smoke
 	$(BIN)/python -m pysr_neural_training.smoke --out outputs/train-smoke
+
+# All of it once, with tiny settings; modules, so that it runs before a new command is installed.
+improve-smoke: $(READY)
+	rm -rf outputs/improve-smoke
+	for method in dagger expert_iteration rl; do \
+		$(BIN)/python -m pysr_neural_training.improve.$$method --smoke --out outputs/improve-smoke/$$method || exit 1; \
+	done
+	$(BIN)/python -m pysr_neural_benchmarks.improved --seeds 1 --generations 5 \
+		--checkpoint outputs/improve-smoke/expert_iteration/model --out outputs/improve-smoke/improved.jsonl
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -199,7 +199,8 @@ def _sums(library: Library, y: Array, minus: bool, max_size: int) -> list[Node]:
         }
         factors = {n: float(norm * share / library.norms[n]) for n, share in shares.items() if abs(share) > NEGLIGIBLE}
         shift = float(y.mean() - sum(factor * library.means[n] for n, factor in factors.items()))
-        found.append(_sum([(factor, library.parts[n]) for n, factor in factors.items()], shift, y, minus))
+        if np.isfinite([shift, *factors.values()]).all():
+            found.append(_sum([(factor, library.parts[n]) for n, factor in factors.items()], shift, y, minus))
     return found
 
 
@@ -216,7 +217,8 @@ def _ratios(
     for i, j in library.best(unexplained, max_size):
         factor = float(library.units[j] @ targets[i] / library.norms[j])
         shift = float(targets[i].mean() - factor * library.means[j])
-        found.append(build(library.parts[i], _sum([(factor, library.parts[j])], shift, targets[i], minus)))
+        if np.isfinite([factor, shift]).all():
+            found.append(build(library.parts[i], _sum([(factor, library.parts[j])], shift, targets[i], minus)))
     return found
 
 

@@ -68,10 +68,19 @@ def test_size_limit_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    "y", [np.zeros(40), np.full(40, 3.0), X[:, 0] * 1e-300, X[:, 0] * 1e200, np.where(np.arange(40) == 3, 1.0, 0.0)]
+    "y",
+    [
+        np.zeros(40),
+        np.full(40, 3.0),
+        X[:, 0] * 1e-300,
+        X[:, 0] * 1e59,
+        X[:, 0] * 1e200,
+        np.where(np.arange(40) == 3, 1.0, 0.0),
+    ],
 )
 def test_odd_values_are_no_error(y: np.ndarray) -> None:
-    for tree in combinations(PARTS, X, y, ALL, 25):
+    tiny = parse("square(square(square(square(square(x0 / 50.0)))))")
+    for tree in combinations([*PARTS, tiny], X, y, ALL, 25):
         assert tree.size <= 25
 
 

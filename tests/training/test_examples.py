@@ -212,7 +212,7 @@ def test_no_room_for_any_target_is_an_error() -> None:
         ({"targets": "improve"}, "Did you mean 'improving'"),
         ({"context": "ritch"}, "Did you mean 'rich'"),
         ({"target_fraction": 0.0}, "above 0"),
-        ({"residual_share": 1.5}, "residual_share is a share"),
+        ({"residual_share": 1.5}, "residual_share must be between"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"traces": "folder"}, "list of folders"),
     ],
