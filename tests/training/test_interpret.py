@@ -137,6 +137,22 @@ def test_preferences_are_lifts() -> None:
     assert found.sizes == [2, 3]
 
 
+def test_states_are_asked_together_with_the_same_answers() -> None:
+    class Together(EarlyAndLate):
+        calls = 0
+
+        def propose_many(self, sessions, requests):
+            self.calls += 1
+            return [session.propose(request) for session, request in zip(sessions, requests, strict=True)]
+
+    states = [state(progress=share) for share in np.linspace(0, 1, 40)]
+    proposer = Together()
+    found, expected = ask(proposer, states), ask(EarlyAndLate(), states)
+    assert proposer.calls == 3
+    for one, other in zip(found, expected, strict=True):
+        assert (one.kinds.tolist(), one.sizes) == (other.kinds.tolist(), other.sizes)
+
+
 def test_means_of_groups(preferences) -> None:
     groups = by_group(STATES, preferences, GROUPS)
     assert groups["all"].states == len(STATES)

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoint", nargs="?", default="default", help="'default', a directory or a hub id")
     parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}")
     parser.add_argument("--export", metavar="TARGET", help="print the static form for 'pysr' instead of the table")
-    parser.add_argument("--problems", type=int, default=24, help="held-out problems, each searched twice")
+    parser.add_argument("--problems", type=int, default=16, help="held-out problems, each searched twice")
     parser.add_argument("--generations", type=int, default=40, help="of each search")
     parser.add_argument("--children", type=int, default=16, help="expressions sampled per state")
     parser.add_argument("--seed", type=int, default=0)

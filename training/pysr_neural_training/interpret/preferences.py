@@ -17,9 +17,20 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.base import KINDS, Prior, ProposalBatch, ProposalRequest, Proposer, Session, normalized
+from pysr_neural.proposer.base import (
+    KINDS,
+    BatchProposer,
+    Prior,
+    ProposalBatch,
+    ProposalRequest,
+    Proposer,
+    Session,
+    normalized,
+)
 from pysr_neural_training.interpret.states import SearchState
 
+TOGETHER = 16
+"""States that a model is asked about in one pass."""
 LEVELS = ("kind", "parents", "child", "crossover", "prior")
 CONSTANT, VARIABLE, ROOT = "constant", "variable", "root"
 """Names of symbols in pairs, beside the operators'."""
@@ -88,16 +99,37 @@ def ask(
     from tqdm import tqdm
 
     sessions: dict[int, Session] = {}
-    found = []
-    for i, state in enumerate(tqdm(states, unit="state", desc="asking")):
-        session = sessions.get(id(state.problem))
-        if session is None:
-            session = sessions.setdefault(id(state.problem), proposer.open(state.problem))
-        request = ProposalRequest(
-            state.members, children, LEVELS, seed + i, temperature, state.problem.limits.max_size, state.progress
-        )
-        found.append(preference_of(session.propose(request), state))
+    found: list[Preference] = []
+    with tqdm(total=len(states), unit="state", desc="asking") as bar:
+        for start in range(0, len(states), TOGETHER):
+            part = states[start : start + TOGETHER]
+            for state in part:
+                if id(state.problem) not in sessions:
+                    sessions[id(state.problem)] = proposer.open(state.problem)
+            requests = [
+                ProposalRequest(
+                    state.members,
+                    children,
+                    LEVELS,
+                    seed + i,
+                    temperature,
+                    state.problem.limits.max_size,
+                    state.progress,
+                )
+                for i, state in enumerate(part, start)
+            ]
+            batches = _answers(proposer, [sessions[id(state.problem)] for state in part], requests)
+            found += [preference_of(batch, state) for batch, state in zip(batches, part, strict=True)]
+            bar.update(len(part))
     return found
+
+
+def _answers(
+    proposer: Proposer, sessions: Sequence[Session], requests: Sequence[ProposalRequest]
+) -> list[ProposalBatch]:
+    if isinstance(proposer, BatchProposer):
+        return proposer.propose_many(sessions, requests)
+    return [session.propose(request) for session, request in zip(sessions, requests, strict=True)]
 
 
 def preference_of(batch: ProposalBatch, state: SearchState) -> Preference:
