@@ -48,7 +48,7 @@ ARMS: Mapping[str, Callable[[Distilled], Arm]] = {
     "adaptive": lambda distilled: Arm(AdaptiveProposer(ScriptedProposer([]))),
     "adaptive static": lambda distilled: Arm(AdaptiveProposer(StaticProposer(distilled))),
 }
-"""BasicSR's own weights; the exported weights of mutations; static building blocks; both; building blocks, with kinds by
+"""BasicSR's own weights; exported weights of mutations; static building blocks; both; building blocks, with kinds by
 the distilled tree; online adaptation without a policy; online adaptation of the static form."""
 
 
