@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
+from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.base import KINDS, Child, Prior, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.state import MemberView
 from pysr_neural_baseline import BasicSRConfig, run_search
+from pysr_neural_training.generate import GeneratedProblem
 from pysr_neural_training.interpret.command import PAGE, PICTURE, PYSR, STATIC, interpret, main
 from pysr_neural_training.interpret.distil import Distilled, distil, never_nested
 from pysr_neural_training.interpret.export import WEIGHTS, call, export, parameters, read_parameters, to_json
@@ -92,6 +95,7 @@ def test_what_is_left_of_a_perfect_or_a_broken_expression() -> None:
     X = np.linspace(1, 2, 10)[:, None]
     assert residual_shape(X, X[:, 0], X[:, 0]) == "none"
     assert residual_shape(X, X[:, 0], np.full(10, np.nan)) == "undefined"
+    assert residual_shape(X, X[:, 0], np.full(10, 1e200)) == "undefined"
     assert residual_shape(X, np.ones(10), np.ones(10)) == "none"
 
 
@@ -123,6 +127,24 @@ def test_states_of_a_search_are_its_own() -> None:
     assert all(mark in [member.tree for member in each.members] for each in own)
     assert not any(mark in [member.tree for member in each.members] for each in ordinary)
     assert {each.source for each in own} == {OWN}
+    assert own[0].stalled == 0
+    assert all(each.stalled <= each.progress * 6 for each in own)
+
+
+def test_states_on_a_plateau_say_so_and_solved_searches_have_none() -> None:
+    ((given, _, _),) = held_out_problems(1, 3, 9)
+    noise = replace(given.problem, y=np.random.default_rng(0).standard_normal(64), operators=OperatorSet.of("neg"))
+    found = states_of(GeneratedProblem(noise, given.tree), 20, None, 0)
+    assert found[-1].stalled > found[1].stalled
+    solved = replace(given.problem, y=given.problem.X[:, 0].copy())
+    assert states_of(GeneratedProblem(solved, given.tree), 20, ScriptedProposer([parse("x0")], cycle=True), 0) == []
+
+
+def test_operators_that_cannot_be_evaluated_leave_the_residual_undefined() -> None:
+    foreign = replace(PROBLEM, operators=OperatorSet(("mine", "+"), (1, 2)))
+    apart = SearchState(foreign, (MemberView(Node("mine", (variable(0),)), 1.0, 2),), 0.5)
+    assert apart.residual == "undefined"
+    assert np.isfinite(apart.features).all()
 
 
 def test_preferences_are_lifts() -> None:

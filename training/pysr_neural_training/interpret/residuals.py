@@ -36,12 +36,15 @@ def residual_shape(X: Array, y: Array, prediction: Array) -> str:
     Returns
     -------
     str
-        One of `SHAPES`; ``"undefined"`` where the prediction is not finite.
+        One of `SHAPES`; ``"undefined"`` where the prediction, or its mean squared error, is not finite.
     """
     if not np.all(np.isfinite(prediction)):
         return "undefined"
     residual = y - prediction
-    power, variance = float(np.mean(residual**2)), float(np.var(y))
+    with np.errstate(over="ignore"):
+        power, variance = float(np.mean(residual**2)), float(np.var(y))
+    if not np.isfinite(power):
+        return "undefined"
     if power <= NEGLIGIBLE * variance or power == 0:
         return "none"
     residual = residual / np.sqrt(power)

@@ -82,6 +82,8 @@ class SearchState:
     @cached_property
     def residual(self) -> str:
         """Shape of what the best member leaves unexplained, one of `residuals.SHAPES`."""
+        if not self.problem.operators.evaluable:
+            return "undefined"
         return residual_shape(self.problem.X, self.problem.y, self.prediction)
 
     @property
