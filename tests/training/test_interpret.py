@@ -192,6 +192,7 @@ def test_static_kinds_are_the_mean_of_the_policys_own(preferences) -> None:
     assert distilled.crossover_probability == pytest.approx(0.3)
     assert max(distilled.operators, key=distilled.operators.get) == "sin"
     assert distilled.pairs["+"]["variable"] == pytest.approx(3.5)
+    assert set(distilled.counts.values()) == {len(STATES)} == {distilled.states}
 
 
 def test_the_tree_is_scikit_learns_and_splits_where_the_policy_does(preferences) -> None:
