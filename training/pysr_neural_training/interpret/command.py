@@ -1,0 +1,131 @@
+"""`pysr-neural interpret`: what a checkpoint prefers in which search state, and its static form for plain PySR.
+
+Owns: the command: arguments, order of steps, files.  Does not own: states, preferences, pages, the static form.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.proposer.base import Proposer
+from pysr_neural_training.interpret.distil import Distilled, distil
+from pysr_neural_training.interpret.export import check_target, export, to_json
+from pysr_neural_training.interpret.pages import markdown, summary, terminal
+from pysr_neural_training.interpret.preferences import GroupPreference, Preference, ask, by_group
+from pysr_neural_training.interpret.states import GROUPS, SearchState, collect
+
+PAGE, PICTURE, STATIC, PYSR = "preferences.md", "preferences.png", "distilled.json", "pysr.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Interpretation:
+    """Everything that was found out about a policy.
+
+    Parameters
+    ----------
+    states : list of SearchState
+    preferences : list of Preference
+        One per state.
+    groups : mapping of str to GroupPreference
+    distilled : Distilled
+    """
+
+    states: list[SearchState]
+    preferences: list[Preference]
+    groups: dict[str, GroupPreference]
+    distilled: Distilled
+
+
+def interpret(
+    name: str, proposer: Proposer, problems: int, generations: int, children: int, seed: int
+) -> Interpretation:
+    """Collect search states on held-out problems, ask a policy in each, average.
+
+    Parameters
+    ----------
+    name : str
+        Of the policy.
+    proposer : Proposer
+    problems, generations, children : int
+        Problems, generations of each search, expressions sampled per state; each at least 1.
+    seed : int
+
+    Raises
+    ------
+    ConfigError
+        If a number is too small.
+    """
+    for label, value in (("problems", problems), ("generations", generations), ("children", children)):
+        if value < 1:
+            raise ConfigError(f"--{label} must be at least 1; got {value}.")
+    states = collect(problems, generations, proposer, seed)
+    preferences = ask(proposer, states, children, seed=seed)
+    groups = by_group(states, preferences, GROUPS)
+    return Interpretation(states, preferences, groups, distil(name, states, preferences))
+
+
+def write(found: Interpretation, out: Path, command: str) -> None:
+    """Write the page, the picture and the two JSON files into a directory, made if missing.
+
+    Raises
+    ------
+    ConfigError
+        If the directory cannot be written.
+    """
+    from pysr_neural_training.interpret.pictures import draw
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draw(out / PICTURE, found.groups, found.states, found.preferences)
+        for name, text in (
+            (PAGE, markdown(found.groups, found.distilled, command, PICTURE)),
+            (STATIC, found.distilled.to_json() + "\n"),
+            (PYSR, to_json(found.distilled) + "\n"),
+        ):
+            (out / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out must be a directory that can be written; got {out}: {error}.") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="pysr-neural interpret", description=__doc__.partition("\n")[0])
+    parser.add_argument("checkpoint", nargs="?", default="default", help="'default', a directory or a hub id")
+    parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}")
+    parser.add_argument("--export", metavar="TARGET", help="print the static form for 'pysr' instead of the table")
+    parser.add_argument("--problems", type=int, default=16, help="held-out problems, each searched twice")
+    parser.add_argument("--generations", type=int, default=40, help="of each search")
+    parser.add_argument("--children", type=int, default=16, help="expressions sampled per state")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    options = parser.parse_args(argv)
+    if options.export is not None:
+        check_target(options.export)
+    from pysr_neural.proposer.transformer import TransformerProposer
+
+    proposer = TransformerProposer.from_checkpoint(options.checkpoint)
+    name = Path(options.checkpoint).name
+    found = interpret(name, proposer, options.problems, options.generations, options.children, options.seed)
+    if options.out is not None:
+        given = sys.argv[1:] if argv is None else argv
+        write(found, options.out, shlex.join(["pysr-neural", "interpret", *given]))
+    if options.export is not None:
+        print(export(options.export, found.distilled))
+        return 0
+    print(terminal(found.groups, found.distilled))
+    if options.out is not None:
+        print(f"Written to {options.out}: {PAGE}, {PICTURE}, {STATIC}, {PYSR}.")
+    if options.json:
+        print(
+            json.dumps({**summary(found.groups, found.distilled), "distilled": json.loads(found.distilled.to_json())})
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
