@@ -10,6 +10,7 @@ import fcntl
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -160,7 +161,9 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def run(plan: Plan, folder: Path, workers: Workers, quiet: bool = False) -> list[store.Row]:
+def run(
+    plan: Plan, folder: Path, workers: Workers, command: Sequence[str] = (), quiet: bool = False
+) -> list[store.Row]:
     """Make all runs of a plan that a folder lacks; returns all of the folder's rows.
 
     Raises
@@ -173,7 +176,7 @@ def run(plan: Plan, folder: Path, workers: Workers, quiet: bool = False) -> list
     jobs = plan.jobs()
     with store.locked(folder):
         done = store.read(folder)
-        store.begin(folder, plan, store.command_line())
+        store.begin(folder, plan, command)
         missing = [job for job in jobs if job.key not in done]
         writer = store.Writer(folder)
         failures = 0
@@ -195,8 +198,10 @@ def run(plan: Plan, folder: Path, workers: Workers, quiet: bool = False) -> list
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = _parser().parse_args(argv)
-    rows = run(plan_of(options), options.out, Workers(options.workers, options.scheduler, options.slurm))
+    given = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(given)
+    workers = Workers(options.workers, options.scheduler, options.slurm)
+    rows = run(plan_of(options), options.out, workers, ["pysr-neural", "bench", "run", *given])
     failed = sum(row["status"] != "ok" for row in rows)
     print(f"{len(rows)} runs in {options.out}, {failed} of them failed. See `pysr-neural bench report {options.out}`.")
     return 0

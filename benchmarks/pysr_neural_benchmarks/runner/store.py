@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import platform
+import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ def begin(folder: Path, plan: Plan, command: Sequence[str]) -> None:
                 )
     elif (folder / RUNS).exists():
         raise ConfigError(f"A new benchmark needs an empty folder; {folder} holds runs without a plan.")
-    known["commands"].append({"command": " ".join(command), "at": now(), **machine()})
+    known["commands"].append({"command": shlex.join(command), "at": now(), **machine()})
     known["plans"].append(plan.to_dict())
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
@@ -209,8 +209,3 @@ def load(source: Path) -> tuple[list[Row], dict[str, Any]]:
     if not rows:
         raise ConfigError(f"There must be finished runs to be reported; {source} holds none. Run `bench run` first.")
     return rows, json.loads((source / PLAN).read_text(encoding="utf-8"))
-
-
-def command_line() -> list[str]:
-    """Return the command of this process, for people."""
-    return ["pysr-neural", *sys.argv[1:]] if "pysr-neural" in Path(sys.argv[0]).name else ["python", *sys.argv]
