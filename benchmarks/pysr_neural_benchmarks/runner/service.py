@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     requests: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read, args=(sys.stdin, requests), daemon=True).start()
+    threading.Thread(target=_read, args=(_own_input(), requests), daemon=True).start()
     with os.fdopen(int(descriptor), "w", encoding="utf-8") as answers:
         service: Service | None = None
         while True:
@@ -117,6 +117,15 @@ def main(argv: list[str]) -> int:
 def _told(error: Exception) -> str:
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+
+
+def _own_input() -> TextIO:
+    """Take standard input away from the method: Julia makes it non-blocking, and a method might read it."""
+    own = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return os.fdopen(own, encoding="utf-8")
 
 
 def _read(source: TextIO, requests: "queue.Queue[str]") -> None:
