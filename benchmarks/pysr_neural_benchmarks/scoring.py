@@ -201,7 +201,8 @@ def value_at(row: Mapping[str, Any], column: str, axis: str, limit: float) -> fl
     at = int(np.searchsorted(times, limit, side="right")) - 1
     if at < 0:
         return math.inf if column == "fvu" else 0.0
-    return float(row[f"curve_{column}"][at])
+    value = row[f"curve_{column}"][at]
+    return math.inf if value is None else float(value)
 
 
 def solved_at(row: Mapping[str, Any], axis: str, limit: float) -> bool:

@@ -127,8 +127,8 @@ def html(results: Results, title: str) -> str:
         *[_section(table.title, _table(table)) for table in rest],
         _section(
             "Problem by problem",
-            f'{maps}<p class="note">A cell is a problem, the darker the more of its runs solved it; its name shows '
-            "when the pointer rests there. The easiest come first.</p>",
+            f'{maps}<p class="note">A cell is a problem, the darker the more of its runs solved it; its name '
+            "shows when the pointer rests there. The easiest come first.</p>",
         ),
         _section("How to reproduce", f"<pre>{escape(chr(10).join(reproduction(results)))}</pre>"),
     ]

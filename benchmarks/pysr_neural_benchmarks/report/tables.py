@@ -123,8 +123,8 @@ def summary(results: Results) -> Table:
     header = ("method", *[f"solved by {budget_text(at, results.axis)}" for at in results.moments], "verdict", "runs")
     note = (
         f"Solved: some member of the front leaves at most {THRESHOLD:g} of the variance of unseen rows unexplained. "
-        "Mean over draws and seeds, then problems; in brackets the central 95 % when problems are drawn anew. The verdict "
-        f"compares the whole budget with {results.baseline}, corrected for {len(verdicts)} comparison(s)."
+        "Mean over draws and seeds, then problems; in brackets the central 95 % when problems are drawn anew. "
+        f"The verdict compares the whole budget with {results.baseline}, corrected for {len(verdicts)} comparison(s)."
     )
     return Table("Problems solved", header, rows, note)
 
