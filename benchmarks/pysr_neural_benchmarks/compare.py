@@ -140,7 +140,8 @@ def page(rows: Sequence[Row], methods: Sequence[str], command: str) -> str:
     parts = [f"# {' against '.join(methods)}", f"`{command}`"]
     parts += [
         "Losses are fractions of variance unexplained on unseen rows, by the best member of the front, at most 1. "
-        "Usable: share of the model's proposals that were well-formed and within the search's limits; accepted: of those taken.",
+        "Usable: share of the model's proposals that were well-formed and within the search's limits; accepted: of "
+        "those taken.",
         "## All runs",
         markdown_table(HEADER, [[method, *figures([r for r in rows if r["method"] == method])] for method in methods]),
     ]

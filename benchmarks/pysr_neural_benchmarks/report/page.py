@@ -38,7 +38,8 @@ PAGE = Template("""<!doctype html>
   .better { color: var(--good); font-weight: 600; }
   .worse { color: var(--bad); font-weight: 600; }
   figure { margin: 0; overflow-x: auto; }
-  figure svg { width: 100%; min-width: 30rem; height: auto; }
+  figure svg { width: 100%; min-width: 46rem; height: auto; }
+  td.message { min-width: 16rem; overflow-wrap: anywhere; }
   .map { display: flex; gap: .5rem; align-items: flex-start; margin: 2px 0; }
   .map span { flex: 0 0 11rem; font: .75rem/1rem ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
   .map div { display: flex; flex-wrap: wrap; gap: 1px; }
@@ -141,10 +142,12 @@ def _section(title: str, body: str) -> str:
 
 
 def _table(table: Table) -> str:
-    numeric = [name not in TEXT_COLUMNS for name in table.header]
-    head = "".join(f"<th{_class(n)}>{escape(name)}</th>" for name, n in zip(table.header, numeric, strict=True))
+    kinds = ["" if name in TEXT_COLUMNS else "number" for name in table.header]
+    kinds = ["message" if name == "message" else kind for name, kind in zip(table.header, kinds, strict=True)]
+    head = "".join(f"<th{_class(kind)}>{escape(name)}</th>" for name, kind in zip(table.header, kinds, strict=True))
     body = "\n".join(
-        "<tr>" + "".join(_data(text, n) for text, n in zip(row, numeric, strict=True)) + "</tr>" for row in table.rows
+        "<tr>" + "".join(_data(text, kind) for text, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in table.rows
     )
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
@@ -152,13 +155,12 @@ def _table(table: Table) -> str:
     )
 
 
-def _class(numeric: bool) -> str:
-    return ' class="number"' if numeric else ""
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
 
 
-def _data(text: str, numeric: bool) -> str:
-    kind = f' class="{text}"' if text in ("better", "worse") else _class(numeric)
-    return f"<td{kind}>{escape(text)}</td>"
+def _data(text: str, kind: str) -> str:
+    return f"<td{_class(text if text in ('better', 'worse') else kind)}>{escape(text)}</td>"
 
 
 def markdown(results: Results, title: str) -> str:

@@ -5,6 +5,7 @@ Owns: share solved over the budget with bands, heat maps.  Does not own: values.
 
 from html import escape
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +30,8 @@ def curves(results: Results) -> str:
     whole = results.moments[-1]
     first = whole / 200 if results.axis == "seconds" else max(whole / 1e4, 1.0)
     grid = np.geomspace(first, whole, MOMENTS)
-    with mpl.rc_context({**STYLE, "svg.fonttype": "path", "svg.hashsalt": "report"}):
+    style: dict[Any, Any] = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "report"}
+    with mpl.rc_context(style):
         figure = Figure(figsize=(max(3.4 * columns, 6.4), 2.9 * lines + 0.6), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axis, (title, rows) in zip(axes, panels, strict=False):
@@ -38,10 +40,11 @@ def curves(results: Results) -> str:
                 if not mine:
                     continue
                 middle, low, high = band(mine, [lambda row, at=at: results.solved(row, at) for at in grid])  # type: ignore[misc]
-                style = {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i // len(COLOURS) % len(DASHES)]}
-                axis.plot(grid, middle, lw=1.6, label=method, drawstyle="steps-post", **style)
-                axis.fill_between(grid, low, high, color=style["color"], alpha=0.10, lw=0, step="post")
+                colour, dash = COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
+                axis.plot(grid, middle, lw=1.6, label=method, drawstyle="steps-post", color=colour, ls=dash)
+                axis.fill_between(grid, low, high, color=colour, alpha=0.10, lw=0, step="post")
             axis.set(title=title, xscale="log", ylim=(-0.02, 1.02))
+            axis.xaxis.set_major_formatter("{x:g}")
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)

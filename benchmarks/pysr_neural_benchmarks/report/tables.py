@@ -26,13 +26,13 @@ class Table:
     ----------
     title : str
     header : tuple of str
-    rows : list of tuple of str
+    rows : sequence of tuple of str
     note : str
     """
 
     title: str
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
 
 
@@ -42,12 +42,12 @@ class Results:
 
     Parameters
     ----------
-    rows : list of Row
+    rows : sequence of Row
     plan : mapping
         As `runner.store.begin` wrote it.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     plan: Mapping[str, Any]
 
     @property
@@ -78,7 +78,7 @@ class Results:
         return [*[float(moment) for moment in MOMENTS[self.axis] if moment < whole], whole]
 
     @property
-    def plain(self) -> list[Row]:
+    def plain(self) -> Sequence[Row]:
         """Runs of the first noise level and number of points."""
         first = (self.plan["plans"][0]["noise"][0], self.plan["plans"][0]["points"][0])
         return [row for row in self.rows if (row["noise"], row["points"]) == first]

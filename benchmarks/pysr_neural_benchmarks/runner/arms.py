@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from pysr_neural._optional import require
 
@@ -46,7 +46,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers = -1
         self._rest = b""
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this object
+        self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +73,9 @@ class Child:
         process = self._process
         if process is None or process.stdin is None:
             raise AssertionError("A process that was started has a standard input.")
-        self._log.seek(0)
-        self._log.truncate()
+        if self._log is not None:
+            self._log.seek(0)
+            self._log.truncate()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
@@ -94,11 +95,14 @@ class Child:
                 process.stdin.close()
         process.wait()
         os.close(self._answers)
+        if self._log is not None:
+            self._log.close()
 
     def _start(self) -> None:
         self.stop()
         self._answers, theirs = os.pipe()
         self._rest = b""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         cores = ",".join(map(str, self.cores))
         command = [sys.executable, "-m", "pysr_neural_benchmarks.runner.service", str(theirs), cores, *self.service]
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -157,6 +161,8 @@ class Child:
         return {"status": status, "message": message}
 
     def _told(self) -> str:
+        if self._log is None:
+            return ""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(size - TOLD, 0))
         return self._log.read().decode(errors="replace").strip()

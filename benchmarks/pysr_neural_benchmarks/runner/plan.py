@@ -28,12 +28,15 @@ class Job:
     seed : int
         Of the search.
     limits : Limits
+    group : str
+        Names the runner that it belongs to; workers of one group on one machine use different cores.
     """
 
     method: str
     case: Case
     seed: int
     limits: "Limits"
+    group: str = ""
 
     @property
     def key(self) -> Key:

@@ -7,11 +7,12 @@ Owns: the command, one run from start to its row, the workers' processes.  Does 
 import argparse
 import atexit
 import fcntl
+import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,6 +51,10 @@ class Arms:
         """End all processes."""
         for child in self.children.values():
             child.stop()
+        self.children.clear()
+        if self.held is not None:
+            self.held.close()
+            self.held, self.cores = None, ()
 
     def fit(self, job: Job) -> Answer:
         """Fit once: start and warm up the method's process where needed, then ask for the fit."""
@@ -57,7 +62,7 @@ class Arms:
             return self.failure[job.method]
         child = self.children.get(job.method)
         if child is None:
-            child = Child(("fits", job.method), self._claimed(job.limits.cores), job.limits.memory_gb)
+            child = Child(("fits", job.method), self._claimed(job), job.limits.memory_gb)
             self.children[job.method] = child
         operators = (job.case.suite, job.case.problem) if not child.alive else None
         if not child.alive:
@@ -80,21 +85,21 @@ class Arms:
         """Ask SymPy about one equation; None where it takes too long."""
         key = (job.case.suite, job.case.problem, equation)
         if key not in self.recovered:
-            child = self.children.setdefault("", Child(("symbolic",), self._claimed(job.limits.cores), 4.0))
+            child = self.children.setdefault("", Child(("symbolic",), self._claimed(job), 4.0))
             starting = 0.0 if child.alive else 60.0
             answer = child.ask(request_of(job.case, equation=equation), SYMBOLIC_SECONDS + starting)
             self.recovered[key] = bool(answer["recovered"]) if answer["status"] == "ok" else None
         return self.recovered[key]
 
-    def _claimed(self, count: int) -> tuple[int, ...]:
-        """Claim cores that no other runner's worker on this machine has; held until this process ends."""
+    def _claimed(self, job: Job) -> tuple[int, ...]:
+        """Claim cores that no other worker of the same runner has on this machine; held until `stop`."""
         if self.cores or not hasattr(os, "sched_getaffinity"):
             return self.cores
-        usable = sorted(os.sched_getaffinity(0))
+        usable, count = sorted(os.sched_getaffinity(0)), job.limits.cores
         folder = Path(tempfile.gettempdir()) / f"pysr-neural-cores-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         for start in range(0, len(usable) - count + 1, count):
-            file = (folder / f"{usable[start]}-{count}").open("a")
+            file = (folder / f"{job.group}-{start}").open("a")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -102,10 +107,11 @@ class Arms:
                 continue
             self.held, self.cores = file, tuple(usable[start : start + count])
             return self.cores
-        raise ConfigError(
-            f"Every worker needs {count} core(s) of its own; all {len(usable)} usable ones are taken. Use fewer "
-            "--workers or --cores, or wait for the other benchmark."
-        )
+        raise ConfigError(_too_few(count, len(usable)))
+
+
+def _too_few(count: int, usable: int) -> str:
+    return f"Every worker needs {count} core(s) of its own; {usable} are usable. Use fewer --workers or --cores."
 
 
 _ARMS: list[Arms] = []
@@ -174,10 +180,12 @@ def run(
     from tqdm import tqdm
 
     jobs = plan.jobs()
+    _check_cores(plan.limits.cores, workers)
+    group = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     with store.locked(folder):
         done = store.read(folder)
         store.begin(folder, plan, command)
-        missing = [job for job in jobs if job.key not in done]
+        missing = [replace(job, group=group) for job in jobs if job.key not in done]
         writer = store.Writer(folder)
         failures = 0
         total, initial = len(jobs), len(jobs) - len(missing)
@@ -194,6 +202,14 @@ def run(
                 _ARMS.pop().stop()
         store.write_table(folder)
         return list(store.read(folder).values())
+
+
+def _check_cores(cores: int, workers: Workers) -> None:
+    if workers.scheduler or workers.slurm or not hasattr(os, "sched_getaffinity"):
+        return
+    usable = len(os.sched_getaffinity(0))
+    if max(workers.count, 1) * cores > usable:
+        raise ConfigError(_too_few(cores, usable))
 
 
 def main(argv: list[str] | None = None) -> int:
