@@ -27,6 +27,9 @@ class Scripted:
     def solves(self):
         pass
 
+    def naps(self):
+        time.sleep(0.5)
+
     def hangs(self):
         time.sleep(60)
 

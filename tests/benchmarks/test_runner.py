@@ -14,6 +14,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.data import Case, draw
 from pysr_neural_benchmarks.methods.registry import check, make, read_name
 from pysr_neural_benchmarks.runner import store
+from pysr_neural_benchmarks.runner.arms import Child
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
 from pysr_neural_benchmarks.runner.run import main, plan_of, run
 from pysr_neural_benchmarks.suite import load_suite
@@ -87,6 +88,31 @@ def test_whatever_a_method_does_is_recorded_and_the_next_goes_on(scripted, tmp_p
 def test_a_method_that_died_is_started_anew(scripted, tmp_path):
     rows = run(plan("scripted:dies", seeds=(0, 1, 2)), tmp_path / "out", HERE, quiet=True)
     assert [row["status"] for row in rows] == ["crashed"] * 3
+
+
+def test_a_method_that_never_starts_is_given_up(scripted, tmp_path, monkeypatch):
+    asked = []
+    ask = Child.ask
+
+    def counted(self, request, seconds):
+        asked.append(request["prepare"])
+        return ask(self, request, seconds)
+
+    monkeypatch.setattr(Child, "ask", counted)
+    rows = run(plan("scripted:nostart", seeds=tuple(range(5))), tmp_path / "out", HERE, quiet=True)
+    assert [row["status"] for row in rows] == ["error"] * 5
+    assert asked == [True, True]
+
+
+@pytest.mark.slow
+# Dask wants a port that another cluster on the machine may have, and then leaves a socket behind.
+@pytest.mark.filterwarnings("ignore:(?s)\\s*Port:UserWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_several_workers_have_cores_of_their_own(scripted, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    rows = run(plan("scripted:naps", seeds=tuple(range(6))), tmp_path / "out", Workers(2), quiet=True)
+    assert [row["status"] for row in rows] == ["ok"] * 6
+    assert len({row["cores"] for row in rows}) == 2
 
 
 def test_a_killed_runner_loses_nothing_and_repeats_nothing(scripted, tmp_path):

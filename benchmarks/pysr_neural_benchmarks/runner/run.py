@@ -64,20 +64,19 @@ class Arms:
         if child is None:
             child = Child(("fits", job.method), self._claimed(job), job.limits.memory_gb)
             self.children[job.method] = child
-        operators = (job.case.suite, job.case.problem) if not child.alive else None
         if not child.alive:
             self.prepared[job.method] = set()
         known = self.prepared[job.method]
-        suite_operators = next(p.operators for p in load_suite(job.case.suite) if p.name == job.case.problem)
-        if suite_operators not in known:
+        operators = next(each.operators for each in load_suite(job.case.suite) if each.name == job.case.problem)
+        if operators not in known:
             answer = child.ask(request_of(job.case, prepare=True), job.limits.warm_up_limit)
             if answer["status"] != "ok":
-                self.failed_starts[job.method] = self.failed_starts.get(job.method, 0) + (operators is not None)
+                self.failed_starts[job.method] = self.failed_starts.get(job.method, 0) + 1
                 self.failure[job.method] = {**answer, "message": f"warm-up: {answer['message']}"}
                 return self.failure[job.method]
             self.failed_starts[job.method] = 0
             self.versions[job.method] = answer["versions"]
-            known.add(suite_operators)
+            known.add(operators)
         budget = {"seconds": job.limits.seconds, "evaluations": job.limits.evaluations}
         return child.ask(request_of(job.case, prepare=False, budget=budget, seed=job.seed), job.limits.time_limit)
 
