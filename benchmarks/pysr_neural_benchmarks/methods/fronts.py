@@ -6,7 +6,9 @@ PySR tells a logger about every finished iteration of every population, which is
 with the defaults, the curve's resolution.  The logger compares losses, and writes expressions only when the front has
 changed.  Times are of Julia's monotonic clock, counted from the moment at which the engine's search begins: building
 PySR's options, half a second before that for every arm alike, is set-up and outside the clock; the first populations
-and the model's proposals for them are inside.
+and the model's proposals for them are inside.  A serial search runs the first iteration of every population before it
+tells anything, a few tenths of a second, and only then starts the clock of PySR's own time limit: it ends as much later
+than the budget, and what it finds after the budget does not count.  Evaluations are counted as populations hand in.
 """
 
 from typing import Any

@@ -42,11 +42,12 @@ PAGE = Template("""<!doctype html>
   td.message { min-width: 16rem; overflow-wrap: anywhere; }
   .map { display: flex; gap: .5rem; align-items: flex-start; margin: 2px 0; }
   .map span { flex: 0 0 11rem; font: .75rem/1rem ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-  .map div { display: flex; flex-wrap: wrap; gap: 1px; }
-  .map i { width: 12px; height: 14px; border: 1px solid #ced4da; box-sizing: border-box;
+  .map div { display: flex; flex: 1; gap: 1px; }
+  .map i { flex: 0 1 12px; min-width: 3px; height: 14px; outline: 1px solid #ced4da; outline-offset: -1px;
            -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   pre { background: #f5f7fa; padding: .6rem .8rem; font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-  @media (max-width: 40rem) { .map { display: block; margin-bottom: .4rem; } }
+  @media (max-width: 40rem) { .map { display: block; margin-bottom: .4rem; } .map div { flex-wrap: wrap; }
+                              .map i { flex: 0 0 10px; } }
   @media print {
     body { max-width: none; padding: 0; font-size: 10pt; }
     section, table, figure { break-inside: avoid; }
