@@ -22,6 +22,7 @@ from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, s
 
 POPULATION = 500
 SLICE = 10
+UNLIMITED = 10**6
 _GPLEARN = {"+": "add", "-": "sub", "*": "mul", "/": "div", "sin": "sin", "cos": "cos", "log": "log", "sqrt": "sqrt"}
 _OPERON = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "sin": "sin", "cos": "cos", "exp": "exp", "log": "log",
@@ -108,7 +109,11 @@ def _read_gplearn(program: list[Any]) -> Node:
 
 
 class Operon:
-    """Operon with two objectives, loss and length, and its local search of constants."""
+    """Operon with two objectives, loss and length, and its local search of constants.
+
+    Its length counts a variable with its coefficient as one node, and neither scale nor intercept; the limit is in its
+    own count, and what it finds may be larger in ours.
+    """
 
     def warm_up(self, problem: Problem) -> None:
         """Search a few generations."""
@@ -118,7 +123,7 @@ class Operon:
         """See `methods.base.Method`."""
         began = time.perf_counter()
         model = self._model(problem, budget, seed)
-        front, enough = Front(problem.limits.max_size), solved_loss(problem.y)
+        front, enough = Front(UNLIMITED), solved_loss(problem.y)
         generation = evaluations = 0
         while not budget.spent(time.perf_counter() - began, evaluations) and front.lowest_loss > enough:
             if budget.seconds is not None:
