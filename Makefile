@@ -59,6 +59,10 @@ format: $(READY)
 bench-smoke: $(READY)
 	$(BIN)/pysr-neural bench proposals --smoke --json
 	$(BIN)/pysr-neural bench recovery --problems 4 --draws 32 --json
+	rm -rf outputs/bench-smoke
+	$(BIN)/pysr-neural bench run --suite nguyen --every 5 --methods basicsr neuralsr direct --budget 3s \
+		--out outputs/bench-smoke
+	$(BIN)/pysr-neural bench report outputs/bench-smoke
 
 # Problems, traces, examples, training, evaluation, use in both engines; under five minutes on two cores.
 train-smoke: $(READY)

@@ -12,7 +12,17 @@ from pysr_neural.expression.text import parse
 from pysr_neural_benchmarks.suite import held_out_keys, load_suite, suite_names
 from pysr_neural_training.generate import SUITE_KEYS, in_training, is_held_out, split_key
 
-SIZES = {"nguyen": 12, "feynman": 100, "fastsrb": 120, "feynman_bonus": 20, "livermore": 25, "jin": 6}
+SIZES = {
+    "nguyen": 12,
+    "feynman": 100,
+    "fastsrb": 120,
+    "feynman_bonus": 20,
+    "livermore": 25,
+    "jin": 6,
+    "toy": 21,
+    "pysr_tuning": 10,
+    "measured": 11,
+}
 
 
 @pytest.mark.parametrize("name", suite_names())
@@ -21,9 +31,14 @@ def test_every_problem_draws_finite_data(name: str) -> None:
     assert len(problems) == SIZES.get(name, len(problems)) > 0
     for problem in problems:
         X, y = problem.draw(30, np.random.default_rng(0))
-        assert X.shape == (30, len(problem.variables))
+        assert X.shape == (len(y), len(problem.variables))
         assert np.isfinite(y).all()
-        assert np.array_equal(y, evaluate(problem.tree, X))
+        if problem.rows is None:
+            assert len(y) == 30
+            assert np.array_equal(y, evaluate(problem.tree, X))
+        for other in problem.accept:
+            np.testing.assert_allclose(evaluate(other, X), y, rtol=1e-6)
+    assert len({problem.name for problem in problems}) == len(problems)
 
 
 def test_no_formula_of_a_suite_is_trained_on_whatever_its_variables_are_called() -> None:

@@ -1,0 +1,1 @@
+"""Methods that benchmarks run, behind one contract; see `methods.base`."""

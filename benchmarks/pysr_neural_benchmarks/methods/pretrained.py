@@ -1,0 +1,144 @@
+"""Published transformers that predict expressions: flash-ansr and NeSymReS, wherever they are installed.
+
+Owns: their adapters, and saying what is missing.  Does not own: them; their weights are the user's to fetch.
+
+Neither is asked for a front while it works: each batch of samples gives its candidates when it is done, and batches
+follow until the budget is spent.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pysr_neural.errors import ConfigError, ExpressionError
+from pysr_neural.expression.fit import mean_squared_error
+from pysr_neural.expression.text import parse, to_string
+from pysr_neural.problem import Problem
+from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, solved_loss
+
+CHOICES = 64
+"""Samples of the first batch; every next one is twice as large."""
+LARGEST = 4096
+
+
+def folder_of(name: str, argument: str, files: tuple[str, ...], remedy: str) -> Path:
+    """Return the folder of a method's weights.
+
+    Raises
+    ------
+    ConfigError
+        Saying which file is missing and how to get it.
+    """
+    if not argument:
+        raise ConfigError(f"{name} needs the folder of its weights as {name}:FOLDER; got none. {remedy}")
+    missing = [file for file in files if not any(Path(argument).glob(file))]
+    if missing:
+        raise ConfigError(f"{name} needs {', '.join(missing)} in {argument}; not found. {remedy}")
+    return Path(argument)
+
+
+class _Batches:
+    """Batches of samples, each twice as large as the last, until the budget is spent."""
+
+    def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
+        """Return a batch's equations, with variables as the model calls them."""
+        raise NotImplementedError
+
+    def warm_up(self, problem: Problem) -> None:
+        """Predict once."""
+        self.predict(problem, 1, 0)
+
+    def fit(self, problem: Problem, budget: Budget, seed: int) -> Outcome:
+        """See `methods.base.Method`."""
+        began = time.perf_counter()
+        front, enough = Front(problem.limits.max_size), solved_loss(problem.y)
+        choices, evaluations, batches = CHOICES, 0, 0
+        while not budget.spent(time.perf_counter() - began, evaluations) and front.lowest_loss > enough:
+            texts = self.predict(problem, choices, seed + batches)
+            batches, evaluations = batches + 1, evaluations + choices
+            found = [each for text in texts if (each := read(text, problem)) is not None]
+            front.offer(found, time.perf_counter() - began, evaluations, batches)
+            choices = min(2 * choices, LARGEST)
+        return Outcome(tuple(front.steps), time.perf_counter() - began, evaluations, batches)
+
+
+def read(text: str, problem: Problem) -> Found | None:
+    """Read a predicted equation, whose variables are ``x1``, ``x_1`` or ``v1`` …; None if it cannot be read."""
+    count = problem.X.shape[1]
+    for prefix in ("x", "x_", "v"):
+        try:
+            tree = parse(text, [f"{prefix}{i + 1}" for i in range(count)])
+        except ExpressionError:
+            continue
+        loss = mean_squared_error(tree, problem.X, problem.y)
+        return Found(tree.size, loss, to_string(tree)) if math.isfinite(loss) else None
+    return None
+
+
+class FlashANSR(_Batches):
+    """flash-ansr with softmax sampling and its own refinement of constants."""
+
+    def __init__(self, argument: str, checkpoint: str) -> None:
+        del checkpoint
+        remedy = (
+            "Fetch a model with `flash_ansr.install_model(...)`, or from its page on the Hugging Face hub "
+            "(psaegert/flash-ansr-…)."
+        )
+        self.folder = folder_of("flash-ansr", argument, ("model.yaml", "tokenizer.yaml", "state_dict.pt"), remedy)
+
+    def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
+        """See `_Batches`."""
+        import torch
+        from flash_ansr import FlashANSR as Model
+        from flash_ansr import SoftmaxSamplingConfig
+
+        torch.manual_seed(seed)
+        config = SoftmaxSamplingConfig(choices=choices)
+        model = Model.load(str(self.folder), generation_config=config, refiner_workers=1)
+        model.fit(problem.X, problem.y[:, None], variable_names=None)
+        return [str(model.get_expression(i, precision=17)) for i in range(min(len(model.results), CHOICES))]
+
+
+class NeSymReS(_Batches):
+    """NeSymReS with beam search and BFGS; its models know at most three variables."""
+
+    def __init__(self, argument: str, checkpoint: str) -> None:
+        del checkpoint
+        remedy = "They are on the Hugging Face hub: TommasoBendinelli/NeuralSymbolicRegressionThatScales."
+        self.folder = folder_of("nesymres", argument, ("*.ckpt", "config.yaml", "eq_setting.json"), remedy)
+        self._model: Any = None
+
+    def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
+        """See `_Batches`."""
+        import torch
+        from nesymres.architectures.model import Model
+        from nesymres.dclasses import BFGSParams, FitParams
+        from omegaconf import OmegaConf
+
+        if problem.X.shape[1] > 3:
+            return []
+        torch.manual_seed(seed)
+        config = OmegaConf.load(self.folder / "config.yaml")
+        if self._model is None:
+            weights = str(sorted(self.folder.glob("*.ckpt"))[0])
+            self._model = Model.load_from_checkpoint(weights, cfg=config.architecture).eval()
+        setting = json.loads((self.folder / "eq_setting.json").read_text(encoding="utf-8"))
+        parameters = FitParams(
+            word2id=setting["word2id"],
+            id2word={int(key): word for key, word in setting["id2word"].items()},
+            una_ops=setting["una_ops"],
+            bin_ops=setting["bin_ops"],
+            total_variables=list(setting["total_variables"]),
+            total_coefficients=list(setting["total_coefficients"]),
+            rewrite_functions=list(setting["rewrite_functions"]),
+            bfgs=BFGSParams(),
+            beam_size=max(2, choices // 32),
+        )
+        X = np.zeros((len(problem.y), 3))
+        X[:, : problem.X.shape[1]] = problem.X
+        answer = self._model.fitfunc(X, problem.y, cfg_params=parameters)
+        return [str(text) for text in answer["all_bfgs_preds"]]

@@ -1,0 +1,117 @@
+"""PySR, alone and with neural help, as benchmarked methods.
+
+Owns: one fit of PySR with its fronts.  Does not own: the controls (`methods.controls`), the engine.
+
+Every arm is serial, on its defaults but for operators, size and budget.  Starting Julia and compiling are the warm-up,
+outside the clock; the model's own time is inside.  What PySR does before and after the engine's search, such as its
+options and SymPy forms, is outside again.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.problem import Problem
+from pysr_neural_benchmarks.methods.base import Budget, Outcome, solved_loss
+from pysr_neural_benchmarks.methods.fronts import FrontLogger
+
+WARM_UP_SECONDS = 4.0
+ENDLESS = 10**6
+
+
+class PySR:
+    """PySR with some parameters in place of its defaults.
+
+    Parameters
+    ----------
+    parameters : mapping, optional
+        Of `pysr_neural.PySRRegressor`, ``neural_proposer`` among them.
+
+    Raises
+    ------
+    EngineUnavailableError
+        If Julia cannot be started.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        from pysr_neural.interop.julia import load_package
+
+        load_package()
+        self.parameters = dict(parameters or {})
+
+    def warm_up(self, problem: Problem) -> None:
+        """Compile a search of these operators, and let the model's server start."""
+        for seed in (0, 1):
+            self.fit(problem, Budget(seconds=WARM_UP_SECONDS), seed)
+
+    def fit(self, problem: Problem, budget: Budget, seed: int) -> Outcome:
+        """See `methods.base.Method`."""
+        return self.search(problem, budget, seed)
+
+    def search(self, problem: Problem, budget: Budget, seed: int, **changes: Any) -> Outcome:
+        """Run one search, with more parameters for it alone."""
+        from pysr_neural import PySRRegressor
+
+        logger = FrontLogger()
+        given = {**parameters_of(problem, budget, seed), **self.parameters, **changes}
+        model = PySRRegressor(**seeded(given, seed), logger_spec=logger)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Meant: searches that time ends are not deterministic.
+            model.fit(problem.X, problem.y)
+        report = getattr(model, "neural_report_", None)
+        counters = {} if report is None else report.to_dict()
+        return Outcome(logger.steps, logger.seconds, logger.evaluations, logger.iterations, counters)
+
+
+def parameters_of(problem: Problem, budget: Budget, seed: int) -> dict[str, Any]:
+    """Return what every arm gives to PySR."""
+    operators = problem.operators
+    limits: dict[str, Any] = {}
+    if budget.seconds is not None:
+        limits["timeout_in_seconds"] = budget.seconds
+    if budget.evaluations is not None:
+        limits["max_evals"] = budget.evaluations
+    return {
+        "binary_operators": list(operators.of_arity(2)),
+        "unary_operators": list(operators.of_arity(1)),
+        "maxsize": problem.limits.max_size,
+        "niterations": ENDLESS,
+        "early_stop_condition": solved_loss(problem.y),
+        "parallelism": "serial",
+        "random_state": seed,
+        "progress": False,
+        "verbosity": 0,
+        "temp_equation_file": True,
+        "input_stream": "devnull",
+        **limits,
+    }
+
+
+def seeded(parameters: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Give the model's sampling the seed of the fit."""
+    from pysr_neural import NeuralProposer
+
+    proposer = parameters.get("neural_proposer")
+    if not isinstance(proposer, NeuralProposer):
+        return parameters
+    return {**parameters, "neural_proposer": replace(proposer, seed=seed)}
+
+
+def plain(argument: str, checkpoint: str) -> PySR:
+    """Make PySR alone."""
+    del checkpoint
+    if argument:
+        raise ConfigError(f"pysr takes no argument; got {argument!r}.")
+    return PySR()
+
+
+def neural(argument: str, checkpoint: str) -> PySR:
+    """Make PySR with the transformer at its default levels, or at those named."""
+    from pysr_neural import NeuralProposer
+
+    levels: dict[str, Any] = {}
+    if argument:
+        levels["levels"] = "all" if argument == "all" else tuple(argument.split(","))
+    return PySR({"neural_proposer": NeuralProposer(checkpoint=checkpoint, **levels)})

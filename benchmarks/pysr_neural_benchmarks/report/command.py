@@ -1,0 +1,54 @@
+"""`pysr-neural bench report`: the runs of a folder or a Parquet file as one HTML page and one Markdown file.
+
+Owns: the command.  Does not own: tables, pictures, form.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from pysr_neural_benchmarks.report import page, tables
+from pysr_neural_benchmarks.report.tables import Results
+from pysr_neural_benchmarks.runner import store
+
+
+def write(source: Path, out: Path, title: str) -> Results:
+    """Write ``report.html``, ``report.md`` and, from a folder, ``results.parquet``.
+
+    Raises
+    ------
+    ConfigError
+        If there are no runs.
+    """
+    rows, plan = store.load(source)
+    results = Results(rows, plan)
+    if source.is_dir():
+        store.write_table(source)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(page.html(results, title), encoding="utf-8")
+    (out / "report.md").write_text(page.markdown(results, title), encoding="utf-8")
+    return results
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="pysr-neural bench report", description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="folder of `bench run`, or its results.parquet")
+    parser.add_argument("--out", type=Path, help="folder; the source's own by default")
+    parser.add_argument("--title", default="Benchmark of symbolic regression methods")
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    options = parser.parse_args(argv)
+    out = options.out or (options.source if options.source.is_dir() else options.source.parent)
+    results = write(options.source, out, options.title)
+    summary = tables.summary(results)
+    widths = [max(len(row[i]) for row in [summary.header, *summary.rows]) for i in range(len(summary.header))]
+    for row in [summary.header, *summary.rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"Written to {out / 'report.html'} and {out / 'report.md'}")
+    if options.json:
+        print(json.dumps({"summary": [dict(zip(summary.header, row, strict=True)) for row in summary.rows]}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,179 @@
+"""Methods: each keeps the contract on a small problem; controls share their budget."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.text import parse
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural_benchmarks import suites_command
+from pysr_neural_benchmarks.compare import main as compare_main
+from pysr_neural_benchmarks.methods import controls, others, pretrained
+from pysr_neural_benchmarks.methods import pysr as pysr_module
+from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
+from pysr_neural_benchmarks.methods.registry import METHODS, make
+
+X = np.random.default_rng(0).uniform(0.5, 3.0, (40, 2))
+PROBLEM = Problem(X, X[:, 0] * X[:, 1] + X[:, 0], OperatorSet.of("+", "*"), Limits(max_size=9))
+
+
+@pytest.mark.parametrize("name", ["basicsr", "basicsr:reference"])
+def test_fronts_come_with_times_in_order(name):
+    method = make(name)
+    method.warm_up(PROBLEM)
+    outcome = method.fit(PROBLEM, Budget(evaluations=3000), 1)
+    assert outcome.steps
+    times = [(step.seconds, step.evaluations, step.iteration) for step in outcome.steps]
+    assert times == sorted(times)
+    assert outcome.evaluations >= times[-1][1]
+    for found in outcome.steps[-1].front:
+        assert parse(found.equation).size == found.complexity <= 9
+    again = method.fit(PROBLEM, Budget(evaluations=3000), 1)
+    assert [step.front for step in again.steps] == [step.front for step in outcome.steps]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["neuralsr", "neuralsr:whole", "neuralsr:kind,child", "direct:16"])
+def test_the_model_s_methods_keep_the_contract(name):
+    method = make(name)
+    outcome = method.fit(PROBLEM, Budget(seconds=2.0, evaluations=300), 1)
+    assert outcome.steps[-1].front
+    assert outcome.counters
+
+
+class Engine:
+    """Stands for PySR: every search takes all of its time and finds something."""
+
+    def __init__(self, parameters=None):
+        self.asked = []
+
+    def warm_up(self, problem):
+        pass
+
+    def search(self, problem, budget, seed, **changes):
+        self.asked.append((budget, seed, changes))
+        seconds = budget.seconds or 1.0
+        front = (Found(3, 1.0 / len(self.asked), "(x0 * x1)"),)
+        return Outcome((Step(seconds / 2, 50, front, 5),), seconds, 100, 10)
+
+
+def test_restarts_share_the_budget_and_keep_the_best(monkeypatch):
+    monkeypatch.setattr(controls, "PySR", Engine)
+    method = controls.restarts("2", "")
+    outcome = method.fit(PROBLEM, Budget(seconds=5.0), 7)
+    assert [budget.seconds for budget, _, _ in method.pysr.asked] == [2.0, 2.0, 1.0]
+    seeds = [seed for _, seed, _ in method.pysr.asked]
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 3
+    assert [step.seconds for step in outcome.steps] == [1.0, 3.0, 4.5]
+    assert [step.front[0].loss for step in outcome.steps] == [1.0, 0.5, 1 / 3]
+    assert outcome.evaluations == 300
+    by_count = method.fit(PROBLEM, Budget(evaluations=250), 7)
+    assert by_count.evaluations == 300
+    with pytest.raises(ConfigError, match="a number above 0; got 'x'"):
+        controls.restarts("x", "")
+
+
+def test_prior_samples_are_refined_offered_and_paid_for(monkeypatch):
+    monkeypatch.setattr(pysr_module.PySR, "__init__", lambda self, parameters=None: None)
+    method = controls.prior_samples("40", "")
+    asked = []
+
+    def search(problem, budget, seed, **changes):
+        asked.append((budget, changes))
+        return Outcome((Step(0.1, 5, (Found(1, 9.0, "x0"),), 1),), 1.0, 10, 2)
+
+    monkeypatch.setattr(method, "search", search)
+    outcome = method.fit(PROBLEM, Budget(seconds=60.0), 3)
+    ((budget, changes),) = asked
+    assert 0 < len(changes["guesses"]) <= controls.GUESSES
+    assert budget.seconds < 60.0
+    assert outcome.evaluations == 50
+    assert outcome.steps[-1].evaluations == 45
+    assert outcome.seconds > 1.0
+    for text in changes["guesses"]:
+        assert {node.operator for node in parse(text)} <= {"+", "*", None}
+
+
+def test_distilled_parameters_come_from_a_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(controls, "PySR", lambda parameters: parameters)
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"weight_add_node": 3.0}))
+    assert controls.distilled(str(path), "") == {"weight_add_node": 3.0}
+    path.write_text("[1]")
+    with pytest.raises(ConfigError, match="one JSON object"):
+        controls.distilled(str(path), "")
+    with pytest.raises(ConfigError, match="pysr-distilled:FILE"):
+        controls.distilled("", "")
+
+
+def test_every_arm_gives_pysr_the_same():
+    given = pysr_module.parameters_of(PROBLEM, Budget(seconds=2.0), 5)
+    assert given["timeout_in_seconds"] == 2.0
+    assert given["random_state"] == 5
+    assert given["parallelism"] == "serial"
+    assert given["binary_operators"] == ["+", "*"]
+    assert "max_evals" not in given
+
+
+def test_gplearn_s_programs_are_read():
+    add, log = SimpleNamespace(name="add", arity=2), SimpleNamespace(name="log", arity=1)
+    tree = others._read_gplearn([add, log, 0, 2.5])
+    assert tree == parse("log(abs(x0)) + 2.5")
+
+
+def test_predicted_equations_are_read_whatever_their_variables_are_called():
+    for text in ("(x1 * x2) + x1", "(x_1 * x_2) + x_1", "(v1 * v2) + v1"):
+        assert pretrained.read(text, PROBLEM).loss < 1e-20
+    assert pretrained.read("nonsense(", PROBLEM) is None
+
+
+@pytest.mark.parametrize("name", ["gplearn", "operon"])
+def test_other_people_s_methods_keep_the_contract_where_installed(name):
+    pytest.importorskip(METHODS[name].needs[0][0])
+    outcome = make(name).fit(PROBLEM, Budget(evaluations=1), 0)
+    assert outcome.steps[-1].front
+
+
+def test_suites_and_methods_are_listed(capsys, tmp_path, monkeypatch):
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "mine.csv").write_text("a,b,y\n1,2,3\n2,3,5\n4,5,9\n")
+    monkeypatch.chdir(tmp_path)
+    assert suites_command.main(["--json"]) == 0
+    listed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert listed["suites"]["toy"] == 21
+    assert listed["suites"]["mine"] == 1
+    assert "pysr-restarts" in listed["methods"]
+    assert suites_command.main(["measured", "mine"]) == 0
+    assert "mine/mine" in capsys.readouterr().out
+
+
+def test_a_method_is_not_compared_with_itself(tmp_path):
+    with pytest.raises(ConfigError, match="'basicsr' twice"):
+        compare_main(["basicsr", "basicsr", "--out", str(tmp_path)])
+
+
+def test_two_methods_head_to_head(tmp_path, capsys):
+    given = ["basicsr", "basicsr:reference", "--suite", "toy", "--problems", "quadratic", "--budget", "2000evals"]
+    assert compare_main([*given, "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "compare.md").read_text()
+    assert "### quadratic, basicsr:reference, seed 0" in text
+    assert "by iterations" in text
+    assert (tmp_path / "trajectories.png").read_bytes()[:4] == b"\x89PNG"
+    assert "Written to" in capsys.readouterr().out
+
+
+@pytest.mark.julia
+def test_pysr_s_fronts_have_times():
+    assert "torch" not in sys.modules or "juliacall" in sys.modules
+    method = make("pysr")
+    outcome = method.fit(PROBLEM, Budget(seconds=5.0), 0)
+    times = [step.seconds for step in outcome.steps]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert min(found.loss for found in outcome.steps[-1].front) < 1e-9
+    assert outcome.evaluations >= outcome.steps[-1].evaluations > 0

@@ -1,0 +1,189 @@
+"""Statistics, verdicts, and the report as HTML and Markdown."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural_benchmarks.compare import figures, scaling, story
+from pysr_neural_benchmarks.report import command
+from pysr_neural_benchmarks.report.page import html, markdown
+from pysr_neural_benchmarks.report.tables import Results, comparisons, failures, summary
+from pysr_neural_benchmarks.runner import store
+from pysr_neural_benchmarks.runner.plan import Limits, Plan
+from pysr_neural_benchmarks.statistics import band, compare_all, estimate
+
+METHODS = ("pysr", "pysr-neural:seed,child", "same<&|", "worse")
+
+
+def row(method, problem, seed, solves_at, status="ok", noise=0.0):
+    solved = solves_at is not None
+    figures_of_it = {
+        "seconds": 10.0,
+        "evaluations": 1000,
+        "iterations": 10,
+        "solved": solved,
+        "fvu": 0.0 if solved else 0.5,
+        "seconds_to_solution": solves_at,
+        "evaluations_to_solution": 100 if solved else None,
+        "curve_seconds": [0.1, solves_at or 9.0],
+        "curve_evaluations": [1, 100],
+        "curve_iterations": [1, 5],
+        "curve_fvu": [None, 0.0 if solved else 0.5],
+        "curve_hypervolume": [0.0, 0.7],
+        "chosen_fvu": 0.0 if solved else 0.5,
+        "chosen_complexity": 5,
+        "chosen_equation": "x0",
+        "front": [],
+        "story": [[0.1, 1, 1, 2.0, "x0"], [2.0, 100, 5, 0.0, "x1"]],
+        "recovered": solved,
+        "recovered_chosen": None,
+        "counters": {"served": 8, "accepted": 2, "calls": 1, "levels": ["seed"], "invalid": {"size": 2}},
+        "versions": "numpy 2",
+    }
+    return {
+        "method": method, "suite": "toy", "problem": problem, "draw": 0, "seed": seed, "noise": noise, "points": 512,
+        "status": status, "message": "" if status == "ok" else "it <died>", **(figures_of_it if status == "ok" else {}),
+    }  # fmt: skip
+
+
+def results(problems=12):
+    rows = []
+    for i in range(problems):
+        for seed in range(2):
+            rows.append(row("pysr", f"p{i}", seed, 5.0 if i % 2 else None))
+            rows.append(row("pysr-neural:seed,child", f"p{i}", seed, 1.5))
+            rows.append(row("same<&|", f"p{i}", seed, 5.0 if i % 2 else None))
+            rows.append(row("worse", f"p{i}", seed, None, status="crashed" if i == 0 else "ok"))
+    return Results(rows, known())
+
+
+def known():
+    return {
+        "limits": Plan(("toy",), METHODS, (0,), Limits(10.0, None)).to_dict()["limits"],
+        "commands": [{"command": "pysr-neural bench run --x '<y>'", "at": "now", **store.machine()}],
+        "plans": [Plan(("toy",), METHODS, (0,), Limits(10.0, None)).to_dict()],
+    }
+
+
+def test_problems_are_drawn_anew_and_draws_weigh_alike():
+    rows = [row("pysr", "a", 0, 1.0), *[{**row("pysr", "a", seed, None), "draw": 1} for seed in range(3)]]
+    found = estimate(rows, lambda r: float(r["solved"]))
+    assert (found.mean, found.low, found.high, found.problems, found.runs) == (0.5, 0.5, 0.5, 1, 4)
+    assert np.isnan(estimate([], lambda r: 1.0).mean)
+    middle, low, high = band(rows, [lambda r: float(r["solved"])] * 2)
+    assert middle.tolist() == low.tolist() == high.tolist() == [0.5, 0.5]
+
+
+def test_verdicts_are_better_worse_or_undecided():
+    found = {each.first: each for each in comparisons(results(24))}
+    assert {name: each.verdict for name, each in found.items()} == {
+        "pysr-neural:seed,child": "better",
+        "same<&|": "undecided",
+        "worse": "worse",
+    }
+    best = found["pysr-neural:seed,child"]
+    assert (best.only_first, best.only_second, best.comparisons) == (24, 0, 3)
+    assert best.difference.mean == 0.5
+    assert best.p_wilcoxon < best.p_corrected < 0.05
+
+
+def test_few_problems_decide_nothing():
+    assert {each.verdict for each in comparisons(results(4))} == {"undecided"}
+
+
+def test_holm_s_correction():
+    pairs = [(name, "pysr") for name in METHODS[1:]]
+    found = compare_all(pairs, results(24).rows, lambda r: float(r.get("solved", False)))
+    raw = sorted(each.p_wilcoxon for each in found)
+    corrected = sorted(each.p_corrected for each in found)
+    assert corrected[0] == pytest.approx(3 * raw[0])
+    assert corrected == sorted(corrected)
+    assert corrected[-1] <= 1.0
+
+
+def test_shorter_budgets_are_read_off_the_curves():
+    table = summary(results())
+    assert table.header[1:-2] == ("solved by 1 s", "solved by 2 s", "solved by 3 s", "solved by 5 s", "solved by 10 s")
+    cells = {line[0]: line for line in table.rows}
+    assert cells["pysr-neural:seed,child"][1].startswith("0 %")
+    assert cells["pysr-neural:seed,child"][2].startswith("100 %")
+    assert cells["pysr"][3].startswith("0 %")
+    assert cells["pysr"][5].startswith("50 %")
+    (crashed,) = failures(results()).rows
+    assert crashed[:4] == ("worse", "crashed", "2", "toy/p0")
+
+
+class Tags(HTMLParser):
+    """Counts tags, and refuses what would be fetched from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append(tag)
+        assert tag not in ("script", "img", "iframe")
+        for name, value in attrs:
+            assert name != "src"
+            assert not (name.endswith("href") and not value.startswith("#"))
+
+
+def test_the_page_is_one_file_and_escapes_what_it_shows():
+    text = html(results(24), "A <title>")
+    tags = Tags()
+    tags.feed(text)
+    assert "A &lt;title&gt;" in text
+    assert "same&lt;&amp;|" in text
+    assert "it &lt;died&gt;" in text
+    assert "&#x27;&lt;y&gt;&#x27;" in text
+    assert 'class="better"' in text
+    assert tags.found.count("svg") == 1
+    assert "@media print" in text
+    assert text.count("<i ") == 24 * len(METHODS)
+
+
+def test_noise_is_kept_apart_and_shown():
+    noisy = [{**each, "noise": 0.1} for each in results().rows]
+    both = Results([*results().rows, *noisy], known())
+    assert summary(both).rows == summary(results()).rows
+    assert "noise 0.1, 512 points" in markdown(both, "t")
+
+
+def test_the_command_writes_both_forms_from_a_folder_or_a_table(tmp_path, capsys):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps(known()))
+    writer = store.Writer(folder)
+    for each in results(24).rows:
+        writer.add((each["method"], each["problem"], each["seed"]), each)
+    writer.close()
+    assert command.main([str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"][0]["method"] == "pysr"
+    first = (folder / "report.md").read_text()
+    assert r"same<&\|" in first
+    assert "pysr-neural:seed,child is better" in first
+    assert command.main([str(folder / "results.parquet"), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "report.md").read_text() == first
+    assert (tmp_path / "again" / "report.html").read_text() == (folder / "report.html").read_text()
+
+
+def test_a_report_needs_runs(tmp_path):
+    with pytest.raises(ConfigError, match="Run `bench run` first"):
+        command.main([str(tmp_path)])
+
+
+def test_comparisons_of_two_methods():
+    rows = results().rows
+    mine = [each for each in rows if each["method"] == "pysr"]
+    cells = figures(mine)
+    assert cells[:5] == ["24", "0.25", "0.25", "0.25", "12 (50 %)"]
+    assert cells[5:7] == ["100", "5"]
+    assert cells[8:] == ["80.0 %", "25.0 %"]
+    assert figures([each for each in rows if each["status"] != "ok"])[1:] == ["–"] * 9
+    assert scaling(rows, ["pysr"], "seconds")[-1] == ["10", "50 %, 0.25"]
+    told = story(mine[2])
+    assert "| 5 | 100 | 2.00 | 0 | `x1` |" in told
+    assert "solved" in told
