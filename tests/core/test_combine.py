@@ -101,7 +101,7 @@ def test_other_processes_find_the_same() -> None:
     code = (
         "import numpy as np, tests.core.test_combine as t\n"
         "y = np.random.default_rng(1).normal(size=40)\n"
-        "print([str(t.to_string(tree)) for tree in t.combinations(t.PARTS, t.X, y, t.ALL, 25)])"
+        "print([str(tree) for tree in t.combinations(t.PARTS, t.X, y, t.ALL, 25)])"
     )
     answers = {
         subprocess.run(

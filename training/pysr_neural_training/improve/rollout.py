@@ -265,7 +265,8 @@ class WatchedProposer:
     def open(self, problem: Problem) -> "WatchedSession":
         """Start a search."""
         if isinstance(self.proposer, TransformerProposer):
-            return WatchedSession(TracedSession(self.proposer.model, problem), self.watchers[id(problem)])
+            session = TracedSession(self.proposer.model, problem, self.proposer.combine)
+            return WatchedSession(session, self.watchers[id(problem)])
         return WatchedSession(self.proposer.open(problem), self.watchers[id(problem)])
 
     def propose_many(
