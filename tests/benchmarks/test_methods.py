@@ -78,9 +78,10 @@ def test_restarts_share_the_budget_and_keep_the_best(monkeypatch):
         controls.restarts("x", "")
 
 
-def test_prior_samples_are_refined_offered_and_paid_for(monkeypatch):
+@pytest.mark.parametrize("make", [controls.prior_samples, controls.combined_samples])
+def test_prior_samples_are_refined_offered_and_paid_for(monkeypatch, make):
     monkeypatch.setattr(pysr_module.PySR, "__init__", lambda self, parameters=None: None)
-    method = controls.prior_samples("40", "")
+    method = make("40", "")
     asked = []
 
     def search(problem, budget, seed, **changes):

@@ -13,6 +13,7 @@ from typing import Any
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.problem import Problem
+from pysr_neural.proposer.combine import combinations
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.methods.base import Budget, Front, Outcome, Step, pareto
 from pysr_neural_benchmarks.methods.direct import refined
@@ -80,11 +81,14 @@ class PriorSamples(PySR):
     Parameters
     ----------
     samples : int
+    combine : bool
+        Whether to combine parts of the samples as the transformer's proposer does, and refine those answers instead of
+        the samples.
     """
 
-    def __init__(self, samples: int) -> None:
+    def __init__(self, samples: int, combine: bool = False) -> None:
         super().__init__()
-        self.samples = samples
+        self.samples, self.combine = samples, combine
 
     def fit(self, problem: Problem, budget: Budget, seed: int) -> Outcome:
         """See `methods.base.Method`."""
@@ -112,10 +116,16 @@ class PriorSamples(PySR):
     def _drawn(self, problem: Problem, budget: Budget, seed: int, began: float) -> Front:
         rng, front = generator(seed, "prior samples"), Front(problem.limits.max_size)
         prior = ProblemPrior(max_size=problem.limits.max_size)
+        features, most = problem.X.shape[1], problem.limits.max_size
+        if self.combine:
+            drawn = [simplify(sample_tree(prior, problem.operators, features, rng)) for _ in range(self.samples)]
+            for tree in combinations(drawn, problem.X, problem.y, problem.operators, most):
+                front.offer([refined(tree, problem)], time.perf_counter() - began, self.samples)
+            return front
         for count in range(1, self.samples + 1):
-            tree = simplify(sample_tree(prior, problem.operators, problem.X.shape[1], rng))
+            tree = simplify(sample_tree(prior, problem.operators, features, rng))
             known = {(node.operator, len(node.children)) for node in tree if node.operator}
-            if tree.size <= problem.limits.max_size and known <= set(problem.operators.index):
+            if tree.size <= most and known <= set(problem.operators.index):
                 front.offer([refined(tree, problem)], time.perf_counter() - began, count)
             if budget.seconds is not None and time.perf_counter() - began > budget.seconds / 2:
                 break
@@ -132,6 +142,12 @@ def prior_samples(argument: str, checkpoint: str) -> PriorSamples:
     """Make PySR with guesses from the prior."""
     del checkpoint
     return PriorSamples(int(_number("pysr-prior", argument, SAMPLES)))
+
+
+def combined_samples(argument: str, checkpoint: str) -> PriorSamples:
+    """Make PySR with guesses from combined parts of samples of the prior."""
+    del checkpoint
+    return PriorSamples(int(_number("pysr-combined", argument, SAMPLES)), combine=True)
 
 
 def distilled(argument: str, checkpoint: str) -> PySR:

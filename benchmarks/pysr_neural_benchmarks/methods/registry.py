@@ -71,6 +71,11 @@ METHODS: dict[str, Entry] = {
         "control: PySR with samples of the unconditioned prior, refined, as guesses",
         argument="samples, default 256",
     ),
+    "pysr-combined": Entry(
+        "controls:combined_samples",
+        "control: the same samples, combined part with part as the transformer's are, as guesses",
+        argument="samples, default 256",
+    ),
     "pysr-distilled": Entry(
         "controls:distilled", "control: PySR with parameters from a JSON file", argument="the file, required"
     ),
