@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.node import constant
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.examples import IGNORED, make_batch
-from pysr_neural_training.recovery import held_out_problems, main, prior_candidates, recovers
+from pysr_neural_training.recovery import disturbed, held_out_problems, main, prior_candidates, recovers
 from pysr_neural_training.train import TrainConfig, last_step, load_config, train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
@@ -186,6 +187,22 @@ def test_recovery_counts_only_true_answers() -> None:
         assert recovers([given.tree], given, X_test, y_test)
         wrong = [tree for tree in prior_candidates(given, 5, 1) if not tree.variables()]
         assert not recovers(wrong, given, X_test, y_test)
+
+
+def test_noise_and_few_points_disturb_the_same_problems() -> None:
+    for given, X_test, y_test in held_out_problems(3, 3, 12):
+        noisy = disturbed(given, 16, 0.1, 1)
+        assert len(noisy.problem.y) == 16
+        assert np.array_equal(noisy.problem.X, given.problem.X[:16])
+        assert 0.02 < np.std(noisy.problem.y - given.problem.y[:16]) / np.std(given.problem.y) < 0.3
+        assert np.array_equal(disturbed(given, 64, 0.0, 1).problem.y, given.problem.y)
+        assert not recovers([constant(1.0)], noisy, X_test, y_test)
+
+
+@pytest.mark.parametrize("wrong", [["--points", "1"], ["--points", "65"], ["--noise", "-1"]])
+def test_impossible_disturbances_are_refused(wrong: list[str]) -> None:
+    with pytest.raises(ConfigError, match="--points must be from 2 to 64"):
+        main([*wrong, "--problems", "1"])
 
 
 def test_recovery_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
