@@ -93,7 +93,7 @@ def finish(
     }
     part, final = out / f"{MODEL}.part", out / MODEL
     shutil.rmtree(part, ignore_errors=True)
-    model.to(torch.float32).save_pretrained(part, safe_serialization=True)
+    model.float().save_pretrained(part, safe_serialization=True)
     (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)

@@ -108,13 +108,18 @@ def train(config: TrainConfig, out: Path) -> Path:
     first = start * schedule.accumulate * ranks
     reporting = trackers(config, out) if arguments.process_index == 0 else []
     trainer = StreamTrainer(
+        out=out,
         model=model,
         args=arguments,
         train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
-        callbacks=[MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every), *reporting],
+        callbacks=[
+            MetricsLog(out / "metrics.jsonl"),
+            TimedSchedule(schedule, out),
+            EvaluateEvery(config.evaluation.every),
+            *reporting,
+        ],
         evaluator=Evaluator(config.evaluation, config.examples.context),
     )
-    trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
     with disk_errors(out):
         if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
@@ -209,7 +214,7 @@ def trackers(config: TrainConfig, out: Path) -> list[Any]:
     ConfigError
         If Weights & Biases is asked for and not installed; without TensorBoard's writer, a note is printed instead.
     """
-    from transformers.integrations import TensorBoardCallback, WandbCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback, WandbCallback
 
     chosen: list[Any] = []
     if "tensorboard" in config.track:
