@@ -26,7 +26,7 @@ from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training import run_dir
 from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig, load_config
-from pysr_neural_training.examples import batches
+from pysr_neural_training.examples import batches, count_examples
 from pysr_neural_training.run_dir import last_step
 
 __all__ = [
@@ -101,8 +101,8 @@ def train(config: TrainConfig, out: Path) -> Path:
     if arguments.process_index == 0:
         run_dir.claim(out, config)
     checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
-    done = start >= schedule.steps
-    if done and (out / run_dir.MODEL).is_dir():
+    done = start > 0 and (start >= schedule.steps or run_dir.elapsed(out) >= 60 * schedule.minutes)
+    if done and run_dir.finished_step(out) >= start:
         return out / run_dir.MODEL
     model = initial_model(config)
     first = start * schedule.accumulate * ranks
@@ -130,7 +130,9 @@ def train(config: TrainConfig, out: Path) -> Path:
             steps = max(start, trainer.state.global_step)
             facts = {
                 "steps": steps,
-                "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
+                "examples": count_examples(
+                    config.prior, config.examples, config.seed, steps * schedule.accumulate * ranks
+                ),
                 "seconds_of_last_run": round(time.monotonic() - began),
                 "bf16": bf16,
             }

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pysr_neural.errors import TrainingError
-from pysr_neural_training.run_dir import last_step, replace_file
+from pysr_neural_training.run_dir import CLOCK, elapsed, last_step, replace_file
 
 if TYPE_CHECKING:
     from pysr_neural_training.config import Schedule
@@ -162,16 +162,22 @@ class EvaluateEvery(TrainerCallback):
 
 
 class TimedSchedule(TrainerCallback):
-    """Warm up linearly, then decay by the later of steps and minutes; stop at either limit.
+    """Warm up linearly, then decay by the later of steps and minutes; stop at either limit, with a checkpoint.
 
-    Time spent before an interruption is kept beside the checkpoints, so that a resumed run goes on where it was.
+    Time spent before an interruption is kept beside the checkpoints, so that a resumed run goes on where it was, and
+    one whose time is over stays as it is.
     """
 
     def __init__(self, schedule: "Schedule", out: Path) -> None:
-        self.schedule = schedule
-        self.clock = out / "elapsed.json"
-        self.before = json.loads(self.clock.read_text()) if self.clock.exists() else 0.0
-        self.began = time.monotonic()
+        self.schedule, self.out = schedule, out
+        self.began = time.monotonic() - elapsed(out)
+        self.spent = self.progress = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
+        """Look where the run stands."""
+        self.progress = self._progress(args, state)
 
     def on_step_begin(
         self,
@@ -182,20 +188,27 @@ class TimedSchedule(TrainerCallback):
         **others: Any,
     ) -> None:
         """Set the learning rate for this step."""
-        schedule = self.schedule
-        elapsed = torch.tensor(self.before + time.monotonic() - self.began, device=args.device)
-        if args.world_size > 1:  # All must agree, or one would stop and the others wait for it.
-            torch.distributed.all_reduce(elapsed, torch.distributed.ReduceOp.MAX)
-        progress = min(1.0, max(state.global_step / schedule.steps, float(elapsed) / (60 * schedule.minutes)))
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, state.global_step, progress)
-        if progress >= 1.0:
-            control.should_training_stop = True
+            group["lr"] = learning_rate(self.schedule, state.global_step, self.progress)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Stop at the limits; in between, the batches of a step would be cut short."""
+        self.progress = self._progress(args, state)
+        if self.progress >= 1.0:
+            control.should_training_stop = control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Remember the time spent so far."""
         if state.is_world_process_zero:
-            replace_file(self.clock, json.dumps(self.before + time.monotonic() - self.began))
+            replace_file(self.out / CLOCK, json.dumps(max(self.spent, time.monotonic() - self.began)))
+
+    def _progress(self, args: TrainingArguments, state: TrainerState) -> float:
+        """Return what share of the run is over, by the later of steps and minutes; the same in all processes."""
+        spent = torch.tensor(time.monotonic() - self.began, device=args.device)
+        if args.world_size > 1:  # All must agree, or one would stop and the others wait for it.
+            torch.distributed.all_reduce(spent, torch.distributed.ReduceOp.MAX)
+        self.spent = float(spent)
+        return min(1.0, max(state.global_step / self.schedule.steps, self.spent / (60 * self.schedule.minutes)))
 
 
 def learning_rate(schedule: "Schedule", step: int, progress: float) -> float:
