@@ -45,6 +45,8 @@ def curves(results: Results) -> str:
             axis.xaxis.set_major_formatter("{x:g}")
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
+        for axis in axes[max(len(panels) - columns, 0) : len(panels)]:
+            axis.tick_params(labelbottom=True)  # Sharing took them from a panel above an empty place.
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         figure.supxlabel(f"{results.axis} (logarithmic)", fontsize=9)
         figure.supylabel("share of problems solved", fontsize=9)
