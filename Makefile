@@ -69,14 +69,15 @@ train-smoke: $(READY)
 	rm -rf outputs/train-smoke
 	$(BIN)/python -m pysr_neural_training.smoke --out outputs/train-smoke
 
-# All of it once, with tiny settings; modules, so that it runs before a new command is installed.
+# All of it once, with tiny settings.
 improve-smoke: $(READY)
 	rm -rf outputs/improve-smoke
-	for method in dagger expert_iteration rl; do \
-		$(BIN)/python -m pysr_neural_training.improve.$$method --smoke --out outputs/improve-smoke/$$method || exit 1; \
+	for method in dagger expert-iteration rl; do \
+		$(BIN)/pysr-neural improve $$method --smoke --out outputs/improve-smoke/$$method || exit 1; \
 	done
-	$(BIN)/python -m pysr_neural_benchmarks.improved --seeds 1 --generations 5 \
-		--checkpoint outputs/improve-smoke/expert_iteration/model --out outputs/improve-smoke/improved.jsonl
+	$(BIN)/pysr-neural bench improved --seeds 1 --generations 5 \
+		--checkpoint outputs/improve-smoke/expert-iteration/model --out outputs/improve-smoke/improved.jsonl
+	$(BIN)/pysr-neural interpret outputs/improve-smoke/expert-iteration/model --problems 3 --generations 10 --json
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -26,7 +26,10 @@ from pysr_neural_benchmarks.suite import SuiteProblem, load_suite
 
 THRESHOLD = 1.19e-7
 STOP_AT = 1e-10
-OPERATORS = {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["sin", "cos", "exp", "log", "sqrt"]}
+OPERATORS: dict[str, Any] = {
+    "binary_operators": ["+", "-", "*", "/"],
+    "unary_operators": ["sin", "cos", "exp", "log", "sqrt"],
+}
 
 
 def fit_once(problem: SuiteProblem, seed: int, budget: float, points: int, proposer: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from pysr_neural_training.examples import (
     Layouts,
     batches,
     collate,
+    count_examples,
     make_batch,
     make_example,
 )
@@ -86,6 +87,15 @@ def test_batches_depend_on_seed_and_number_alone() -> None:
     assert np.array_equal(first(1, 0), first(1, 0))
     assert not np.array_equal(first(1, 0), first(1, 1))
     assert not np.array_equal(first(1, 0), first(2, 0))
+
+
+@pytest.mark.parametrize("distinct", [0, 3])
+def test_examples_are_counted_as_batches_have_them(distinct: int) -> None:
+    layouts = Layouts(direct=1.0, onestep=1.0, population=1.0, edit=1.0)
+    config = ExampleConfig(batch_size=9, distinct=distinct, layouts=layouts)
+    sizes = [len(batch["labels"]) for batch in itertools.islice(batches(PRIOR, config, 1), 10)]
+    assert len(set(sizes)) > 1
+    assert [count_examples(PRIOR, config, 1, stop) for stop in range(11)] == [sum(sizes[:stop]) for stop in range(11)]
 
 
 STREAM = {

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from pysr_neural.expression.node import constant
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural_training.examples import IGNORED, make_batch
+from pysr_neural_training import trainer
+from pysr_neural_training.examples import IGNORED, batches, make_batch
 from pysr_neural_training.recovery import disturbed, held_out_problems, main, prior_candidates, recovers
 from pysr_neural_training.train import TrainConfig, last_step, load_config, train
 
@@ -93,6 +96,42 @@ def test_a_finished_run_learns_no_more_when_the_command_is_given_again(tmp_path:
     assert json.loads((final / "card.json").read_text())["steps"] == 3
 
 
+@QUIET
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_that_its_minutes_ended_learns_no_more_when_the_command_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    limits = [f"schedule.accumulate={accumulate}", "schedule.steps=1000", "schedule.save_every=2"]
+    settings = config(*limits, "schedule.minutes=60")
+    clock = count(0, 400)  # Whoever looks finds that some minutes have passed.
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    final = train(settings, tmp_path)
+    before = (final / "model.safetensors").read_bytes()
+    steps = json.loads((final / "card.json").read_text())["steps"]
+    assert 2 < steps == last_step(tmp_path) < 1000
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    shutil.rmtree(final)  # As if it had been stopped just before.
+    train(settings, tmp_path)
+    assert (final / "model.safetensors").read_bytes() == before
+    assert last_step(tmp_path) == steps
+    train(config(*limits, "schedule.minutes=70"), tmp_path)  # More time: it goes on, instead of starting anew.
+    assert steps < json.loads((final / "card.json").read_text())["steps"] == last_step(tmp_path) < 2 * steps
+
+
+@QUIET
+def test_a_finished_model_of_an_earlier_end_is_not_taken_for_that_of_the_last_checkpoint(tmp_path: Path) -> None:
+    limits = ["schedule.save_every=2", "schedule.minutes=inf", 'schedule.decay="constant"']
+    final = train(config(*limits, "schedule.steps=2"), tmp_path)
+    shutil.copytree(final, tmp_path / "earlier")
+    train(config(*limits, "schedule.steps=4"), tmp_path)
+    wanted = (final / "model.safetensors").read_bytes()
+    shutil.rmtree(final)  # As if it had been stopped after the last checkpoint.
+    (tmp_path / "earlier").rename(final)
+    train(config(*limits, "schedule.steps=4"), tmp_path)
+    assert (final / "model.safetensors").read_bytes() == wanted
+
+
 def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     for step, state in ((10, '{"global_step": 10}'), (20, '{"glob'), (30, None)):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -123,7 +162,9 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
     np.testing.assert_allclose(losses(together), losses(alone), rtol=1e-3)
     assert (together / "metrics.jsonl").read_text().count("eval_loss") == 2  # By the first process only.
     cards = [json.loads((out / "model/card.json").read_text()) for out in (alone, together)]
-    assert cards[0]["examples"] == cards[1]["examples"] == 10 * 2 * 16
+    given = config()
+    stream = batches(given.prior, given.examples, given.seed)
+    assert cards[0]["examples"] == cards[1]["examples"] == sum(len(next(stream)["labels"]) for _ in range(10 * 2))
 
 
 @QUIET

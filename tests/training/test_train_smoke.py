@@ -1,6 +1,7 @@
 """`make train-smoke`: its steps exist, a step that fails ends it, and the uses of a checkpoint are uses."""
 
 import importlib.util
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,13 @@ def test_every_step_is_a_module_and_its_settings_are_known(tmp_path: Path, monke
         steps = smoke.steps(tmp_path)
         assert ("use in PySR" in steps) == julia
         assert all(importlib.util.find_spec(arguments[0]) for arguments in steps.values())
-    assert load_config(CONFIGS / "tiny.toml", list(smoke.SETTINGS)).model.pair_rank == 4
+    settings = [text.removeprefix("--set=") for text in steps["training"] if text.startswith("--set=")]
+    config = load_config(CONFIGS / "tiny.toml", settings)
+    assert config.model.pair_rank == 4
+    # What the traces' step writes is what is trained on, in every layout, and generated problems beside it.
+    assert list(config.examples.traces) == [steps["what the traces hold"][1]] == [str(tmp_path / "traces")]
+    assert 0 < config.examples.trace_share < 1
+    assert all(astuple(config.examples.layouts))
 
 
 def test_a_step_that_fails_ends_it() -> None:

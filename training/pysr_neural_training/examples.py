@@ -24,7 +24,17 @@ from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sample
 from pysr_neural_training.layouts import IGNORED, Example, Scene, collate, counts_of
 from pysr_neural_training.residuals import missing_part
 
-__all__ = ["IGNORED", "BatchSource", "Example", "ExampleConfig", "Layouts", "batches", "collate", "make_batch"]
+__all__ = [
+    "IGNORED",
+    "BatchSource",
+    "Example",
+    "ExampleConfig",
+    "Layouts",
+    "batches",
+    "collate",
+    "count_examples",
+    "make_batch",
+]
 
 MEMBERS_COST = {"direct": 1, "onestep": 2, "edit": 2, "population": 4}
 """By how much a batch is smaller than one of ``direct``, since its examples are longer."""
@@ -158,18 +168,25 @@ class BatchSource:
 
     def batch(self, number: int) -> dict[str, Tensor]:
         """Make one padded batch; it depends on the seed and the number alone."""
-        config = self.config
-        rng = generator(self.seed, "train", number)
-        rows = pick(self.prior.rows, self.prior.row_weights, rng)
-        layout = self._layout(rng)
-        size = max(config.batch_size // MEMBERS_COST[layout], 1)
-        if self.traces is not None and rng.random() < config.trace_share:
+        rng, rows, layout, size = self._begin(number)
+        if self.traces is not None and rng.random() < self.config.trace_share:
             made = self.traces.examples(layout, size, rng)
         else:
             made = self._generated(layout, rows, size, number, rng)
         self.counts.update(counts_of(made))
         self.counts[f"batches of {layout}"] += 1
         return collate(made)
+
+    def size(self, number: int) -> int:
+        """Return how many examples a batch has, without making it."""
+        return self._begin(number)[-1]
+
+    def _begin(self, number: int) -> tuple[np.random.Generator, int, str, int]:
+        """Make a batch's first choices: its generator, and the rows, the layout and the number of its examples."""
+        rng = generator(self.seed, "train", number)
+        rows = pick(self.prior.rows, self.prior.row_weights, rng)
+        layout = self._layout(rng)
+        return rng, rows, layout, max(self.config.batch_size // MEMBERS_COST[layout], 1)
 
     def _layout(self, rng: np.random.Generator) -> str:
         weights = self.config.layouts
@@ -213,6 +230,15 @@ def batches(
     source = BatchSource(prior, config, seed)
     for number in count(start, stride):
         yield source.batch(number % config.distinct if config.distinct else number)
+
+
+def count_examples(prior: ProblemPrior, config: ExampleConfig, seed: int, stop: int) -> int:
+    """Count the examples of the first ``stop`` batches, repeated ones as often as they are repeated."""
+    source = BatchSource(prior, config, seed)
+    period = min(config.distinct or stop, stop)
+    sizes = [source.size(number) for number in range(period)]
+    whole, rest = divmod(stop, period) if period else (0, 0)
+    return whole * sum(sizes) + sum(sizes[:rest])
 
 
 def make_batch(prior: ProblemPrior, config: ExampleConfig, seed: int, number: int) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The directory of a training run: whose it is, where it stands, what it leaves behind.
 
-Owns: the recorded configuration, finding the checkpoint to resume from, writing the finished model and its card.
+Owns: the recorded configuration, finding the checkpoint to resume from, the time spent so far, writing the finished
+model and its card.
 Does not own: checkpoints to resume from (Hugging Face's Trainer writes them), training (`train`).
 """
 
@@ -20,6 +21,8 @@ from pysr_neural_training.config import TrainConfig
 
 CONFIG = "config.json"
 MODEL = "model"
+CARD = "card.json"
+CLOCK = "elapsed.json"
 FREE = (
     "name",
     "track",
@@ -66,6 +69,18 @@ def last_step(out: Path) -> int:
     return max(complete)
 
 
+def elapsed(out: Path) -> float:
+    """Return the seconds of training up to a run's last complete checkpoint, 0 without one."""
+    clock = out / CLOCK
+    return float(json.loads(clock.read_text())) if last_step(out) and clock.exists() else 0.0
+
+
+def finished_step(out: Path) -> int:
+    """Return the step of a run's finished model, 0 without one."""
+    card = out / MODEL / CARD
+    return int(json.loads(card.read_text())["steps"]) if card.exists() else 0
+
+
 def finish(
     out: Path, config: TrainConfig, model: ProposerModel, facts: dict[str, Any], metrics: dict[str, float]
 ) -> Path:
@@ -93,8 +108,8 @@ def finish(
     }
     part, final = out / f"{MODEL}.part", out / MODEL
     shutil.rmtree(part, ignore_errors=True)
-    model.to(torch.float32).save_pretrained(part, safe_serialization=True)
-    (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    model.float().save_pretrained(part, safe_serialization=True)
+    (part / CARD).write_text(json.dumps(card, indent=1) + "\n")
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     return final

@@ -6,6 +6,7 @@ Every step is a process of its own, as a user would run it: Julia has to be load
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -20,8 +21,10 @@ from pysr_neural.interop.julia import julia_available
 MODEL = {"width": 32, "heads": 2, "layers": 2, "feedforward": 64, "latents": 4, "pair_rank": 4}
 SETTINGS = (
     *(f"model.{name}={value}" for name, value in MODEL.items()),
-    *("examples.batch_size=32", "schedule.steps=60", "schedule.minutes=2", "schedule.warmup=10", "schedule.workers=0"),
-    *("schedule.save_every=30", "schedule.log_every=20"),
+    *("examples.batch_size=32", "examples.trace_share=0.5"),
+    "examples.layouts={direct = 2, onestep = 2, population = 1, edit = 1}",
+    *("schedule.steps=60", "schedule.minutes=2", "schedule.warmup=10"),
+    *("schedule.workers=0", "schedule.save_every=30", "schedule.log_every=20"),
     *("evaluation.every=30", "evaluation.problems=8", "evaluation.draws=16", "evaluation.max_size=9"),
 )
 LEVELS = ("seed", "kind", "child", "prior")
@@ -50,15 +53,16 @@ def steps(out: Path) -> dict[str, list[str]]:
     """Return the steps by name: each a module of Python's and its arguments."""
     traces, checkpoint = out / "traces", str(out / "run" / "model")
     training = ["pysr_neural_training.train", "tiny", "--out", str(out / "run")]
-    # Examples are drawn while training.  Those from traces: examples.traces, set to the folder of the step before.
-    settings = [f"--set={setting}" for setting in SETTINGS]
+    # Examples are drawn while training, half of them from the traces of the step before.
+    settings = [f"--set={setting}" for setting in (*SETTINGS, f"examples.traces={json.dumps([str(traces)])}")]
     generate = ["pysr_neural_training.traces.generate", "--out", str(traces), "--generated", "4", "--workers", "0"]
     recovery = ["pysr_neural_training.recovery", "--checkpoint", checkpoint, "--problems", "4", "--draws", "16"]
     use = ["pysr_neural_training.smoke", "--checkpoint", checkpoint, "--use"]
     chosen = {
         "problems and traces": [*generate, "--set", "generations=20"],
         "what the traces hold": ["pysr_neural_training.traces.inspect", str(traces)],
-        "examples and training": [*training, *settings],
+        "examples": ["pysr_neural_training.survey", "tiny", "--batches", "20", *settings],
+        "training": [*training, *settings],
         "the checkpoint": ["pysr_neural.cli", "model", "inspect", checkpoint],
         "evaluation": recovery,
         "use in BasicSR": [*use, "basic"],

@@ -26,7 +26,7 @@ from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training import run_dir
 from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig, load_config
-from pysr_neural_training.examples import batches
+from pysr_neural_training.examples import batches, count_examples
 from pysr_neural_training.run_dir import last_step
 
 __all__ = [
@@ -101,20 +101,25 @@ def train(config: TrainConfig, out: Path) -> Path:
     if arguments.process_index == 0:
         run_dir.claim(out, config)
     checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
-    done = start >= schedule.steps
-    if done and (out / run_dir.MODEL).is_dir():
+    done = start > 0 and (start >= schedule.steps or run_dir.elapsed(out) >= 60 * schedule.minutes)
+    if done and run_dir.finished_step(out) >= start:
         return out / run_dir.MODEL
     model = initial_model(config)
     first = start * schedule.accumulate * ranks
     reporting = trackers(config, out) if arguments.process_index == 0 else []
     trainer = StreamTrainer(
+        out=out,
         model=model,
         args=arguments,
         train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
-        callbacks=[MetricsLog(out / "metrics.jsonl"), EvaluateEvery(config.evaluation.every), *reporting],
+        callbacks=[
+            MetricsLog(out / "metrics.jsonl"),
+            TimedSchedule(schedule, out),
+            EvaluateEvery(config.evaluation.every),
+            *reporting,
+        ],
         evaluator=Evaluator(config.evaluation, config.examples.context),
     )
-    trainer.add_callback(TimedSchedule(schedule, trainer))
     began = time.monotonic()
     with disk_errors(out):
         if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
@@ -125,7 +130,9 @@ def train(config: TrainConfig, out: Path) -> Path:
             steps = max(start, trainer.state.global_step)
             facts = {
                 "steps": steps,
-                "examples": steps * schedule.accumulate * ranks * config.examples.batch_size,
+                "examples": count_examples(
+                    config.prior, config.examples, config.seed, steps * schedule.accumulate * ranks
+                ),
                 "seconds_of_last_run": round(time.monotonic() - began),
                 "bf16": bf16,
             }
@@ -209,7 +216,7 @@ def trackers(config: TrainConfig, out: Path) -> list[Any]:
     ConfigError
         If Weights & Biases is asked for and not installed; without TensorBoard's writer, a note is printed instead.
     """
-    from transformers.integrations import TensorBoardCallback, WandbCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback, WandbCallback
 
     chosen: list[Any] = []
     if "tensorboard" in config.track:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pysr_neural.errors import TrainingError
-from pysr_neural_training.run_dir import last_step, replace_file
+from pysr_neural_training.run_dir import CLOCK, elapsed, last_step, replace_file
 
 if TYPE_CHECKING:
     from pysr_neural_training.config import Schedule
@@ -37,20 +37,24 @@ LEAST_RATE = 0.05
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class StreamTrainer(Trainer):  # type: ignore[misc]
+class StreamTrainer(Trainer):
     """Trains on a stream that knows of processes and yields whole batches: nothing is left to be shared out.
 
     Parameters
     ----------
+    out : Path
+        Directory of the run.
     evaluator : callable
         Maps the model to metrics.
     **given
         Of `transformers.Trainer`.
     """
 
-    def __init__(self, evaluator: Callable[[Any], dict[str, float]], **given: Any) -> None:
+    train_dataset: IterableDataset[dict[str, Tensor]]
+
+    def __init__(self, out: Path, evaluator: Callable[[Any], dict[str, float]], **given: Any) -> None:
         super().__init__(**given)
-        self.evaluator = evaluator
+        self.out, self.evaluator = out, evaluator
         self.last_evaluation: dict[str, float] = {}
         self._batch: dict[str, Tensor] = {}
         self._examples, self._logged = 0, time.monotonic()
@@ -83,7 +87,7 @@ class StreamTrainer(Trainer):  # type: ignore[misc]
         """Save the last batch, and the weights from before this step; then give up."""
         from safetensors.torch import save_file
 
-        folder = Path(self.args.output_dir) / FAILED
+        folder = self.out / FAILED
         folder.mkdir(parents=True, exist_ok=True)
         batch = folder / f"batch-{self.args.process_index}.safetensors"
         save_file({name: tensor.cpu().contiguous() for name, tensor in self._batch.items()}, batch)
@@ -91,7 +95,7 @@ class StreamTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.unwrap_model(self.model).save_pretrained(folder)
         raise TrainingError(
             f"The {what} must be finite; got {value} at step {self.state.global_step + 1}. The last batch is in {batch}"
-            f", beside the weights before this step; the last checkpoint is of step {last_step(folder.parent)}. Lower "
+            f", beside the weights before this step; the last checkpoint is of step {last_step(self.out)}. Lower "
             "schedule.learning_rate, or look for what is odd in the batch."
         )
 
@@ -102,10 +106,9 @@ class StreamTrainer(Trainer):  # type: ignore[misc]
         try:
             super()._save_checkpoint(model, trial)
         except (OSError, RuntimeError, SafetensorError) as error:
-            out = Path(self.args.output_dir)
             if self.is_world_process_zero():
-                shutil.rmtree(out / f"checkpoint-{self.state.global_step}", ignore_errors=True)
-            raise _refused(out, error) from error
+                shutil.rmtree(self.out / f"checkpoint-{self.state.global_step}", ignore_errors=True)
+            raise _refused(self.out, error) from error
 
     def evaluate(self, *given: Any, **named: Any) -> dict[str, float]:
         """Measure the model, in the first process only, and log what was found."""
@@ -125,7 +128,7 @@ class StreamTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, start_time)
 
 
-class MetricsLog(TrainerCallback):  # type: ignore[misc]
+class MetricsLog(TrainerCallback):
     """Append every log record to a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
@@ -146,7 +149,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
             file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
 
-class EvaluateEvery(TrainerCallback):  # type: ignore[misc]
+class EvaluateEvery(TrainerCallback):
     """Ask for an evaluation every so many steps, and after the last one; 0 never asks."""
 
     def __init__(self, every: int) -> None:
@@ -158,37 +161,54 @@ class EvaluateEvery(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
 
 
-class TimedSchedule(TrainerCallback):  # type: ignore[misc]
-    """Warm up linearly, then decay by the later of steps and minutes; stop at either limit.
+class TimedSchedule(TrainerCallback):
+    """Warm up linearly, then decay by the later of steps and minutes; stop at either limit, with a checkpoint.
 
-    Time spent before an interruption is kept beside the checkpoints, so that a resumed run goes on where it was.
+    Time spent before an interruption is kept beside the checkpoints, so that a resumed run goes on where it was, and
+    one whose time is over stays as it is.
     """
 
-    def __init__(self, schedule: "Schedule", trainer: Trainer) -> None:
-        self.schedule = schedule
-        self.trainer = trainer
-        self.clock = Path(trainer.args.output_dir) / "elapsed.json"
-        self.before = json.loads(self.clock.read_text()) if self.clock.exists() else 0.0
-        self.began = time.monotonic()
+    def __init__(self, schedule: "Schedule", out: Path) -> None:
+        self.schedule, self.out = schedule, out
+        self.began = time.monotonic() - elapsed(out)
+        self.spent = self.progress = 0.0
 
-    def on_step_begin(
+    def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
+        """Look where the run stands."""
+        self.progress = self._progress(args, state)
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: Any = None,
+        **others: Any,
+    ) -> None:
         """Set the learning rate for this step."""
-        schedule = self.schedule
-        elapsed = torch.tensor(self.before + time.monotonic() - self.began, device=args.device)
-        if args.world_size > 1:  # All must agree, or one would stop and the others wait for it.
-            torch.distributed.all_reduce(elapsed, torch.distributed.ReduceOp.MAX)
-        progress = min(1.0, max(state.global_step / schedule.steps, float(elapsed) / (60 * schedule.minutes)))
-        for group in self.trainer.optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, state.global_step, progress)
-        if progress >= 1.0:
-            control.should_training_stop = True
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(self.schedule, state.global_step, self.progress)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Stop at the limits; in between, the batches of a step would be cut short."""
+        self.progress = self._progress(args, state)
+        if self.progress >= 1.0:
+            control.should_training_stop = control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Remember the time spent so far."""
         if state.is_world_process_zero:
-            replace_file(self.clock, json.dumps(self.before + time.monotonic() - self.began))
+            replace_file(self.out / CLOCK, json.dumps(max(self.spent, time.monotonic() - self.began)))
+
+    def _progress(self, args: TrainingArguments, state: TrainerState) -> float:
+        """Return what share of the run is over, by the later of steps and minutes; the same in all processes."""
+        spent = torch.tensor(time.monotonic() - self.began, device=args.device)
+        if args.world_size > 1:  # All must agree, or one would stop and the others wait for it.
+            torch.distributed.all_reduce(spent, torch.distributed.ReduceOp.MAX)
+        self.spent = float(spent)
+        return min(1.0, max(state.global_step / self.schedule.steps, self.spent / (60 * self.schedule.minutes)))
 
 
 def learning_rate(schedule: "Schedule", step: int, progress: float) -> float:

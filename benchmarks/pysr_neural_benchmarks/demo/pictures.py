@@ -5,6 +5,7 @@ Owns: drawing.  Does not own: what is drawn (`outcome`), the page around it (`pa
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from pysr_neural_benchmarks.demo.outcome import Member, Outcome
 
 INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#616e7c", "#cbd2d9", "#0b6e99", "#d9480f"
-STYLE = {
+STYLE: dict[Any, Any] = {  # Matplotlib types its keys as some hundred literals.
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.edgecolor": LINE,
@@ -102,7 +103,7 @@ def draw_front(axes: Axes, outcome: Outcome) -> None:
     axes.plot(*_points([outcome.law]), "o", ms=14, mfc="none", mec=LAW, mew=1.8, ls="none", label="law found", zorder=2)
     axes.set_yscale("log")
     axes.set(xlabel="complexity / nodes", ylabel="loss / variance")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.08, y=0.14)
 
 

@@ -41,7 +41,7 @@ PAGE = Template("""<!doctype html>
   figure svg { width: 100%; min-width: 46rem; height: auto; }
   td.message { min-width: 16rem; overflow-wrap: anywhere; }
   .map { display: flex; gap: .5rem; align-items: flex-start; margin: 2px 0; }
-  .map span { flex: 0 0 11rem; font: .75rem/1rem ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+  .map span { flex: 0 0 16rem; font: .75rem/1rem ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
   .map div { display: flex; flex: 1; gap: 1px; }
   .map i { flex: 0 1 12px; min-width: 3px; height: 14px; outline: 1px solid #ced4da; outline-offset: -1px;
            -webkit-print-color-adjust: exact; print-color-adjust: exact; }

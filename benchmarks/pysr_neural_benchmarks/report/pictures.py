@@ -5,7 +5,6 @@ Owns: share solved over the budget with bands, heat maps.  Does not own: values.
 
 from html import escape
 from io import StringIO
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,8 +29,7 @@ def curves(results: Results) -> str:
     whole = results.moments[-1]
     first = whole / 200 if results.axis == "seconds" else max(whole / 1e4, 1.0)
     grid = np.geomspace(first, whole, MOMENTS)
-    style: dict[Any, Any] = {**STYLE, "svg.fonttype": "path", "svg.hashsalt": "report"}
-    with mpl.rc_context(style):
+    with mpl.rc_context({**STYLE, "svg.fonttype": "path", "svg.hashsalt": "report"}):
         figure = Figure(figsize=(max(3.4 * columns, 6.4), 2.9 * lines + 0.6), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axis, (title, rows) in zip(axes, panels, strict=False):
@@ -47,6 +45,8 @@ def curves(results: Results) -> str:
             axis.xaxis.set_major_formatter("{x:g}")
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
+        for axis in axes[max(len(panels) - columns, 0) : len(panels)]:
+            axis.tick_params(labelbottom=True)  # Sharing took them from a panel above an empty place.
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         figure.supxlabel(f"{results.axis} (logarithmic)", fontsize=9)
         figure.supylabel("share of problems solved", fontsize=9)
