@@ -4,6 +4,10 @@
 # evaluation; the evaluations are counted.
 
 const SEED_REFINE_SECONDS = 1.0
+"""Share of the constant's loss below which a seed is an answer."""
+const EXACT = 1e-8
+"""Share of the search after which seeds that were held back come in without stagnation."""
+const LATE = 0.75
 
 """Ask for initial members before the search, and wait for them a little; also the first guidance."""
 function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, ropt)
@@ -22,10 +26,17 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     return nothing
 end
 
-"""Make the seeds out of the children that have arrived: evaluated, constants optimised, best first."""
+"""
+Make the seeds out of the children that have arrived: evaluated, constants optimised, best first.
+
+Answers become initial members at once. What is only close is held back until the search stagnates, or is about to end:
+among random members it would win every tournament, and evolution would never leave it for the stepping stones to the
+answer.
+"""
 function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
     search, started = state.live.search, time()
-    ranked = Tuple{Float64,Child}[]
+    ranked, answers = Tuple{Float64,Child}[], Tuple{Float64,Child}[]
+    exact = dataset.use_baseline ? EXACT * Float64(dataset.baseline_loss) : 0.0
     for child in take_all!(state.live.stock)
         thorough = plugin.synchronous || time() - started < SEED_REFINE_SECONDS
         member, evaluations = member_of(child, search, dataset, options; refine=thorough)
@@ -33,10 +44,11 @@ function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, datas
         isnothing(member) && continue
         codes, constants = Int32[], Float64[]
         encode!(codes, constants, get_tree(member.tree), search.table, search.features)
-        push!(ranked, (Float64(member.cost), Child(codes, constants, child.kind, child.log_probability)))
+        entry = (Float64(member.cost), Child(codes, constants, child.kind, child.log_probability))
+        push!(Float64(member.loss) <= exact ? answers : ranked, entry)
     end
-    sort!(ranked; by=first)
-    state.seeds = last.(ranked)
+    state.seeds = last.(sort!(answers; by=first))
+    put!(state.live.stock, last.(sort!(ranked; by=first)))
     return nothing
 end
 
@@ -94,19 +106,22 @@ const PROGRESS = 1e-3
 
 """
 When the best loss has not improved for `refresh_patience` iterations: ask for children of the hall of fame, and once
-they are there put them in place of the worst members of the population that came back.
+they are there put them in place of the worst members of the population that came back. Seeds that were held back come
+first, and once when the search is about to end.
 """
 function refresh!(state::ProposerState, plugin::NeuralProposerPlugin, search_state, dataset, options, pop)
     search = state.live.search
-    (isnothing(search) || !has(state.levels, REFRESH)) && return nothing
-    hall = search_state.halls_of_fame[state.output]
-    stagnates!(state, plugin, hall, options) || return nothing
-    stock = state.live.stock
-    if length(stock) == 0 && !request_refresh!(state, plugin, hall, options)
+    (isnothing(search) || !has(state.levels, SEED | REFRESH)) && return nothing
+    hall, stock = search_state.halls_of_fame[state.output], state.live.stock
+    stale = stagnates!(state, plugin, hall, options)
+    late = !stale && length(stock) > 0 && progress(search, state, options) >= LATE
+    (stale || late) || return nothing
+    if length(stock) == 0 && !(has(state.levels, REFRESH) && request_refresh!(state, plugin, hall, options))
         return nothing
     end
     injected = inject!(state, search, dataset, options, pop, search_state.cur_maxsizes[state.output])
     injected > 0 && (state.stale_generations = 0)
+    late && empty!(stock)
     return nothing
 end
 

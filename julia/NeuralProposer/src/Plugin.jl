@@ -100,7 +100,7 @@ function NeuralProposerPlugin(;
     prior_share::Real=0.5,
     crossover_weight::Real=0.25,
     seed_count::Integer=64,
-    seed_share::Real=0.25,
+    seed_share::Real=0.1,
     seed_timeout::Real=3.0,
     refine::Real=0.5,
     refresh_patience::Integer=3,

@@ -45,6 +45,7 @@ const NEEDED_FIELDS = Dict{Symbol,Vector{Tuple{Symbol,Symbol}}}(
         (:PopMember, :ref), (:PopMember, :parent), (:PopMember, :birth), (:Population, :members), (:Population, :n),
         (:Node, :degree), (:Node, :constant), (:Node, :val), (:Node, :feature), (:Node, :op),
     ],
+    :seed => [(:Options, :timeout_in_seconds), (:BasicDataset, :use_baseline), (:BasicDataset, :baseline_loss)],
     :child => [(:MutationEvent, :accepted), (:MutationEvent, :after_loss), (:MutationEvent, :mutation_idx)],
     :crossover => [(:Options, :crossovers), (:Options, :crossover_probability)],
     :refresh => [(:HallOfFame, :members), (:HallOfFame, :exists), (:PopMember, :cost)],

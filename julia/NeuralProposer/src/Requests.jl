@@ -72,6 +72,13 @@ function request_seed(search::Search, number::Int)
     return Int64((mixed ⊻ (mixed >> 27)) >> 1)
 end
 
+"""Share of the search that is done, by cycles or by a limit of time, whichever is further."""
+function progress(search::Search, state::ProposerState, options)
+    limit = options.timeout_in_seconds
+    timed = isnothing(limit) ? 0.0 : (time() - search.started) / limit
+    return clamp(max(progress(search, state), timed), 0.0, 1.0)
+end
+
 function progress(search::Search, state::ProposerState)
     state.total_cycles <= 0 && return 0.0
     return clamp((@atomic search.cycles) / (search.share * state.total_cycles), 0.0, 1.0)

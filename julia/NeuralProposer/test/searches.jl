@@ -11,6 +11,7 @@ const X1, X2, X3 = Int32.(1:3)
 
 """cos(x1 * x2) / (x3 * x3 + x1) + exp(x2): beyond what a very short search finds."""
 const SOLUTION = Int32[PLUS, DIVIDE, COS, TIMES, X1, X2, PLUS, TIMES, X3, X3, X1, EXP, X2]
+const NEARLY = SOLUTION[2:(end - 2)]
 
 function problem(::Type{T}=Float32; rows=60) where {T}
     X = T[1.5 + sin(12.9898 * i + 78.233 * j) for i in 1:FEATURES, j in 1:rows]

@@ -45,6 +45,23 @@ end
     end
 end
 
+@testset "seed: what is only close waits until the search stagnates or ends" begin
+    close(request, _) = batch(request, fill(NEARLY, wanted_count(request)))
+    scripted_server(close) do server
+        plugin = plugin_for(server, ["seed"]; refresh_patience=1000)
+        search([plugin]; niterations=1, seed=1, populations=2)
+        @test report(plugin.session)["seeded"] == 0
+        patient = plugin_for(server, ["seed"]; refresh_patience=1000)
+        search([patient]; niterations=8, seed=1)
+        told = report(patient.session)
+        @test told["seeded"] == 0
+        @test told["injected"] > 0
+        impatient = plugin_for(server, ["seed"]; refresh_patience=1)
+        search([impatient]; niterations=30, seed=1)
+        @test report(impatient.session)["injected"] > 0
+    end
+end
+
 @testset "prior: native kinds replace a share of the engine's" begin
     scripted_server(priors) do server
         plugin = plugin_for(server, ["prior"])
