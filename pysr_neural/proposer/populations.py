@@ -15,7 +15,7 @@ from pysr_neural.model.populations import sample_population
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.questions import ask, place
-from pysr_neural.proposer.transformer import CHILD_LEVELS, TransformerSession
+from pysr_neural.proposer.transformer import CHILD_LEVELS, SHOWN_MEMBERS, TransformerSession
 from pysr_neural.rng import generator
 from pysr_neural.wire import prompt as p
 
@@ -35,15 +35,18 @@ class PopulationProposer:
         Times that of each request.
     refined : bool
         Whether constants are fitted before a child leaves.
+    shown : int
+        Most members in a prompt; as in training.
     """
 
     model: ProposerModel
     temperature: float = 1.0
     refined: bool = False
+    shown: int = SHOWN_MEMBERS
 
     def open(self, problem: Problem) -> "PopulationSession":
         """Start a search."""
-        return PopulationSession(self.model, problem, self.temperature, self.refined)
+        return PopulationSession(self.model, problem, self.temperature, self.refined, self.shown)
 
 
 class PopulationSession(TransformerSession):
@@ -51,12 +54,13 @@ class PopulationSession(TransformerSession):
 
     Parameters
     ----------
-    model, problem, temperature, refined
+    model, problem, temperature, refined, shown
         See `PopulationProposer`.
     """
 
-    def __init__(self, model: ProposerModel, problem: Problem, temperature: float, refined: bool) -> None:
+    def __init__(self, model: ProposerModel, problem: Problem, temperature: float, refined: bool, shown: int) -> None:
         super().__init__(model, problem)
+        self.shown_members = shown
         self.temperature, self.refined = temperature, refined
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
