@@ -85,6 +85,8 @@ ARMS = {
     "population": Arm("shown a population, asked for one move of each member", layout="population"),
     "edit": Arm("shown a population, kind and parent; asked for the move", layout="edit"),
 }
+SIZE = ("model.width=64", "model.layers=3", "model.feedforward=192", "model.latents=8", "schedule.bf16=false")
+"""What differs from tiny: in the few minutes of an arm, a smaller model gets further."""
 MAX_SIZE = 15
 TRAINING_SHARE = 0.75
 PROBLEMS_PER_MINUTE = 20
@@ -95,8 +97,8 @@ MEASURED_STEPS = 30
 
 
 def config_of(arm: Arm, seed: int, steps: int, settings: Sequence[str]) -> TrainConfig:
-    """Return the training of one arm: the tiny configuration, limited by steps alone."""
-    base = load_config(TINY, list(settings))
+    """Return the training of one arm: the tiny configuration made smaller, limited by steps alone."""
+    base = load_config(TINY, [*SIZE, *settings])
     schedule = replace(
         base.schedule,
         steps=steps,
@@ -222,8 +224,9 @@ def report(arms: Mapping[str, Row], facts: Mapping[str, Any], command: str) -> s
 
 `{command}`
 
-Every arm: the configuration `tiny`{facts["changed"]}, {facts["steps"]} steps of {facts["batch_size"]} examples, on one
-thread, {facts["seeds"]} seed(s) of training, the same problems in the same order (seed 1 on). Layouts with populations
+Every arm: the configuration `tiny` with {facts["changed"]},
+{facts["steps"]} steps of {facts["batch_size"]} examples on one thread, {facts["seeds"]} seed(s) of training (1 on), the
+same problems in the same order. Layouts with populations
 in the prompt have smaller batches, so that a step costs about the same. Where the data are hidden, the encoder is fed
 absent columns: zeros, whatever the data are. An arm that is told `nothing` also lacks the operators and variables in
 its prompt; sampling is held to the problem's language all the same.
@@ -264,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--evaluations", type=int, default=400, help="of each search")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per arm")
     parser.add_argument("--arms", nargs="+", choices=[*ARMS, CONTROL], default=[*ARMS, CONTROL])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of tiny")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of training")
     parser.add_argument("--out", type=Path, default=Path("outputs/study_conditioning"), help="folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
@@ -291,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = {
         "steps": steps,
         "batch_size": config_of(ARMS[REFERENCE], 1, steps, options.settings).examples.batch_size,
-        "changed": f" with {', '.join(options.settings)}" if options.settings else "",
+        "changed": ", ".join([*SIZE, *options.settings]),
         "seeds": options.seeds,
         "problems": problems,
         "draws": options.draws,
