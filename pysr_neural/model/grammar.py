@@ -140,6 +140,12 @@ class GrammarState:
             slot = torch.where(extra < arity, position + extra, 0)
             self.budgets.scatter_(1, slot[:, None, None].expand(-1, 1, columns), below[:, None])
 
+    def restart(self, rows: Tensor) -> None:
+        """Begin new expressions in some rows, given by number or as a mask."""
+        self.open[rows], self.used[rows], self.pending[rows] = 1, 0, False
+        self.depths[rows, 1] = 1
+        self.budgets[rows] = NESTED_FREE
+
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but some, which may repeat."""
         for name in ("which", "open", "used", "pending", "depths", "budgets"):

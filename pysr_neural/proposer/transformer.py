@@ -123,6 +123,7 @@ class TransformerSession:
         self.model = model
         self.problem = problem
         self.combine = combine and problem.operators.evaluable
+        self.shown_members = SHOWN_MEMBERS
         self.variance = float(np.var(problem.y)) or 1.0
         rows = generator(0, "rows").permutation(len(problem.y))
         self.seen = p.shown_rows(len(problem.y))
@@ -233,7 +234,9 @@ class TransformerSession:
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
         told = context or self._own_context
-        prompt = p.build_prompt(task, operators, self.slots, limit, members, self.variance, SHOWN_MEMBERS, context=told)
+        prompt = p.build_prompt(
+            task, operators, self.slots, limit, members, self.variance, self.shown_members, context=told
+        )
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
 

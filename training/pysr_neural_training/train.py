@@ -10,7 +10,7 @@ events, and `model/`, a plain checkpoint that `neural_proposer=` reads.
 import argparse
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,23 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
             yield batch
 
 
-def train(config: TrainConfig, out: Path) -> Path:
+Stream = Callable[[TrainConfig, int, int, int], IterableDataset[dict[str, torch.Tensor]]]
+"""Makes the stream of batches; called as `GeneratedBatches` is."""
+
+
+def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> Path:
     """Train a model, resuming where the run directory left off; returns the directory of the finished checkpoint.
 
     A run that was interrupted ends with the same weights, bit for bit on a CPU, if only steps limit it.  Under
     ``accelerate launch``, each process takes its own batches of the one stream: R processes learn what one process does
     that accumulates R times as many batches.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : Path
+    stream : callable, optional
+        What to train on instead of the configured examples as they are, such as examples with something left out.
 
     Raises
     ------
@@ -111,7 +122,7 @@ def train(config: TrainConfig, out: Path) -> Path:
         out=out,
         model=model,
         args=arguments,
-        train_dataset=GeneratedBatches(config, first, arguments.process_index, ranks),
+        train_dataset=stream(config, first, arguments.process_index, ranks),
         callbacks=[
             MetricsLog(out / "metrics.jsonl"),
             TimedSchedule(schedule, out),

@@ -63,3 +63,32 @@ def panels(
         figure.supxlabel(x_label, fontsize=9)
         figure.supylabel(y_label, fontsize=9)
         figure.savefig(path)
+
+
+def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int) -> None:
+    """Write a picture with one panel per title, and in each one horizontal bar per label.
+
+    Parameters
+    ----------
+    groups : mapping of title to mapping of label to length
+        At least 0, NaN for none.
+    path : Path
+    columns : int
+        Panels in a row.
+    """
+    rows, most = -(-len(groups) // columns), max(len(bars) for bars in groups.values())
+    with mpl.rc_context(STYLE):
+        size = (3.6 * columns, (0.7 + 0.25 * most) * rows)
+        figure = Figure(figsize=size, layout="constrained", dpi=144)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, (title, lengths) in zip(axes, groups.items(), strict=False):
+            axis.barh(list(lengths), list(lengths.values()), color=LAW, height=0.65)
+            axis.bar_label(
+                axis.containers[0], labels=[f"{x:.2g}" if x == x else "" for x in lengths.values()], padding=3
+            )
+            axis.margins(x=0.15)
+            axis.invert_yaxis()
+            axis.set_title(title, loc="left")
+        for axis in axes[len(groups) :]:
+            axis.set_axis_off()
+        figure.savefig(path)

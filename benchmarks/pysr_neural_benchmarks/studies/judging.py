@@ -1,0 +1,105 @@
+"""How studies judge a model on held-out problems: by its loss, by its samples, by searches that it drives.
+
+Owns: the three measurements, intervals of paired differences.  Does not own: ways of asking (`single`), problems and
+what counts as recovered (`pysr_neural_training.recovery`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pysr_neural.expression.node import Node
+from pysr_neural.model.policy import ProposerModel
+from pysr_neural.operators import Array
+from pysr_neural.problem import Problem
+from pysr_neural.proposer.base import Proposer
+from pysr_neural.proposer.guarded import GuardRules
+from pysr_neural.rng import generator
+from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.many import fit_many
+from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.search import SearchResult
+from pysr_neural_benchmarks.studies.single import SingleLayout, hide
+from pysr_neural_training.examples import IGNORED, Example, ExampleConfig, collate, make_example
+from pysr_neural_training.generate import GeneratedProblem, ProblemPrior
+
+HeldOut = tuple[GeneratedProblem, Array, Array]
+"""A problem with points to test on; see `recovery.held_out_problems`."""
+POPULATION = 20
+SOLVED_BELOW = 1e-10
+"""Mean squared error over the variance of y that counts as solved in a search."""
+RESAMPLES = 2000
+CHUNK = 32
+
+
+def token_loss(
+    model: ProposerModel, problems: Sequence[HeldOut], layout: str, config: ExampleConfig, sees: str, seed: int
+) -> float:
+    """Return the mean negative log-likelihood per target token, told the tokens before, of held-out examples."""
+    prior, total, count = ProblemPrior(), 0.0, 0
+    made = [
+        make_example(given, layout, prior, config, generator(seed, "loss", i))
+        for i, (given, _, _) in enumerate(problems)
+    ]
+    examples = [each for each in made if isinstance(each, Example)]
+    with torch.inference_mode():
+        for start in range(0, len(examples), CHUNK):
+            batch = hide(collate(examples[start : start + CHUNK]), sees)
+            logits = model(**batch).logits.float().transpose(1, 2)
+            total += float(torch.nn.functional.cross_entropy(logits, batch["labels"], reduction="sum"))
+            count += int((batch["labels"] != IGNORED).sum())
+    return total / max(count, 1)
+
+
+def samples(
+    proposer: SingleLayout, given: GeneratedProblem, draws: int, max_size: int, seed: int, rest: bool
+) -> list[Node]:
+    """Draw expressions for a problem's data; with ``rest``, half of them about what the best of the others leaves."""
+    session, rng = proposer.open(given.problem), generator(seed, "samples")
+    first = draws - draws // 2 if rest else draws
+    trees = [tree for tree, _ in session.explain(given.problem.y, max_size, first, proposer.temperature, rng)]
+    return trees + (session.about_the_rest(trees, draws - first, proposer.temperature, rng) if rest else [])
+
+
+def search_settings(evaluations: int) -> BasicSRConfig:
+    """Return a small search by the default preset, in which a proposer makes all children and seeds nothing."""
+    return BasicSRConfig(
+        populations=1,
+        population_size=POPULATION,
+        generations=4 * evaluations // POPULATION,  # Repeated children cost no evaluations, but must end.
+        max_evaluations=evaluations,
+        optimize_probability=0.5,
+        early_stop_loss=SOLVED_BELOW,
+        extra_generations=0,
+        proposal_share=1.0,
+        levels=("child",),
+        guard=GuardRules(max_overhead=1.0),
+    )
+
+
+def searched(
+    problems: Sequence[Problem], config: BasicSRConfig, proposer: Proposer | None, seeds: Sequence[int] | int
+) -> list[SearchResult]:
+    """Search all problems in step."""
+    return fit_many(problems, config, proposer, seeds)
+
+
+def is_solved(result: SearchResult, problem: Problem) -> bool:
+    """Tell whether a search met a member that explains all but 1e-10 of the variance."""
+    return result.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
+
+
+def made_share(results: Sequence[SearchResult]) -> float:
+    """Return the share of the children that the proposer made; ordinary variation made the others."""
+    counts = [result.counts for result in results if result.counts is not None]
+    served, missing = sum(each.served for each in counts), sum(each.fallbacks for each in counts)
+    return served / max(served + missing, 1)
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of paired differences, first minus second, with a 95 % bootstrap interval over pairs."""
+    paired = np.array(first, dtype=float) - np.array(second, dtype=float)
+    means = paired[np.random.default_rng(0).integers(len(paired), size=(RESAMPLES, len(paired)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(paired.mean()), float(low), float(high)
