@@ -255,7 +255,7 @@ def draw(arms: Mapping[str, Row], folder: Path) -> None:
     for column, title in COLUMNS.items():
         found = {name: share_of(row, column) for name, row in arms.items() if row.get(column)}
         groups |= {title: found} if found else {}
-    bars(groups, folder / "arms.png", 2)
+    bars(groups, folder / "arms.png", 2, [CONTROL])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

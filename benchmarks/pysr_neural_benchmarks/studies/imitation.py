@@ -31,7 +31,7 @@ from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_benchmarks.results import Task, complete
 from pysr_neural_benchmarks.studies import judging
-from pysr_neural_benchmarks.studies.pages import Curve, markdown_table, panels
+from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout
 from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig
 from pysr_neural_training.examples import ExampleConfig, Layouts
@@ -245,14 +245,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _draw(sweep: Mapping[str, Mapping[float, Row]], folder: Path) -> None:
-    temperatures = sorted({t for of_arm in sweep.values() for t in of_arm})
-    curves: dict[str, Curve] = {
-        arm: (sorted(of_arm), [rate(of_arm[t]) for t in sorted(of_arm)])
-        if arm != BASIC
-        else (temperatures, [rate(of_arm[1.0])] * len(temperatures))
+    alone = {BASIC: rate(sweep[BASIC][1.0])}
+    groups = {
+        f"{arm}: solve rate": alone | {f"temperature {t:g}": rate(row) for t, row in of_arm.items()}
         for arm, of_arm in sweep.items()
+        if arm != BASIC
     }
-    panels({"held-out problems": curves}, folder / "temperatures.png", "temperature", "solve rate", 1, log=False)
+    bars(groups, folder / "temperatures.png", 2, [BASIC])
 
 
 def _card(path: Path) -> dict[str, Any]:

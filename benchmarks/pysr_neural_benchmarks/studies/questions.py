@@ -42,13 +42,13 @@ ENDLESS = 10**9
 SIZES = ((1, 5), (6, 9), (10, 15), (16, 30))
 MAX_SIZE = 25
 ARMS = {
-    "direct": "direct proposals",
-    "search": "the search alone",
-    "either": "the search, or direct proposals",
-    "rest": "the search, and residual children on top",
-    "longer": "the search alone, for as long as that",
+    "direct": "direct",
+    "search": "search",
+    "either": "search or direct",
+    "rest": "search + residual",
+    "longer": "search, as long",
 }
-PRIORS = {"operators": "operators", "variables": "variables", "operators_shown": "operators, shown the search's best"}
+PRIORS = {"operators": "operators", "variables": "variables", "operators_shown": "operators, shown a front"}
 Row = Mapping[str, Any]
 
 
@@ -217,7 +217,10 @@ def report(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
         (first, second, judging.difference([row[first] for row in rows], [row[second] for row in rows]))
         for first, second in (("rest", "longer"), ("rest", "either"), ("rest", "search"), ("direct", "search"))
     ]
-    told = [[f"{ARMS[a]} – {ARMS[b]}", f"{mean:+.3f} ({low:+.3f} … {high:+.3f})"] for a, b, (mean, low, high) in gains]
+    told = [
+        [f"*{ARMS[a]}* less *{ARMS[b]}*", f"{mean:+.3f} ({low:+.3f} … {high:+.3f})"]
+        for a, b, (mean, low, high) in gains
+    ]
     priors = []
     for name, each in classes.items():
         cells = [name]
@@ -232,12 +235,12 @@ def report(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
 `{facts["command"]}`
 
 {len(rows)} held-out problems (seed {facts["seed"]}), noiseless, 64 points; recovered means an unexplained variance of
-at most 1e-9 on fresh points. Direct proposals: {facts["draws"]} samples from the data alone, constants fitted
-({np.mean([row["direct_seconds"] for row in rows]):.1f} s on average). The search: BasicSR's default preset for
-{facts["seconds"]:g} s of one processor, or until it is solved. Residual children: {facts["draws"]} samples in all of
+at most 1e-9 on fresh points. *Direct*: {facts["draws"]} samples from the data alone, constants fitted
+({np.mean([row["direct_seconds"] for row in rows]):.1f} s on average). *Search*: BasicSR's default preset for
+{facts["seconds"]:g} s of one processor, or until it is solved. *Residual*: {facts["draws"]} samples in all of
 what the {BASES} best of its front leave (y less f, y divided by f), joined to them by + and *, constants fitted;
-{np.mean(asked) if asked else 0.0:.1f} s on average on the {len(asked)} problems that were not solved by then. The
-control goes on with the same search for as long. No combining of parts anywhere: the model alone is judged.
+{np.mean(asked) if asked else 0.0:.1f} s on average on the {len(asked)} problems that were not solved by then. *As
+long*: the control, the same search for as much longer. No combining of parts anywhere: the model alone is judged.
 
 ## Recovered, by nodes of the true expression
 
@@ -252,7 +255,8 @@ Differences of the shares over all problems, paired, with 95 % intervals:
 ## What the prior knows
 
 Share of the predicted prior that lies on the operators, and on the variables, of the true expression; after the slash
-the same of a uniform prior; in brackets the problems in whose language something else occurs as well.
+the same of a uniform prior; in brackets the problems in whose language something else occurs as well. The prior is
+asked for from the data alone, and once more with the front of the search in the prompt.
 
 {markdown_table(["nodes", *PRIORS.values()], priors)}
 
@@ -262,18 +266,16 @@ the same of a uniform prior; in brackets the problems in whose language somethin
 
 def _draw(rows: Sequence[Row], folder: Path) -> None:
     groups = {
-        f"{name} nodes: share of {len(each)}": {
-            label: sum(row[arm] for row in each) / len(each) for arm, label in ARMS.items()
-        }
+        f"{name} nodes ({len(each)})": {label: sum(row[arm] for row in each) / len(each) for arm, label in ARMS.items()}
         for name, each in by_size(rows).items()
     }
-    bars(groups, folder / "recovered.png", 2)
+    bars(groups, folder / "recovered.png", 2, [ARMS["search"], ARMS["longer"]])
     shares: dict[str, dict[str, float]] = {}
     for part, label in PRIORS.items():
         for name, each in by_size(rows).items():
             predicted, uniform = shares_of(each, part)
             shares.setdefault(label, {}).update({f"{name}: predicted": predicted, f"{name}: uniform": uniform})
-    bars(shares, folder / "priors.png", 3)
+    bars(shares, folder / "priors.png", 3, [label for each in shares.values() for label in each if "uniform" in label])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
