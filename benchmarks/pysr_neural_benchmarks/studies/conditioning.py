@@ -208,7 +208,8 @@ def pooled(rows: Sequence[Row]) -> dict[str, Any]:
 
 def report(arms: Mapping[str, Row], facts: Mapping[str, Any], command: str) -> str:
     """Write the report."""
-    reference = arms.get(REFERENCE, next(iter(arms.values())))
+    first = REFERENCE if REFERENCE in arms else next(iter(arms))
+    reference = arms[first]
     table = [
         [
             name,
@@ -238,7 +239,7 @@ fitted; recovered means an unexplained variance of at most 1e-9 on fresh points.
 second half of them about what remains when the best of the first half is subtracted or divided out. *Search*:
 {facts["evaluations"]} evaluations of a small BasicSR search (default preset, one population of {judging.POPULATION})
 in which the model makes all children, in its layout alone, constants as it wrote them; BasicSR fits constants at the
-end of every iteration in all arms alike. Solved: 1e-10 of the variance. In brackets: the difference to `{REFERENCE}`,
+end of every iteration in all arms alike. Solved: 1e-10 of the variance. In brackets: the difference to `{first}`,
 with a 95 % interval over paired problems; it says nothing of how another training would have come out.
 
 {markdown_table(header, table)}
@@ -254,7 +255,7 @@ def draw(arms: Mapping[str, Row], folder: Path) -> None:
     for column, title in COLUMNS.items():
         found = {name: share_of(row, column) for name, row in arms.items() if row.get(column)}
         groups |= {title: found} if found else {}
-    bars(groups, folder / "arms.png", 2)
+    bars(groups, folder / "arms.png", 2, [CONTROL])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

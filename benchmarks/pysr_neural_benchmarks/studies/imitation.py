@@ -13,7 +13,7 @@ than those that are reported.
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_benchmarks.results import Task, complete
 from pysr_neural_benchmarks.studies import judging
-from pysr_neural_benchmarks.studies.pages import Curve, markdown_table, panels
+from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout
 from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig
 from pysr_neural_training.examples import ExampleConfig, Layouts
@@ -85,6 +85,7 @@ def record(folder: Path, problems: int, evaluations: int) -> None:
     generate(folder, sources, [0], Settings("basic", "reference", search_settings(evaluations), "", 0.1), 8, Workers(0))
 
 
+@cache
 def held_out(count: int) -> list[Problem]:
     """Return the problems that judge; none of their expressions is trained on."""
     return [each.problem for each in islice(Sampler(PRIOR, generator(1, "imitation"), held_out=True), count)]
@@ -168,14 +169,17 @@ def report(sweep: Mapping[str, Mapping[float, Row]], final: Mapping[str, Row], f
 `{facts["command"]}`
 
 Traces: {facts["traces"]}. Targets `all`: every child that BasicSR evaluated, since what is learned is how it varies;
-in the reference preset's generations every child is accepted, so that `accepted` would be the same. Models:
-{facts["size"]} parameters, random weights at first, {facts["minutes"]:g} minutes of training each on one thread
-({facts["steps"]}), with the best {SHOWN} members in the prompt. Problems: {facts["problems"]} held-out ones of
-operators + - * /, 1 to 3 variables, at most 15 nodes, no constants but 1, 50 points. Searches: the reference preset
-with population {judging.POPULATION}, losses relative to the variance, {facts["evaluations"]} evaluations; the model
-makes all children (`proposal_share=1`), guarded, nothing fitted or combined; those that it does not deliver are ordinary
-ones. Every search begins with the same population as BasicSR's of that problem and seed. Solved: an unexplained
-variance of at most 1e-10. The temperature was chosen by the sweep; the comparison is on {facts["seeds"]} fresh seeds, {FRESH} on.
+in the reference preset's generations every child is accepted, so that `accepted` would be the same.
+
+Models: {facts["size"]} parameters, random weights at first, {facts["minutes"]:g} minutes of training each on one thread
+({facts["steps"]}), with the best {SHOWN} members in the prompt.
+
+Problems: {facts["problems"]} held-out ones of operators + - * /, 1 to 3 variables, at most 15 nodes, no constants but
+1, 50 points. Searches: the reference preset with population {judging.POPULATION}, losses relative to the variance,
+{facts["evaluations"]} evaluations; the model makes all children (`proposal_share=1`), guarded, nothing fitted or
+combined; those that it does not deliver are ordinary ones. Every search begins with the same population as BasicSR's of
+that problem and seed. Solved: an unexplained variance of at most 1e-10. The temperature was chosen by the sweep; the
+comparison is on {facts["seeds"]} fresh seeds, {FRESH} on.
 
 {markdown_table(header, rows)}
 
@@ -241,14 +245,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _draw(sweep: Mapping[str, Mapping[float, Row]], folder: Path) -> None:
-    temperatures = sorted({t for of_arm in sweep.values() for t in of_arm})
-    curves: dict[str, Curve] = {
-        arm: (sorted(of_arm), [rate(of_arm[t]) for t in sorted(of_arm)])
-        if arm != BASIC
-        else (temperatures, [rate(of_arm[1.0])] * len(temperatures))
+    alone = {BASIC: rate(sweep[BASIC][1.0])}
+    groups = {
+        f"{arm}: solve rate": alone | {f"temperature {t:g}": rate(row) for t, row in of_arm.items()}
         for arm, of_arm in sweep.items()
+        if arm != BASIC
     }
-    panels({"held-out problems": curves}, folder / "temperatures.png", "temperature", "solve rate", 1, log=False)
+    bars(groups, folder / "temperatures.png", 2, [BASIC])
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -265,7 +268,7 @@ def _command(options: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pysr-neural study imitation", description=__doc__.split("\n")[0])
     parser.add_argument("--traces", type=Path, help="folder of traces (default: records its own)")
-    parser.add_argument("--trace-problems", type=int, default=150, help="training problems searched once each")
+    parser.add_argument("--trace-problems", type=int, default=600, help="training problems searched once each")
     parser.add_argument("--minutes", type=float, default=3.5, help="of training per layout")
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=LAYOUTS)
     parser.add_argument("--problems", type=int, default=40, help="held-out problems")

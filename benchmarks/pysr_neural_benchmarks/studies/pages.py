@@ -3,13 +3,14 @@
 Owns: form.  Does not own: what is measured (`initialisation`, `budget`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from pysr_neural_benchmarks.demo.pictures import INK, LAW, NEURAL, STYLE
+from pysr_neural_benchmarks.demo.pictures import INK, LAW, LINE, NEURAL, STYLE
 
 COLOURS = (INK, LAW, NEURAL)
 SMALLEST = 1e-16
@@ -65,7 +66,7 @@ def panels(
         figure.savefig(path)
 
 
-def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int) -> None:
+def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int, muted: Collection[str] = ()) -> None:
     """Write a picture with one panel per title, and in each one horizontal bar per label.
 
     Parameters
@@ -75,18 +76,20 @@ def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int) ->
     path : Path
     columns : int
         Panels in a row.
+    muted : collection of str, optional
+        Labels of what the others are compared with.
     """
-    rows, most = -(-len(groups) // columns), max(len(bars) for bars in groups.values())
+    rows, most = -(-len(groups) // columns), max(len(lengths) for lengths in groups.values())
     with mpl.rc_context(STYLE):
         size = (3.6 * columns, (0.7 + 0.25 * most) * rows)
         figure = Figure(figsize=size, layout="constrained", dpi=144)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, (title, lengths) in zip(axes, groups.items(), strict=False):
-            axis.barh(list(lengths), list(lengths.values()), color=LAW, height=0.65)
-            axis.bar_label(
-                axis.containers[0], labels=[f"{x:.2g}" if x == x else "" for x in lengths.values()], padding=3
-            )
-            axis.margins(x=0.15)
+            colours = [LINE if label in muted else LAW for label in lengths]
+            drawn = axis.barh(list(lengths), list(lengths.values()), color=colours, height=0.65)
+            axis.bar_label(drawn, labels=["–" if isnan(x) else f"{x:.2g}" for x in lengths.values()], padding=3)
+            longest = max((x for x in lengths.values() if not isnan(x)), default=0.0)
+            axis.set_xlim(0, 1.18 * longest or 1.0)
             axis.invert_yaxis()
             axis.set_title(title, loc="left")
         for axis in axes[len(groups) :]:
