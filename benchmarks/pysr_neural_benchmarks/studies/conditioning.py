@@ -239,7 +239,8 @@ fitted; recovered means an unexplained variance of at most 1e-9 on fresh points.
 second half of them about what remains when the best of the first half is subtracted or divided out. *Search*:
 {facts["evaluations"]} evaluations of a small BasicSR search (default preset, one population of {judging.POPULATION})
 in which the model makes all children, in its layout alone, constants as it wrote them; BasicSR fits constants at the
-end of every iteration in all arms alike. Solved: 1e-10 of the variance. In brackets: the difference to `{first}`,
+end of every iteration in all arms alike. Children that the model does not deliver (last column) are ordinary ones, and
+help it. Solved: 1e-10 of the variance. In brackets: the difference to `{first}`,
 with a 95 % interval over paired problems; it says nothing of how another training would have come out.
 
 {markdown_table(header, table)}

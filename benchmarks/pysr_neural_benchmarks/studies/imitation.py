@@ -70,7 +70,7 @@ def search_settings(evaluations: int) -> dict[str, Any]:
     """Return what differs from the reference preset: losses relative to the variance, and where a search ends."""
     return {
         "population_size": judging.POPULATION,
-        "generations": 4 * evaluations // judging.POPULATION,  # Repeated children cost no evaluations, but must end.
+        "generations": judging.GENERATIONS * evaluations // judging.POPULATION,  # A repeated child costs no evaluation.
         "max_evaluations": evaluations,
         "relative_loss": True,
         "early_stop_loss": judging.SOLVED_BELOW,
@@ -119,10 +119,11 @@ def run_once(
         proposer = SingleLayout(models(arm), arm, temperature=temperature, shown=SHOWN)
     elif arm == "population":
         proposer = PopulationProposer(models(arm), temperature, shown=SHOWN)
-    rows = [judging.searched(given, config, proposer, seed) for seed in range(first_seed, first_seed + seeds)]
-    flat = [result for results in rows for result in results]
+    each_seed = [seed for seed in range(first_seed, first_seed + seeds) for _ in given]
+    flat = judging.searched(given * seeds, config, proposer, each_seed)
+    solved = [judging.is_solved(*pair) for pair in zip(flat, given * seeds, strict=True)]
     return {
-        "solved": [[judging.is_solved(*pair) for pair in zip(results, given, strict=True)] for results in rows],
+        "solved": [solved[start : start + problems] for start in range(0, len(solved), problems)],
         "evaluations": float(np.mean([result.evaluations for result in flat])),
         "generations": float(np.mean([result.generations for result in flat])),
         "made": judging.made_share(flat),
@@ -176,10 +177,10 @@ Models: {facts["size"]} parameters, random weights at first, {facts["minutes"]:g
 
 Problems: {facts["problems"]} held-out ones of operators + - * /, 1 to 3 variables, at most 15 nodes, no constants but
 1, 50 points. Searches: the reference preset with population {judging.POPULATION}, losses relative to the variance,
-{facts["evaluations"]} evaluations; the model makes all children (`proposal_share=1`), guarded, nothing fitted or
-combined; those that it does not deliver are ordinary ones. Every search begins with the same population as BasicSR's of
-that problem and seed. Solved: an unexplained variance of at most 1e-10. The temperature was chosen by the sweep; the
-comparison is on {facts["seeds"]} fresh seeds, {FRESH} on.
+{facts["evaluations"]} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The model
+makes all children (`proposal_share=1`), guarded, nothing fitted or combined; what it does not deliver is made as usual.
+Every search begins with the population that BasicSR's begins with. Solved: an unexplained variance of at most 1e-10.
+The temperature was chosen by the sweep; the comparison is on {facts["seeds"]} fresh seeds, {FRESH} on.
 
 {markdown_table(header, rows)}
 
@@ -271,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace-problems", type=int, default=600, help="training problems searched once each")
     parser.add_argument("--minutes", type=float, default=3.5, help="of training per layout")
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=LAYOUTS)
-    parser.add_argument("--problems", type=int, default=40, help="held-out problems")
+    parser.add_argument("--problems", type=int, default=30, help="held-out problems")
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seeds", type=int, default=10, help="fresh ones, per problem")
     parser.add_argument("--sweep-seeds", type=int, default=2, help="per problem and temperature")

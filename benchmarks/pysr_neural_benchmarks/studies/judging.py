@@ -31,6 +31,10 @@ SOLVED_BELOW = 1e-10
 """Mean squared error over the variance of y that counts as solved in a search."""
 RESAMPLES = 2000
 CHUNK = 32
+TOGETHER = 128
+"""Searches that ask the model in one pass."""
+GENERATIONS = 10
+"""Most generations of a search, for each that its evaluations would allow if no child were repeated."""
 
 
 def token_loss(
@@ -67,7 +71,7 @@ def search_settings(evaluations: int) -> BasicSRConfig:
     return BasicSRConfig(
         populations=1,
         population_size=POPULATION,
-        generations=4 * evaluations // POPULATION,  # Repeated children cost no evaluations, but must end.
+        generations=GENERATIONS * evaluations // POPULATION,  # A repeated child costs no evaluation.
         max_evaluations=evaluations,
         optimize_probability=0.5,
         early_stop_loss=SOLVED_BELOW,
@@ -79,10 +83,12 @@ def search_settings(evaluations: int) -> BasicSRConfig:
 
 
 def searched(
-    problems: Sequence[Problem], config: BasicSRConfig, proposer: Proposer | None, seeds: Sequence[int] | int
+    problems: Sequence[Problem], config: BasicSRConfig, proposer: Proposer | None, seeds: Sequence[int]
 ) -> list[SearchResult]:
-    """Search all problems in step."""
-    return fit_many(problems, config, proposer, seeds)
+    """Search every problem with its seed, many in step."""
+    parts = range(0, len(problems), TOGETHER)
+    found = [fit_many(problems[i : i + TOGETHER], config, proposer, seeds[i : i + TOGETHER]) for i in parts]
+    return [result for results in found for result in results]
 
 
 def is_solved(result: SearchResult, problem: Problem) -> bool:
