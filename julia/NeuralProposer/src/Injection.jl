@@ -6,7 +6,7 @@
 const SEED_REFINE_SECONDS = 1.0
 """Share of the constant's loss below which a seed is an answer."""
 const EXACT = 1e-8
-"""Share of the search after which seeds that were held back come in without stagnation."""
+"""Share of the search after which seeds that are left in stock come in without stagnation."""
 const LATE = 0.75
 
 """Ask for initial members before the search, and wait for them a little; also the first guidance."""
@@ -29,9 +29,9 @@ end
 """
 Make the seeds out of the children that have arrived: evaluated, constants optimised, best first.
 
-Answers become initial members at once. What is only close is held back until the search stagnates, or is about to end:
-among random members it would win every tournament, and evolution would never leave it for the stepping stones to the
-answer.
+Answers become initial members at once. What is only close goes into the common stock: the `child` level hands each out
+once, and what is left comes in when the search stagnates or is about to end. As a share of all initial members, close
+seeds would win every tournament, and evolution would never leave them for the stepping stones to the answer.
 """
 function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
     search, started = state.live.search, time()
@@ -106,7 +106,7 @@ const PROGRESS = 1e-3
 
 """
 When the best loss has not improved for `refresh_patience` iterations: ask for children of the hall of fame, and once
-they are there put them in place of the worst members of the population that came back. Seeds that were held back come
+they are there put them in place of the worst members of the population that came back. Seeds left in stock come
 first, and once when the search is about to end.
 """
 function refresh!(state::ProposerState, plugin::NeuralProposerPlugin, search_state, dataset, options, pop)

@@ -45,7 +45,7 @@ end
     end
 end
 
-@testset "seed: what is only close waits until the search stagnates or ends" begin
+@testset "seed: without children, what is only close waits until the search stagnates or ends" begin
     close(request, _) = batch(request, fill(NEARLY, wanted_count(request)))
     scripted_server(close) do server
         plugin = plugin_for(server, ["seed"]; refresh_patience=1000)
