@@ -73,6 +73,8 @@ class Library:
     parts : list of Node
     values, units : array, shape (parts, rows)
         Their values, finite and not constant; the same with mean 0 and norm 1.
+    shared : array, shape (parts, parts)
+        Correlations between the parts.
     means, norms : array, shape (parts,)
         What was taken away from and divided out of the units.
     pair_sizes, prices : array, shape (parts, parts)
@@ -112,6 +114,7 @@ class Library:
         self.parts: list[Node] = [parts[i] for i in chosen]
         self.values: Array = values[chosen]
         self.units, self.means, self.norms = _centred(self.values)
+        self.shared: Array = self.units @ self.units.T
         sizes = np.array([node.size for node in self.parts])
         self.pair_sizes: Array = sizes[:, None] + sizes
         self.prices: Array = np.exp(SIZE_PRICE * self.pair_sizes)
@@ -187,7 +190,7 @@ def _sums(library: Library, y: Array, minus: bool, max_size: int) -> list[Node]:
     target = y - y.mean()
     norm = float(np.sqrt(target @ target))
     alone = library.units @ (target / norm)
-    shared = library.units @ library.units.T
+    shared = library.shared
     free = 1 - np.square(shared)
     explained = (alone[:, None] ** 2 + alone**2 - 2 * alone[:, None] * alone * shared) / free
     explained[free < INDEPENDENT] = 0.0
