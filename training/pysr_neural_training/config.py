@@ -5,7 +5,7 @@ Owns: `TrainConfig` and its sections, reading them.  Does not own: what the prio
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -170,19 +170,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self, "", 0, ("seed",))
         _check_names("track", self.track, TRACKERS)
-        _check_shares(self.prior, "prior")
-        _check_shares(self.examples, "examples")
         _check(self.prior, "prior", 1, ("max_operators", "max_size"))
         _check(self.examples, "examples", 2, ("batch_size",))
         _check(self.examples, "examples", 1, ("max_members",))
-        _check_weights("prior.feature_weights", self.prior.feature_weights)
-        _check_weights("prior.row_weights", self.prior.row_weights)
-        rows, weights = self.prior.rows, self.prior.row_weights
-        if len(rows) != len(weights) or min(rows, default=0) < 2:
-            raise ConfigError(
-                "prior.rows must be numbers of points, each at least 2, with as many prior.row_weights; "
-                f"got {list(rows)} and {list(weights)}."
-            )
 
 
 def load_config(path: Path, settings: list[str]) -> TrainConfig:
@@ -193,8 +183,19 @@ def load_config(path: Path, settings: list[str]) -> TrainConfig:
     ConfigError
         If the file is missing or not TOML, a key is unknown, or a value is of another type or impossible.
     """
+    return filled(TrainConfig(), read_values(path, settings))
+
+
+def read_values(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
+    """Read a TOML file, if there is one, then ``section.key=value`` settings over it.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, or a setting is not of that form.
+    """
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text())
+        values: dict[str, Any] = tomllib.loads(path.read_text()) if path is not None else {}
         for setting in settings:
             key, _, text = setting.partition("=")
             *sections, last = key.split(".")
@@ -206,7 +207,7 @@ def load_config(path: Path, settings: list[str]) -> TrainConfig:
         raise ConfigError(
             f"A configuration must be a readable TOML file with settings KEY=VALUE; got: {error}."
         ) from error
-    return filled(TrainConfig(), values)
+    return values
 
 
 def filled(default: Any, values: dict[str, Any], where: str = "") -> Any:
@@ -240,7 +241,8 @@ def _typed(name: str, value: Any, present: Any) -> Any:
         return float(value)
     if type(value) is not type(present):
         kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
-        raise ConfigError(f"{name} must be {kinds.get(type(present), 'a section')}; got {value!r}.")
+        advice = f" Give the same type as its default {present!r}." if type(present) in kinds else ""
+        raise ConfigError(f"{name} must be {kinds.get(type(present), 'a section')}; got {value!r}.{advice}")
     return value
 
 
@@ -255,14 +257,3 @@ def _check_names(name: str, given: Iterable[str], known: tuple[str, ...]) -> Non
     for value in given:
         if value not in known:
             raise ConfigError(f"{name} must be known; got {value!r}." + did_you_mean(value, known))
-
-
-def _check_shares(section: Any, where: str) -> None:
-    for each in fields(section):
-        if each.name.endswith("_share") and not 0 <= getattr(section, each.name) <= 1:
-            raise ConfigError(f"{where}.{each.name} must lie between 0 and 1; got {getattr(section, each.name)}.")
-
-
-def _check_weights(name: str, weights: tuple[float, ...]) -> None:
-    if not weights or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
-        raise ConfigError(f"{name} must hold weights of at least 0, not all of them 0; got {list(weights)}.")

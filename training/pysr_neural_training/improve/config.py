@@ -4,15 +4,15 @@ Owns: the configurations and how they are read.  Does not own: settings of Basic
 of supervised training (`train`).
 """
 
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_training.config import filled, read_values
 from pysr_neural_training.generate import ProblemPrior
 
 ENGINES = ("basic", "pysr")
@@ -250,24 +250,5 @@ def read_config(default: Config, path: Path | None, settings: Sequence[str]) -> 
     ConfigError
         If the file is missing or not TOML, a key is unknown, or a value is of another type or out of range.
     """
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text()) if path is not None else {}
-        for setting in settings:
-            key, _, text = setting.partition("=")
-            values[key] = tomllib.loads(f"value = {text}")["value"]
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            f"A configuration must be a readable TOML file with settings KEY=VALUE; got: {error}."
-        ) from error
-    known = {each.name for each in fields(default)}
-    changes: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"A configuration key must be known; got {key!r}." + did_you_mean(key, known))
-        value = tuple(value) if isinstance(value, list) else value
-        present = getattr(default, key)
-        fits = isinstance(value, int | float) if isinstance(present, float) else isinstance(value, type(present))
-        if not fits or isinstance(value, bool):
-            raise ConfigError(f"{key} must be of the same type as its default {present!r}; got {value!r}.")
-        changes[key] = value
-    return replace(default, **changes)
+    config: Config = filled(default, read_values(path, settings))
+    return config
