@@ -116,8 +116,8 @@ def finish(
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file that is never half there."""
-    written = path.with_suffix(".part")
+    """Write a file so that it is there whole or not at all."""
+    written = path.with_name(path.name + ".part")
     written.write_text(text)
     written.replace(path)
 

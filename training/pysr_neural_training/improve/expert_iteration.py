@@ -40,7 +40,7 @@ from pysr_neural_training.improve.lessons import (
 from pysr_neural_training.improve.rewards import log_decrease
 from pysr_neural_training.improve.rollout import Draw, Episode, Event
 from pysr_neural_training.improve.rounds import main_of
-from pysr_neural_training.improve.run_dir import write_whole
+from pysr_neural_training.run_dir import replace_file
 
 SOLUTION, FIRST_ENTRY = 1.0, 0.25
 HINDSIGHT = 1.0
@@ -201,7 +201,7 @@ def read_records(path: Path) -> Records:
 
 def write_records(path: Path, records: Mapping[int, Best]) -> None:
     """Write the records of all problems."""
-    write_whole(path, json.dumps({number: [each.evaluations, each.moves] for number, each in records.items()}))
+    replace_file(path, json.dumps({number: [each.evaluations, each.moves] for number, each in records.items()}))
 
 
 def _lessons_of(episode: Episode, event: Event, weight: float) -> list[Lesson]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pysr_neural_training.improve.run_dir import Record, RunDirectory, write_whole
+from pysr_neural_training.improve.run_dir import Record, RunDirectory
+from pysr_neural_training.run_dir import replace_file
 
 MEASURES = (("solve rate", "solve_rate"), ("evaluations until solved", "evaluations"))
 
@@ -18,7 +19,7 @@ def write_report(run: RunDirectory, ending: str = "") -> None:
     picture = run.path / "rounds.png"
     if not ending or not picture.exists():
         draw(records, picture)
-    write_whole(run.path / "README.md", page(run.method, records, ending))
+    replace_file(run.path / "README.md", page(run.method, records, ending))
 
 
 def draw(records: Sequence[Record], path: Path) -> None:

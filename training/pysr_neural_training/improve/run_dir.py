@@ -21,6 +21,7 @@ from typing import Any
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.improve.config import ImproveConfig
+from pysr_neural_training.run_dir import replace_file
 
 Record = dict[str, Any]
 UNBOUND = ("rounds", "patience", "workers", "scheduler", "threads", "together")
@@ -50,7 +51,7 @@ class RunDirectory:
         file = path / "config.json"
         if file.exists():
             _check_same(json.loads(file.read_text()), wanted, path)
-        write_whole(file, json.dumps(wanted, indent=1) + "\n")
+        replace_file(file, json.dumps(wanted, indent=1) + "\n")
         for unfinished in path.glob("round-*.part"):
             shutil.rmtree(unfinished)
         self._write_records()
@@ -80,7 +81,7 @@ class RunDirectory:
         """Write a round's checkpoint and record, and make it count: all at once, by renaming its folder."""
         part = self.path / f"round-{number:03d}.part"
         self._write_checkpoint(part / "model", model, record)
-        write_whole(part / "record.json", json.dumps(record, indent=1) + "\n")
+        replace_file(part / "record.json", json.dumps(record, indent=1) + "\n")
         os.replace(part, self.folder(number))
         self._write_records()
 
@@ -107,14 +108,7 @@ class RunDirectory:
 
     def _write_records(self) -> None:
         lines = [json.dumps(record) + "\n" for record in self.records()]
-        write_whole(self.path / "rounds.jsonl", "".join(lines))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+        replace_file(self.path / "rounds.jsonl", "".join(lines))
 
 
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
