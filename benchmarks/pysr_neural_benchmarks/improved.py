@@ -36,6 +36,7 @@ from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import Search
 from pysr_neural_benchmarks.reference import POPULATION, PUBLISHED, SOLVED_BELOW, SUITES, problem_of
 from pysr_neural_benchmarks.results import Task, complete
+from pysr_neural_benchmarks.statistics import interval
 from pysr_neural_benchmarks.suite import SuiteProblem, load_suite
 from pysr_neural_training.generate import Sampler
 from pysr_neural_training.improve.config import ImproveConfig
@@ -43,7 +44,6 @@ from pysr_neural_training.improve.rollout import WatchedProposer, Watcher
 
 EVOLUTION, RESTARTS = "evolution", "restarts"
 HELD_OUT = "held-out/"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,11 @@ def summary(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[s
         its share of solved runs is above the first arm's, with a 95 % bootstrap interval over pairs.
     """
     first = np.array([row["solved"] for row in next(iter(rows.values()))], dtype=float)
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(len(first), size=(RESAMPLES, len(first)))
     found = {}
     for arm, each in rows.items():
         solved = np.array([row["solved"] for row in each], dtype=float)
-        gains = (solved - first)[chosen].mean(axis=1)
-        low, high = np.quantile(gains, (0.025, 0.975))
         means = {name: float(np.mean([row[name] for row in each])) for name in ("evaluations", "fitting", "seconds")}
-        gain = [float((solved - first).mean()), float(low), float(high)]
+        gain = [float((solved - first).mean()), *interval(solved - first)]
         found[arm] = {"runs": len(each), "solved": int(solved.sum()), **means, "gain": gain}
     return found
 

@@ -20,6 +20,7 @@ from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import SearchResult
+from pysr_neural_benchmarks.statistics import interval
 from pysr_neural_benchmarks.studies.single import SingleLayout, hide
 from pysr_neural_training.examples import IGNORED, Example, ExampleConfig, collate, make_example
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior
@@ -29,7 +30,6 @@ HeldOut = tuple[GeneratedProblem, Array, Array]
 POPULATION = 20
 SOLVED_BELOW = 1e-10
 """Mean squared error over the variance of y that counts as solved in a search."""
-RESAMPLES = 2000
 CHUNK = 32
 TOGETHER = 128
 """Searches that ask the model in one pass."""
@@ -106,6 +106,4 @@ def made_share(results: Sequence[SearchResult]) -> float:
 def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean of paired differences, first minus second, with a 95 % bootstrap interval over pairs."""
     paired = np.array(first, dtype=float) - np.array(second, dtype=float)
-    means = paired[np.random.default_rng(0).integers(len(paired), size=(RESAMPLES, len(paired)))].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(paired.mean()), float(low), float(high)
+    return float(paired.mean()), *interval(paired)
