@@ -22,9 +22,10 @@ import numpy as np
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.operators import Array
 from pysr_neural.rng import generator
+from pysr_neural_benchmarks.scoring import THRESHOLD
+from pysr_neural_benchmarks.statistics import sign_test
 from pysr_neural_benchmarks.suite import SuiteProblem, load_suite
 
-THRESHOLD = 1.19e-7
 STOP_AT = 1e-10
 OPERATORS: dict[str, Any] = {
     "binary_operators": ["+", "-", "*", "/"],
@@ -95,8 +96,6 @@ def compare(
 
 def summary(results: list[dict[str, Any]], arms: Sequence[str]) -> dict[str, Any]:
     """Count solved runs per arm, and the pairs that differ, with a two-sided sign test."""
-    from scipy.stats import binomtest
-
     by_pair: dict[tuple[str, int], dict[str, bool]] = {}
     for r in results:
         by_pair.setdefault((r["problem"], r["seed"]), {})[r["arm"]] = r["solved"]
@@ -104,13 +103,12 @@ def summary(results: list[dict[str, Any]], arms: Sequence[str]) -> dict[str, Any
     first, second = arms[0], arms[-1]
     only_first = sum(pair[first] and not pair[second] for pair in pairs)
     only_second = sum(pair[second] and not pair[first] for pair in pairs)
-    differing = only_first + only_second
     return {
         "pairs": len(pairs),
         **{f"solved_{arm}": sum(pair[arm] for pair in pairs) for arm in arms},
         f"only_{first}": only_first,
         f"only_{second}": only_second,
-        "sign_test_p": float(binomtest(only_second, differing).pvalue) if differing else 1.0,
+        "sign_test_p": sign_test(only_second, only_first),
     }
 
 

@@ -125,9 +125,16 @@ def band(rows: Sequence[Row], values: Sequence[Value]) -> tuple[Array, Array, Ar
     return table.mean(axis=1), low, high
 
 
+def sign_test(better: int, worse: int) -> float:
+    """Return the two-sided p value of so many pairs for and against; 1 without any."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+
+
 def compare(first: str, second: str, rows: Sequence[Row], value: Value) -> Comparison:
     """Compare two methods on the runs that both have; higher values are better."""
-    from scipy.stats import binomtest, wilcoxon
+    from scipy.stats import wilcoxon
 
     mine = {pair_of(row): row for row in rows if row["method"] == first}
     theirs = {pair_of(row): row for row in rows if row["method"] == second}
@@ -137,10 +144,9 @@ def compare(first: str, second: str, rows: Sequence[Row], value: Value) -> Compa
     by_problem = np.array(list(means(paired, lambda row: float(row["difference"])).values()), dtype=float)
     better = sum(row["difference"] > 0 for row in paired)
     worse = sum(row["difference"] < 0 for row in paired)
-    p_sign = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
     differing = by_problem[by_problem != 0]
     p_wilcoxon = float(wilcoxon(differing).pvalue) if len(differing) >= FEWEST else 1.0
-    return Comparison(first, second, difference, better, worse, p_wilcoxon, p_sign)
+    return Comparison(first, second, difference, better, worse, p_wilcoxon, sign_test(better, worse))
 
 
 def compare_all(pairs: Sequence[tuple[str, str]], rows: Sequence[Row], value: Value) -> list[Comparison]:

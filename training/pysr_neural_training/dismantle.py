@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import mean_squared_error
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.operators import OPERATORS
 from pysr_neural.problem import Problem
@@ -64,11 +64,8 @@ def damaged_members(
 
 def member_of(tree: Node, problem: Problem) -> MemberView:
     """Return a tree as a member, with its loss; infinite where it is not finite, or the operator table lacks a name."""
-    loss = float("inf")
-    if all(node.operator is None or node.operator in OPERATORS for node in tree):
-        with np.errstate(all="ignore"):
-            loss = float(np.mean(np.square(evaluate(tree, problem.X) - problem.y)))
-    return MemberView(tree, loss if np.isfinite(loss) else float("inf"), tree.size)
+    known = all(node.operator is None or node.operator in OPERATORS for node in tree)
+    return MemberView(tree, mean_squared_error(tree, problem.X, problem.y) if known else float("inf"), tree.size)
 
 
 def damage(tree: Node, given: GeneratedProblem, rng: np.random.Generator) -> tuple[Node, str]:
