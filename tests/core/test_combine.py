@@ -9,9 +9,10 @@ import pytest
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
-from pysr_neural.expression.text import parse
+from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.combine import INVERSES, combinations
+from pysr_neural.proposer.combine import INVERSES, KEPT, combinations
+from pysr_neural.proposer.library import BLOCKS, building_blocks
 
 X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
 ALL = OperatorSet.of("+", "-", "*", "/", "sin", "exp", "square", "sqrt")
@@ -33,6 +34,12 @@ def best(y: np.ndarray, operators: OperatorSet = ALL, max_size: int = 25) -> flo
         "exp(0.5 * sin(x0 * x1) + x0 / sqrt(x2))",
         "sqrt(sin(x0 * x1) + square(x1) + 1.0)",
         "7.0 * square(x1)",
+        "1.0 / (2.0 * sin(x0 * x1) + 0.5 * square(x1) + 1.0)",
+        "1.5 - 0.7 * sin(x0 * x1) * exp(x2)",
+        "0.2 * sin(x0 * x1) / exp(x2) + 3.0",
+        "2.0 * x0 * x0 * sqrt(x1) / x2",
+        "3.0 * x1 * sin(x0 * x1) / (x0 * x0 * x2)",
+        "0.5 * x2 * (x0 - x1) * (x0 - x1)",
     ],
 )
 def test_whole_answers_are_made_of_parts(text: str) -> None:
@@ -58,6 +65,10 @@ def test_only_operators_of_the_search_are_used() -> None:
     # The samples' own operators may come along; a join brings in none but those of the set.
     joins = {tree.operator for tree in found}
     assert joins <= {"+", "*", "sin", "square"}
+    law = evaluate(parse("2.0 * x0 * x0 * sqrt(x1) / x2"), X)
+    for few in (OperatorSet.of("+", "*", "/"), OperatorSet.of("+", "*", "sqrt"), OperatorSet.of("+", "*")):
+        used = {node.operator for tree in combinations([parse("x0 + x1")], X, law, few, 25) for node in tree}
+        assert used - {None} <= {name for name, _ in few.index}
     assert combinations(PARTS, X, y, OperatorSet.of("-", "sin"), 25) == []
 
 
@@ -114,3 +125,30 @@ def test_other_processes_find_the_same() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize("text", ["x0 + 3.0 * square(x1) - 2.0 * exp(x2)", "x0 * exp(x2) / (sin(x0 * x1) + 2.0)"])
+def test_three_parts_make_a_whole(text: str) -> None:
+    assert best(evaluate(parse(text), X)) < 1e-9
+
+
+def test_the_best_come_first_and_none_twice() -> None:
+    y = evaluate(parse("2.5 * sin(x0 * x1) - 0.3 * square(x1) + 4.0"), X)
+    found = combinations(PARTS, X, y, ALL, 25)
+    assert 0 < len(set(found)) == len(found) <= KEPT
+    assert fraction_unexplained(evaluate(found[0], X), y) < 1e-9
+    noisy = y + np.random.default_rng(7).normal(size=40)
+    fits = [fraction_unexplained(evaluate(tree, X), noisy) for tree in combinations(PARTS, X, noisy, ALL, 25)]
+    assert fits[0] < np.median(fits)
+
+
+def test_building_blocks_use_the_operators_of_the_search() -> None:
+    assert building_blocks(2, OperatorSet.of("+", "sin")) == []
+    assert {to_string(block) for block in building_blocks(2, OperatorSet.of("+", "*"))} == {
+        "(x0 * x0)",
+        "(x1 * x1)",
+        "(x0 * x1)",
+    }
+    blocks = building_blocks(9, OperatorSet.of("-", "*", "/", "square"))
+    assert len(set(blocks)) == len(blocks) == BLOCKS
+    assert {node.operator for block in blocks for node in block} <= {None, "-", "*", "/", "square"}
