@@ -1,4 +1,4 @@
-"""Answers taken apart: the rest that a part leaves, parts that make the whole; nothing held out gets in this way."""
+"""Residual targets: the data less a part of the answer, whose answer is the rest; nothing held out gets in this way."""
 
 import itertools
 
@@ -8,15 +8,12 @@ import pytest
 from pysr_neural.expression.canonical import canonical
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
-from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse, to_string
-from pysr_neural.proposer.combine import combinations
 from pysr_neural.rng import generator
-from pysr_neural.wire import prompt as p
 from pysr_neural_training import residuals
-from pysr_neural_training.examples import Example, ExampleConfig, Layouts, make_batch, make_example
+from pysr_neural_training.examples import ExampleConfig, Layouts, make_batch
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, in_training, split_key
-from pysr_neural_training.residuals import missing_part, useful_part
+from pysr_neural_training.residuals import missing_part
 from tests.strategies import make_problem
 
 PRIOR = ProblemPrior(noise_share=0.0)
@@ -89,56 +86,3 @@ def test_the_share_of_residual_targets() -> None:
     assert not np.array_equal(plain["labels"].numpy(), mixed["labels"].numpy())
     lengths = [(batch["labels"] >= 0).sum().item() for batch in (plain, mixed)]
     assert lengths[1] < lengths[0]
-
-
-def parts_of(given: GeneratedProblem, count: int = 60) -> set[Node]:
-    rng = generator(1, "parts")
-    return {part for part in (useful_part(given, rng) for _ in range(count)) if part is not None}
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("3.0 * (x0 * x1) + sin(x0) + 1.0", {"(3.0 * (x0 * x1))", "sin(x0)"}),
-        ("sin(x0 * x1 - sin(x1))", {"(x0 * x1)", "sin(x1)"}),
-        ("2.0 - x0 * x1 / sin(x1 + 1.0)", {"(x0 * x1)", "(x0 / sin((x1 + 1.0)))", "(x1 / sin((x1 + 1.0)))"}),
-        ("x0 + x1", set()),
-        ("sin(x0)", set()),
-    ],
-)
-def test_parts_are_sides_of_a_sum_or_product(text: str, parts: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residuals, "in_training", lambda key: True)
-    assert {to_string(part) for part in parts_of(problem(text))} >= parts
-    assert bool(parts) == bool(parts_of(problem(text)))
-
-
-def test_parts_can_be_combined_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residuals, "in_training", lambda key: True)
-    # Not sin or cos: they can be undone near zero only.
-    prior = ProblemPrior(noise_share=0.0, operators=("+", "-", "*", "/", "exp", "log", "sqrt"))
-    tried = 0
-    for given in itertools.islice(Sampler(prior, generator(5, "problems")), 60):
-        parts = sorted(parts_of(given), key=to_string)
-        if parts:
-            X, y = given.problem.X, given.problem.y
-            found = combinations(parts, X, y, given.problem.operators, given.tree.size + 12)
-            fits = [fraction_unexplained(evaluate(tree, X), y) for tree in found]
-            assert min(fits, default=1.0) < 1e-6, to_string(given.tree)
-            tried += 1
-    assert tried > 20
-
-
-def test_a_part_is_asked_for_by_a_limit_below_the_whole() -> None:
-    prior = ProblemPrior(noise_share=0.0, min_operators=4, distractor_share=0.0)
-    config = ExampleConfig(layouts=Layouts(direct=1.0), part_share=1.0)
-    rng, asked = generator(7, "examples"), 0
-    for given in itertools.islice(Sampler(prior, generator(7, "problems")), 60):
-        slots = p.choose_slots(given.problem.X, given.problem.y)
-        example = make_example(given, "direct", prior, config, rng)
-        assert isinstance(example, Example)
-        if example.target == p.tree_tokens(given.tree, slots):
-            continue
-        asked += 1
-        below = [p.build_prompt("direct", given.problem.operators, slots, i).tokens for i in range(2, given.tree.size)]
-        assert list(example.prompt.tokens) in [list(tokens) for tokens in below]
-    assert asked > 10

@@ -22,7 +22,7 @@ from pysr_neural_training.dismantle import damaged_members
 from pysr_neural_training.from_traces import TraceSource, check_targets, reverse_example
 from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, pick
 from pysr_neural_training.layouts import IGNORED, Example, Scene, collate, counts_of
-from pysr_neural_training.residuals import missing_part, useful_part
+from pysr_neural_training.residuals import missing_part
 
 __all__ = [
     "IGNORED",
@@ -38,8 +38,6 @@ __all__ = [
 
 MEMBERS_COST = {"direct": 1, "onestep": 2, "edit": 2, "population": 4}
 """By how much a batch is smaller than one of ``direct``, since its examples are longer."""
-LIMIT_SLACK = 12
-"""A named size limit is less than this above the answer's size."""
 PATIENCE = 1000
 """Refused problems for each one taken, beyond which something is wrong with the settings."""
 
@@ -89,9 +87,6 @@ class ExampleConfig:
         What prompts say about the data, one of `wire.context.CONTEXTS`.
     residual_share : float
         Share of ``direct`` examples about generated problems that ask for what a partial solution leaves.
-    part_share : float
-        Share of the other ``direct`` examples that ask for a part of the answer, by a size limit below that of the
-        whole: one that `pysr_neural.proposer.combine` can make a whole of.
     max_tokens : int
         Most tokens of prompt and target together: the worst members make room, the target never; 0 for no limit.
     data : str
@@ -116,13 +111,12 @@ class ExampleConfig:
     target_fraction: float = 1.0
     context: str = "basic"
     residual_share: float = 0.0
-    part_share: float = 0.0
     max_tokens: int = 0
     data: str = ""
     skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("onestep_share", "trace_share", "residual_share", "part_share"):
+        for name in ("onestep_share", "trace_share", "residual_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1; got {getattr(self, name)}.")
         for name, least in (("batch_size", 1), ("max_members", 1), ("distinct", 0), ("max_tokens", 0)):
@@ -265,12 +259,8 @@ def make_example(
     unfit = scene.unfit(given.tree)
     if unfit:
         return unfit
-    limit = min(given.tree.size + int(rng.integers(0, LIMIT_SLACK)), given.problem.limits.max_size)
+    limit = min(given.tree.size + int(rng.integers(0, 12)), given.problem.limits.max_size)
     if layout == "direct":
-        wants_part = config.part_share and rng.random() < config.part_share
-        part = useful_part(given, rng) if wants_part else None
-        if part is not None:  # A limit below the whole's size is what asks for a part.
-            return scene.direct(part, int(rng.integers(part.size, min(part.size + LIMIT_SLACK, given.tree.size))))
         return scene.direct(given.tree, limit)
     members, kind = damaged_members(given, prior, config.max_members, rng)
     return scene.onestep(members, given.tree, limit, kind)
