@@ -11,6 +11,7 @@ all pairs by one matrix product: ``a f + b g + c``, with more terms where that l
 inverted: ``h(…)`` explains y where ``…`` explains ``h⁻¹(y)``.  What comes out joins the library for a second round.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
@@ -89,7 +90,8 @@ def combinations(trees: Sequence[Node], X: Array, y: Array, operators: OperatorS
     """
     if len(y) < FEWEST_ROWS or not {("+", 2), ("*", 2)} <= set(operators.index):
         return []
-    first = building_blocks(X.shape[1], operators)
+    used = Counter(node for tree in trees for node in tree if node.index is not None)
+    first = building_blocks([node for node, _ in used.most_common()], operators)
     prices: dict[Node, float] = {}
     best: list[Node] = []
     with np.errstate(all="ignore"):

@@ -32,12 +32,13 @@ NEGLIGIBLE = 1e-7
 HUGE = 1e60
 
 
-def building_blocks(features: int, operators: OperatorSet) -> list[Node]:
+def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[Node]:
     """Return what laws are often made of, sampled or not: squares, products, and squares of differences and ratios.
 
     Parameters
     ----------
-    features : int
+    variables : sequence of Node
+        The most important ones first.
     operators : OperatorSet
         Only these are used.
 
@@ -53,7 +54,6 @@ def building_blocks(features: int, operators: OperatorSet) -> list[Node]:
 
     if ("*", 2) not in names:
         return []
-    variables = [variable(i) for i in range(features)]
     found = [square(each) for each in variables]
     found += [apply("*", *pair) for pair in combinations(variables, 2)]
     if ("-", 2) in names:

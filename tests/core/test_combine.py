@@ -9,6 +9,7 @@ import pytest
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
+from pysr_neural.expression.node import variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.combine import INVERSES, KEPT, combinations
@@ -143,12 +144,13 @@ def test_the_best_come_first_and_none_twice() -> None:
 
 
 def test_building_blocks_use_the_operators_of_the_search() -> None:
-    assert building_blocks(2, OperatorSet.of("+", "sin")) == []
-    assert {to_string(block) for block in building_blocks(2, OperatorSet.of("+", "*"))} == {
+    variables = [variable(i) for i in range(9)]
+    assert building_blocks(variables[:2], OperatorSet.of("+", "sin")) == []
+    assert {to_string(block) for block in building_blocks(variables[:2], OperatorSet.of("+", "*"))} == {
         "(x0 * x0)",
         "(x1 * x1)",
         "(x0 * x1)",
     }
-    blocks = building_blocks(9, OperatorSet.of("-", "*", "/", "square"))
+    blocks = building_blocks(variables, OperatorSet.of("-", "*", "/", "square"))
     assert len(set(blocks)) == len(blocks) == BLOCKS
     assert {node.operator for block in blocks for node in block} <= {None, "-", "*", "/", "square"}
