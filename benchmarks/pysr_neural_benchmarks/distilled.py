@@ -17,6 +17,7 @@ from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural_baseline import BasicSRConfig, run_search
 from pysr_neural_baseline.config import MutationWeights
+from pysr_neural_benchmarks.statistics import sign_test
 from pysr_neural_training.interpret.distil import Distilled
 from pysr_neural_training.interpret.export import mutation_weights
 from pysr_neural_training.interpret.static import StaticProposer
@@ -89,8 +90,6 @@ def summary(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
         ``solved``, ``runs``, mean ``evaluations`` and ``seconds`` of all runs; ``better`` and ``worse``: pairs that
         only this arm solved, and that only the baseline did; ``p``: of the two-sided sign test on these pairs.
     """
-    from scipy.stats import binomtest
-
     base = {(each.problem, each.seed): each.solved for each in runs if each.arm == BASELINE}
     found: dict[str, dict[str, float]] = {}
     for arm in dict.fromkeys(each.arm for each in runs):
@@ -104,7 +103,7 @@ def summary(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
             "seconds": sum(each.seconds for each in own) / len(own),
             "better": better,
             "worse": worse,
-            "p": float(binomtest(better, better + worse).pvalue) if better + worse else 1.0,
+            "p": sign_test(better, worse),
         }
     return found
 
