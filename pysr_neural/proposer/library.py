@@ -33,7 +33,9 @@ HUGE = 1e60
 
 
 def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[Node]:
-    """Return what laws are often made of, sampled or not: squares, products, and squares of differences and ratios.
+    """Return what laws are often made of, sampled or not: squares, products, squares of differences and ratios, cubes.
+
+    As far as there is room, unary operators of all these come as well.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[N
         found += [square(apply("-", *pair)) for pair in combinations(variables, 2)]
     if ("/", 2) in names:
         found += [square(apply("/", *pair)) for pair in permutations(variables, 2)]
+    found += [apply("*", each, square(each)) for each in variables]
+    inner = [*variables, *found]
+    found += [apply(name, each) for each in inner for name, arity in names if arity == 1]
     return found[:BLOCKS]
 
 

@@ -150,6 +150,11 @@ def test_building_blocks_use_the_operators_of_the_search() -> None:
         "(x0 * x0)",
         "(x1 * x1)",
         "(x0 * x1)",
+        "(x0 * (x0 * x0))",
+        "(x1 * (x1 * x1))",
+    }
+    assert "sin((x0 * x0))" in {
+        to_string(block) for block in building_blocks(variables[:1], OperatorSet.of("*", "sin"))
     }
     blocks = building_blocks(variables, OperatorSet.of("-", "*", "/", "square"))
     assert len(set(blocks)) == len(blocks) == BLOCKS
