@@ -11,15 +11,14 @@ all pairs by one matrix product: ``a f + b g + c``, with more terms where that l
 inverted: ``h(…)`` explains y where ``…`` explains ``h⁻¹(y)``.  What comes out joins the library for a second round.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
@@ -31,8 +30,9 @@ from pysr_neural.proposer.library import (
     SIZE_PRICE,
     Factors,
     Library,
+    Slopes,
     building_blocks,
-    centred,
+    most_frequent,
 )
 
 ROUNDS = 2
@@ -44,7 +44,9 @@ MOST_TERMS = 4
 """Of a sum."""
 FEWEST_ROWS = 6
 INDEPENDENT = 1e-7
-"""Least share of a part's variance that the other part must not explain, and of a product's square its variance."""
+"""Least share of a part's variance that the others must leave unexplained, and of a product's square its variance."""
+LARGEST_INTEGER = 1000
+"""Fitted constants that differ from an integer by rounding only are taken for it up to here."""
 INVERSES: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
     {
         "exp": np.log,
@@ -61,15 +63,23 @@ INVERSES: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
         "tan": np.arctan,
         "tanh": np.arctanh,
         "sinh": np.arcsinh,
-        "asin": np.sin,
-        "acos": np.cos,
-        "atan": np.tan,
+        "asin": lambda y: np.where(np.abs(y) <= np.pi / 2, np.sin(y), np.nan),
+        "acos": lambda y: np.where((y >= 0) & (y <= np.pi), np.cos(y), np.nan),
+        "atan": lambda y: np.where(np.abs(y) < np.pi / 2, np.tan(y), np.nan),
+        "cosh": np.arccosh,
     }
 )
-"""Operator → a function that undoes it, NaN where there is nothing to undo."""
+"""Operator → a function that undoes it on one branch, NaN where there is nothing to undo."""
 
 
-def combinations(trees: Sequence[Node], X: Array, y: Array, operators: OperatorSet, max_size: int) -> list[Node]:
+def combinations(
+    trees: Sequence[Node],
+    X: Array,
+    y: Array,
+    operators: OperatorSet,
+    max_size: int,
+    allowed: Callable[[Node], bool] = lambda tree: True,
+) -> list[Node]:
     """Combine subexpressions of samples to expressions that explain y.
 
     Parameters
@@ -81,47 +91,70 @@ def combinations(trees: Sequence[Node], X: Array, y: Array, operators: OperatorS
     operators : OperatorSet
         Only these are used.
     max_size : int
+    allowed : callable of a Node, optional
+        Further limits.
 
     Returns
     -------
     list of Node
-        At most `KEPT`, the best for their size first, constants of the joins fitted by linear least squares; none with
-        fewer than `FEWEST_ROWS` rows, or without addition and multiplication.
+        At most `KEPT`, the best for their size first, no two of the same values, constants of the joins fitted by
+        linear least squares; none with fewer than `FEWEST_ROWS` rows, or without addition and multiplication.
     """
-    if len(y) < FEWEST_ROWS or not {("+", 2), ("*", 2)} <= set(operators.index):
+    if len(y) < FEWEST_ROWS or not {("+", 2), ("*", 2)} <= set(operators.index) or not _varies(y):
         return []
-    used = Counter(node for tree in trees for node in tree if node.index is not None)
-    first = building_blocks([node for node, _ in used.most_common()], operators)
-    prices: dict[Node, float] = {}
+    frequent = most_frequent(trees)
+    given = [variable(i) for i in range(X.shape[1])]
+    variables = list(dict.fromkeys([*(node for node in frequent if node.index is not None), *given]))
+    rest = [*building_blocks(variables, operators), *frequent]
+    rated: dict[Node, Rated] = {}
     best: list[Node] = []
     with np.errstate(all="ignore"):
         for _ in range(ROUNDS):
-            library = Library(trees, [*best[:AGAIN], *first], X)
+            again = [node for tree in best[:AGAIN] for node in tree]
+            library = Library([*variables, *again, *rest], X)
             for tree in _joins(library, X, y, operators, max_size):
-                if tree not in prices:
-                    prices[tree] = _price(tree, X, y)
-            best = [tree for tree in sorted(prices, key=prices.__getitem__) if prices[tree] < np.inf]
-            if not best or prices[best[0]] <= _price_of(RESOLUTION, best[0]):
+                if tree not in rated and allowed(tree):
+                    rated[tree] = _rate(tree, X, y)
+            best = _ranked(rated)
+            if not best or rated[best[0]].price <= _price(RESOLUTION, best[0]):
                 break
     return best[:KEPT]
 
 
-def _price(tree: Node, X: Array, y: Array) -> float:
-    """Rate an expression: what it leaves unexplained, times what its size costs."""
-    unexplained = fraction_unexplained(evaluate(tree, X), y)
-    return _price_of(unexplained, tree) if np.isfinite(unexplained) else np.inf
+class Rated(NamedTuple):
+    """What an expression leaves unexplained, times what its size costs; its values, rounded."""
+
+    price: float
+    values: bytes
 
 
-def _price_of(unexplained: float, tree: Node) -> float:
+def _rate(tree: Node, X: Array, y: Array) -> Rated:
+    values = evaluate(tree, X)
+    errors, spread = values - y, y - y.mean()
+    unexplained = float(errors @ errors / (spread @ spread))
+    if not np.isfinite(unexplained):
+        return Rated(np.inf, b"")
+    return Rated(_price(unexplained, tree), (np.round(values / np.abs(y).max(), 7) + 0.0).tobytes())
+
+
+def _price(unexplained: float, tree: Node) -> float:
     return float(max(unexplained, RESOLUTION) * np.exp(SIZE_PRICE * tree.size))
+
+
+def _ranked(rated: Mapping[Node, Rated]) -> list[Node]:
+    """Return the cheapest expression of each of the values, the best first."""
+    cheapest: dict[bytes, Node] = {}
+    for tree in sorted(rated, key=lambda tree: rated[tree].price):
+        if rated[tree].price < np.inf:
+            cheapest.setdefault(rated[tree].values, tree)
+    return list(cheapest.values())
 
 
 def _joins(library: Library, X: Array, y: Array, operators: OperatorSet, max_size: int) -> Iterator[Node]:
     """Yield the best joins that explain y, at the root or below an operator that can be inverted."""
     if not library.parts:
         return
-    if _varies(y):
-        yield from _explained(library, X, y, operators, max_size)
+    yield from _explained(library, X, y, operators, max_size)
     for name, undo in INVERSES.items():
         if (name, 1) in operators.index and _varies(inner := undo(y)):
             for tree in _explained(library, X, inner, operators, max_size - 1):
@@ -130,65 +163,76 @@ def _joins(library: Library, X: Array, y: Array, operators: OperatorSet, max_siz
 
 def _explained(library: Library, X: Array, y: Array, operators: OperatorSet, max_size: int) -> list[Node]:
     """Return the best joins of each form."""
-    minus = ("-", 2) in operators.index
+    minus, over = ("-", 2) in operators.index, ("/", 2) in operators.index
     found = _sums(library, y, minus, max_size)
     found += _products(library, library.as_factors, "*", y, minus, max_size)
-    found += _ratios(library, y / library.values, lambda part, line: apply("*", part, line), minus, max_size)
     found += _powers(library, X, y, operators, max_size)
-    if ("/", 2) in operators.index:
+    lines = (library.scaled * y) @ library.units.T
+    found += _factored(library, library.slopes, "*", lines, y, minus, max_size)
+    if over:
         found += _products(library, library.as_divisors, "/", y, minus, max_size)
-        found += _ratios(library, library.values / y, lambda part, line: apply("/", part, line), minus, max_size)
-        found += _ratios(library, y * library.values, lambda part, line: apply("/", line, part), minus, max_size)
+        inverse_lines = (library.inverse * y) @ library.units.T
+        found += _factored(library, library.inverse_slopes, "/", inverse_lines, y, minus, max_size)
+        found += _divided(library, lines, y, minus, max_size)
         if _varies(np.reciprocal(y)):
             found += [apply("/", constant(1.0), tree) for tree in _sums(library, np.reciprocal(y), minus, max_size - 2)]
     return [tree for tree in found if tree.size <= max_size]
 
 
 def _sums(library: Library, y: Array, minus: bool, max_size: int) -> list[Node]:
-    """Return the best ``a f + b g + c``."""
+    """Return the best ``a f + c`` and ``a f + b g + c``, and what they grow to."""
     target = y - y.mean()
-    norm = float(np.sqrt(target @ target))
-    alone = library.units @ (target / norm)
+    alone = library.units @ (target / np.sqrt(target @ target))
     shared = library.correlations
     free = 1 - np.square(shared)
     explained = (alone[:, None] ** 2 + alone**2 - 2 * alone[:, None] * alone * shared) / free
-    explained[free < INDEPENDENT] = 0.0
+    unexplained = np.where((free > INDEPENDENT) & _above_diagonal(len(shared)), 1 - explained, np.inf)
+    prices = np.maximum(1 - np.square(alone), RESOLUTION) * library.size_prices
+    singles = [[int(i)] for i in np.argsort(prices, kind="stable")[:PER_FORM]]
     found: list[Node] = []
-    for pair in library.best(1 - np.minimum(np.triu(explained, 1), 1.0), max_size):
-        found += _growing_sums(library, list(pair), y, minus, max_size)
+    for terms in [*singles, *map(list, library.best(unexplained, max_size))]:
+        found += _growing_sums(library, terms, y, minus, max_size)
     return found
 
 
 def _growing_sums(library: Library, terms: list[int], y: Array, minus: bool, max_size: int) -> Iterator[Node]:
     """Yield the fitted sum of some parts, and of them and ever one more that explains most of the rest."""
     target = y - y.mean()
+    square = target @ target
     while len(terms) <= MOST_TERMS:
-        units = library.units[terms].T
-        shares, *_ = np.linalg.lstsq(units, target, rcond=None)
-        rest = target - units @ shares
+        basis, triangle = np.linalg.qr(library.units[terms].T)
+        shares = np.linalg.solve(triangle, basis.T @ target)
+        rest = target - basis @ (basis.T @ target)
         factors = shares / library.norms[terms]
         shift = float(y.mean() - factors @ library.means[terms])
-        told = np.abs(shares) > NEGLIGIBLE * np.sqrt(target @ target)
+        told = np.abs(shares) > NEGLIGIBLE * np.sqrt(square)
         if not (np.isfinite([shift, *factors]).all() and told.any()):
             return
         pairs = zip(factors[told].tolist(), np.array(terms)[told].tolist(), strict=True)
-        yield _sum([(factor, library.parts[n]) for factor, n in pairs], shift, y, minus)
-        if rest @ rest <= RESOLUTION * (target @ target):
+        tree = _sum([(factor, library.parts[n]) for factor, n in pairs], shift, y, minus)
+        if tree.size > max_size:
             return
-        basis, _ = np.linalg.qr(units)
+        yield tree
+        if rest @ rest <= RESOLUTION * square:
+            return
         free = 1 - np.square(library.units @ basis).sum(axis=1)
-        gains = np.where(free > INDEPENDENT, np.square(library.units @ rest) / free, 0.0)
-        terms = [*terms, int(np.argmin((rest @ rest - gains) * library.size_prices))]
+        left = np.maximum(rest @ rest - np.square(library.units @ rest) / free, RESOLUTION * square)
+        prices = np.where(free > INDEPENDENT, left * library.size_prices, np.inf)
+        if not np.isfinite(prices).any():
+            return
+        terms = [*terms, int(np.argmin(prices))]
 
 
 def _products(library: Library, factors: Factors, name: str, y: Array, minus: bool, max_size: int) -> list[Node]:
     """Return the best ``a f g + c``, or ``a f / g + c``."""
     target = y - y.mean()
     covariances = (library.scaled * target) @ factors.values.T / len(y)
-    unexplained = 1 - np.minimum(np.square(covariances) / (factors.variances * (target @ target / len(y))), 1.0)
-    unexplained[~(factors.variances > INDEPENDENT * np.square(factors.means))] = np.inf
+    unexplained = 1 - np.square(covariances) / (factors.variances * (target @ target / len(y)))
+    usable = factors.variances > INDEPENDENT * np.square(factors.means)
+    if name == "*":
+        usable &= _above_diagonal(len(usable)) | np.eye(len(usable), dtype=bool)
     found = []
-    for i, j in library.best(unexplained, max_size):
+    for i, j in library.best(np.where(usable, unexplained, np.inf), max_size):
         f, g = library.values[i], library.values[j]
         product = f * g if name == "*" else f / g
         spread = product - product.mean()
@@ -199,42 +243,82 @@ def _products(library: Library, factors: Factors, name: str, y: Array, minus: bo
     return found
 
 
-def _ratios(
-    library: Library, targets: Array, build: Callable[[Node, Node], Node], minus: bool, max_size: int
+def _factored(
+    library: Library, slopes: Slopes, name: str, lines: Array, y: Array, minus: bool, max_size: int
 ) -> list[Node]:
-    """Return the best pairs (f, g) where ``a g + c`` explains a target of each f, shape (parts, rows)."""
-    usable = np.all(np.abs(targets) < HUGE, axis=1)
-    targets = np.where(usable[:, None], targets, 0.0)
-    directions, _, lengths = centred(targets)
-    unexplained = 1 - np.minimum(np.square(directions @ library.units.T), 1.0)
-    unexplained[~usable | (lengths == 0)] = np.inf
+    """Return the best ``f (a g + c)``, or ``(a g + c) / f``; the lines are scalar products of y with each f g."""
+    heights = slopes.values @ y
+    steep = lines - (heights / slopes.squares)[:, None] * slopes.shared
+    explained = np.square(heights)[:, None] / slopes.squares[:, None] + np.square(steep) / slopes.free
+    spread = y - y.mean()
+    unexplained = np.where(slopes.free > 0, (y @ y - explained) / (spread @ spread), np.inf)
     found = []
     for i, j in library.best(unexplained, max_size):
-        factor = float(library.units[j] @ targets[i] / library.norms[j])
-        shift = float(targets[i].mean() - factor * library.means[j])
-        if np.isfinite([factor, shift]).all():
-            found.append(build(library.parts[i], _sum([(factor, library.parts[j])], shift, targets[i], minus)))
+        f = library.values[i] if name == "*" else 1 / library.values[i]
+        line = _line(library, j, f, y, minus)
+        if line is not None:
+            part = library.parts[i]
+            found.append(apply("*", part, line) if name == "*" else apply("/", line, part))
     return found
+
+
+def _divided(library: Library, lines: Array, y: Array, minus: bool, max_size: int) -> list[Node]:
+    """Return the best ``f / (a g + c)``: f is fitted by ``y (a g + c)``."""
+    squared = np.square(y)
+    square, shared = squared.sum(), library.units @ squared
+    free = np.square(library.units) @ squared - np.square(shared) / square
+    heights = library.scaled @ y
+    steep = lines - np.outer(heights / square, shared)
+    explained = (np.square(heights) / square)[:, None] + np.square(steep) / free
+    totals = np.square(library.scaled).sum(axis=1)
+    spreads = np.square(library.norms / np.abs(library.values).max(axis=1))
+    unexplained = (totals[:, None] - explained) / spreads[:, None]
+    unexplained[:, ~(free > INDEPENDENT * np.square(shared) / square)] = np.inf
+    found = []
+    for i, j in library.best(unexplained, max_size):
+        line = _line(library, j, y, library.values[i], minus)
+        if line is not None:
+            found.append(apply("/", library.parts[i], line))
+    return found
+
+
+def _line(library: Library, j: int, factor: Array, y: Array, minus: bool) -> Node | None:
+    """Fit y by ``factor (a g + c)``; returns the line in g."""
+    scale = float(np.abs(factor).max())
+    design = np.column_stack([factor * library.units[j], factor]) / scale
+    (slope, height), *_ = np.linalg.lstsq(design, y, rcond=None)
+    a = slope / scale / library.norms[j]
+    c = height / scale - a * library.means[j]
+    if not np.isfinite([a, c]).all():
+        return None
+    return _sum([(float(a), library.parts[j])], float(c), a * library.values[j] + c, minus)
 
 
 def _powers(library: Library, X: Array, y: Array, operators: OperatorSet, max_size: int) -> list[Node]:
     """Return the best ``a f`` times whole and half powers of the variables, and the best such power law alone."""
-    logs = np.log(np.abs(np.vstack([X.T, y])))
-    if not np.isfinite(logs).all():
+    logs = np.log(np.abs(X.T))
+    columns = np.flatnonzero(np.isfinite(logs).all(axis=1))
+    target = np.log(np.abs(y))
+    if not (len(columns) and np.isfinite(target).all()):
         return []
-    rests = logs[-1] - np.vstack([np.zeros(len(y)), np.log(np.abs(library.values))])
+    logs = logs[columns] - logs[columns].mean(axis=1)[:, None]
+    rests = target - np.vstack([np.zeros(len(y)), np.log(np.abs(library.values))])
     usable = np.isfinite(rests).all(axis=1)
-    design = np.column_stack([np.ones(len(y)), logs[:-1].T])
-    exponents, *_ = np.linalg.lstsq(design, np.where(usable[:, None], rests, 0.0).T, rcond=None)
-    errors = np.square(rests - (design @ exponents).T).mean(axis=1)
-    halves = np.rint(2 * exponents[1:]).astype(int)
+    rests = np.where(usable[:, None], rests - rests.mean(axis=1)[:, None], 0.0)
+    exponents, *_ = np.linalg.lstsq(logs.T, rests.T, rcond=None)
+    halves = np.rint(2 * exponents)
+    errors = np.square(rests - (halves / 2).T @ logs).mean(axis=1)
     sizes = np.array([0, *[part.size for part in library.parts]]) + np.abs(halves).sum(axis=0)
-    prices = np.where(usable & (sizes < max_size), np.maximum(errors, RESOLUTION) * np.exp(SIZE_PRICE * sizes), np.inf)
+    usable &= (sizes < max_size) & halves.any(axis=0)
+    prices = np.where(usable, np.maximum(errors, RESOLUTION) * np.exp(SIZE_PRICE * sizes), np.inf)
     found = []
     for i in np.argsort(prices, kind="stable")[:PER_FORM].tolist():
-        factors = [(variable(n), int(power)) for n, power in enumerate(halves[:, i]) if power]
+        if not np.isfinite(prices[i]):
+            break
+        powers = zip(columns.tolist(), halves[:, i].astype(int).tolist(), strict=True)
+        factors = [(variable(n), power) for n, power in powers if power]
         tree = _power_law([*factors, *([(library.parts[i - 1], 2)] if i else [])], operators)
-        if tree is not None and np.isfinite(prices[i]):
+        if tree is not None:
             values = evaluate(tree, X)
             scale = float(values @ y / (values @ values))
             if np.isfinite(scale) and scale:
@@ -268,20 +352,20 @@ def _varies(values: Array) -> bool:
     return 1 / HUGE < largest < HUGE and float(np.ptp(values)) > NEGLIGIBLE * largest
 
 
+def _above_diagonal(size: int) -> Any:
+    return np.triu(np.ones((size, size), dtype=bool), 1)
+
+
 def _sum(terms: list[tuple[float, Node]], shift: float, y: Array, minus: bool) -> Node:
     """Write ``a f + b g + c`` down, leaving out factors of one and a shift that makes no difference."""
-    tree: Node | None = None
-    for factor, part in sorted(terms, key=lambda term: -term[0]):
-        if tree is None:
-            tree = _scaled(factor, part)
-        elif factor < 0 and minus:
+    largest, *others = sorted(terms, key=lambda term: -term[0])
+    tree = _scaled(*largest)
+    for factor, part in others:
+        if factor < 0 and minus:
             tree = apply("-", tree, _scaled(-factor, part))
         else:
             tree = apply("+", tree, _scaled(factor, part))
-    shift = _rounded(shift)
-    if tree is None:
-        return constant(shift)
-    return tree if abs(shift) <= NEGLIGIBLE * float(np.abs(y).max()) else apply("+", tree, constant(shift))
+    return tree if abs(shift) <= NEGLIGIBLE * float(np.ptp(y)) else apply("+", tree, constant(_rounded(shift)))
 
 
 def _scaled(factor: float, part: Node) -> Node:
@@ -292,4 +376,5 @@ def _scaled(factor: float, part: Node) -> Node:
 def _rounded(value: float) -> float:
     """Take a small integer for what differs from it by rounding only."""
     nearest = round(value)
-    return float(nearest) if nearest and abs(value - nearest) <= 1e-7 * abs(value) else value
+    close = abs(value - nearest) <= NEGLIGIBLE * abs(value)
+    return float(nearest) if close and 0 < abs(nearest) <= LARGEST_INTEGER else value

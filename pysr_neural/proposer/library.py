@@ -1,33 +1,33 @@
 """Parts of answers, with their values: what `proposer.combine` joins.
 
-Owns: which subexpressions are worth joining, their values and correlations, the choice of the best pairs.  Does not
-own: the joins.
+Owns: which expressions are worth joining, their values and moments, the choice of the best pairs.  Does not own: the
+joins.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 
 from pysr_neural.expression.evaluate import IEEE
-from pysr_neural.expression.node import Node, apply, variable
+from pysr_neural.expression.node import Node, apply
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 
 PARTS = 240
 """Most parts of a library."""
-BLOCKS = 120
-"""Most building blocks."""
+BLOCKS, BLOCK_VARIABLES = 120, 9
+"""Most building blocks, and most variables that they are made of."""
 PER_FORM = 3
-"""Pairs kept of each form and target."""
+"""Joins kept of each form and target."""
 SIZE_PRICE = 0.08
 """What a node may cost, in units of the logarithm of the unexplained fraction."""
 RESOLUTION = 1e-10
-"""Unexplained fraction below which pairs are alike."""
+"""Unexplained fraction below which joins are alike."""
 NEGLIGIBLE = 1e-7
 HUGE = 1e60
 
@@ -47,9 +47,10 @@ def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[N
     Returns
     -------
     list of Node
-        At most `BLOCKS`.
+        Distinct, at most `BLOCKS`.
     """
     names = operators.index
+    variables = variables[:BLOCK_VARIABLES]
 
     def square(tree: Node) -> Node:
         return apply("square", tree) if ("square", 1) in names else apply("*", tree, tree)
@@ -57,15 +58,22 @@ def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[N
     if ("*", 2) not in names:
         return []
     found = [square(each) for each in variables]
-    found += [apply("*", *pair) for pair in combinations(variables, 2)]
+    found += [apply("*", *pair) for pair in itertools.combinations(variables, 2)]
     if ("-", 2) in names:
-        found += [square(apply("-", *pair)) for pair in combinations(variables, 2)]
+        found += [square(apply("-", *pair)) for pair in itertools.combinations(variables, 2)]
     if ("/", 2) in names:
-        found += [square(apply("/", *pair)) for pair in permutations(variables, 2)]
+        found += [square(apply("/", *pair)) for pair in itertools.permutations(variables, 2)]
     found += [apply("*", each, square(each)) for each in variables]
-    inner = [*variables, *found]
-    found += [apply(name, each) for each in inner for name, arity in names if arity == 1]
-    return found[:BLOCKS]
+    found += [apply(name, each) for each in [*variables, *found] for name, arity in names if arity == 1]
+    return list(dict.fromkeys(found))[:BLOCKS]
+
+
+def most_frequent(trees: Sequence[Node]) -> list[Node]:
+    """Return the subexpressions of trees, the most frequent first."""
+    counts: Counter[Node] = Counter()
+    for tree in trees:
+        counts.update(tree)
+    return sorted(counts, key=lambda node: (-counts[node], node.size))
 
 
 @dataclass(frozen=True)
@@ -85,20 +93,41 @@ class Factors:
     variances: Array
 
 
-class Library:
-    """Parts with their values; all variables are among them.
+@dataclass(frozen=True)
+class Slopes:
+    """What a factor f and its product f g with each part g have in common, for fits of ``a f g + c f``.
 
     Parameters
     ----------
-    trees : sequence of Node
-        Samples, whose most frequent subexpressions become parts.
-    first : sequence of Node
-        Expressions whose subexpressions come before those.
+    values : array, shape (parts, rows)
+        Of the factors, none above 1.
+    squares : array, shape (parts,)
+        Sum of squares of each factor.
+    shared : array, shape (parts, parts)
+        Scalar product of f g, g being a unit, with f.
+    free : array, shape (parts, parts)
+        Square of f g that f does not explain; 0 where that is too little to be told from rounding.
+    """
+
+    values: Array
+    squares: Array
+    shared: Array
+    free: Array
+
+
+class Library:
+    """Parts with their values.
+
+    Parameters
+    ----------
+    candidates : sequence of Node
+        Expressions, the most important first; constants are left out.
     X : array, shape (rows, features)
 
     Attributes
     ----------
     parts : list of Node
+        At most `PARTS`; of those equal up to a factor the smallest.
     values, scaled, units : array, shape (parts, rows)
         Their values, finite and not constant; the same, none above 1; the same with mean 0 and norm 1.
     means, norms : array, shape (parts,)
@@ -107,24 +136,35 @@ class Library:
         By what factor of the unexplained fraction a part's nodes make it dearer.
     """
 
-    def __init__(self, trees: Sequence[Node], first: Sequence[Node], X: Array) -> None:
-        parts = _ranked(trees, first, X.shape[1])
+    def __init__(self, candidates: Sequence[Node], X: Array) -> None:
+        parts = [node for node in dict.fromkeys(candidates) if node.value is None][: 2 * PARTS]
         values = _values(parts, X)
-        largest = np.abs(values).max(axis=1)
-        usable = (largest > 1 / HUGE) & (largest < HUGE) & (np.ptp(values, axis=1) > NEGLIGIBLE * largest)
+        largest = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]  # With its sign.
+        usable = (np.abs(largest) > 1 / HUGE) & (np.abs(largest) < HUGE)
+        usable &= np.ptp(values, axis=1) > NEGLIGIBLE * np.abs(largest)
         scaled = values / largest[:, None]
-        # Equal up to a factor: one is enough.
-        alike = np.round(scaled, 12)
-        distinct = {alike[i].tobytes(): i for i in reversed(np.flatnonzero(usable).tolist())}
-        chosen = sorted(distinct.values())[:PARTS]
-        self.parts: list[Node] = [parts[i] for i in chosen]
-        self.values: Array = values[chosen]
-        self.scaled: Array = scaled[chosen]
-        self.units, self.means, self.norms = centred(self.values)
+        alike = np.round(scaled, 12) + 0.0  # Without it there are two zeros.
+        chosen: dict[bytes, int] = {}
+        for i in np.flatnonzero(usable).tolist():
+            known = chosen.setdefault(alike[i].tobytes(), i)
+            if parts[i].size < parts[known].size:
+                chosen[alike[i].tobytes()] = i
+        kept = list(chosen.values())[:PARTS]
+        self.parts: list[Node] = [parts[i] for i in kept]
+        self.values: Array = values[kept]
+        self.scaled: Array = scaled[kept]
+        self.units, self.means, self.norms = _centred(self.values)
         sizes = np.array([node.size for node in self.parts])
         self._pair_sizes: Array = sizes[:, None] + sizes
         self.size_prices: Array = np.exp(SIZE_PRICE * sizes)
         self._prices: Array = self.size_prices[:, None] * self.size_prices
+
+    @cached_property
+    def inverse(self) -> Array:
+        """Reciprocals of the parts, none above 1; zeros where one is not finite."""
+        inverse = 1 / self.scaled
+        largest = np.abs(inverse).max(axis=1)
+        return np.where((largest < HUGE)[:, None], inverse / largest[:, None], 0.0)
 
     @cached_property
     def correlations(self) -> Array:
@@ -138,15 +178,30 @@ class Library:
 
     @cached_property
     def as_divisors(self) -> Factors:
-        """The parts' reciprocals as second factors; zeros where one is not finite."""
-        inverse = 1 / self.scaled
-        largest = np.abs(inverse).max(axis=1)
-        return self._factors(np.where((largest < HUGE)[:, None], inverse / largest[:, None], 0.0))
+        """The parts' reciprocals as second factors."""
+        return self._factors(self.inverse)
+
+    @cached_property
+    def slopes(self) -> Slopes:
+        """The parts as factors of a line."""
+        return self._slopes(self.scaled)
+
+    @cached_property
+    def inverse_slopes(self) -> Slopes:
+        """The parts' reciprocals as factors of a line."""
+        return self._slopes(self.inverse)
 
     def _factors(self, values: Array) -> Factors:
         rows = values.shape[1]
         means = self.scaled @ values.T / rows
         return Factors(values, means, np.square(self.scaled) @ np.square(values).T / rows - np.square(means))
+
+    def _slopes(self, values: Array) -> Slopes:
+        squared = np.square(values)
+        squares, shared = squared.sum(axis=1), squared @ self.units.T
+        known = np.square(shared) / squares[:, None]
+        free = squared @ np.square(self.units).T - known
+        return Slopes(values, squares, shared, np.where(free > NEGLIGIBLE * known, free, 0.0))
 
     def best(self, unexplained: Array, max_size: int) -> list[tuple[int, int]]:
         """Choose pairs that leave little unexplained for their size: parts in that order, each with its best partner.
@@ -154,34 +209,24 @@ class Library:
         Parameters
         ----------
         unexplained : array, shape (parts, parts)
+            Infinite or NaN where there is nothing to be chosen.
         max_size : int
             Of the two together with an operator.
         """
         price = np.maximum(unexplained, RESOLUTION) * self._prices
-        price[self._pair_sizes >= max_size] = np.inf
+        price[~(price < np.inf) | (self._pair_sizes >= max_size)] = np.inf
         partners = np.argmin(price, axis=1)
         prices = price[np.arange(len(price)), partners]
         order = np.argsort(prices, kind="stable")[:PER_FORM]
         return [(int(i), int(partners[i])) for i in order if np.isfinite(prices[i])]
 
 
-def centred(values: Array) -> tuple[Array, Array, Array]:
+def _centred(values: Array) -> tuple[Array, Array, Array]:
     """Return rows with mean 0 and norm 1, and the means and norms before."""
     means = values.mean(axis=1)
     rest = values - means[:, None]
     norms = np.sqrt(np.einsum("ij,ij->i", rest, rest))
-    return rest / np.maximum(norms, 1 / HUGE)[:, None], means, norms
-
-
-def _ranked(trees: Sequence[Node], first: Sequence[Node], features: int) -> list[Node]:
-    """Return variables, then subexpressions of what comes first, then those of the samples by frequency."""
-    counts: Counter[Node] = Counter()
-    for tree in trees:
-        counts.update(tree)
-    frequent = sorted(counts, key=lambda node: (-counts[node], node.size))
-    leading = [variable(i) for i in range(features)]
-    ranked = dict.fromkeys([*leading, *(node for tree in first for node in tree), *frequent])
-    return [node for node in ranked if node.value is None][: 2 * PARTS]
+    return rest / norms[:, None], means, norms
 
 
 def _values(parts: Sequence[Node], X: Array) -> Array:

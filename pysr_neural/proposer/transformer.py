@@ -311,9 +311,15 @@ class TransformerSession:
         """Combine parts of trees to further candidates."""
         problem, rows = self.problem, self.fitted
         size = min(max_size or problem.limits.max_size, problem.limits.max_size)
-        combined = combinations(trees, problem.X[rows], problem.y[rows], problem.operators, size)
-        allowed = [tree for tree in combined if check_tree(tree, problem, size) is None]
-        return [Candidate(*self._refined(tree), float("nan")) for tree in allowed]
+        combined = combinations(
+            trees,
+            problem.X[rows],
+            problem.y[rows],
+            problem.operators,
+            size,
+            lambda tree: check_tree(tree, problem, size) is None,
+        )
+        return [Candidate(*self._refined(tree), float("nan")) for tree in combined]
 
     def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
         """Return the distinct sampled trees with their log-probabilities."""

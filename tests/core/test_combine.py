@@ -1,4 +1,4 @@
-"""Answers made of two parts."""
+"""Answers made of parts."""
 
 import os
 import subprocess
@@ -159,3 +159,48 @@ def test_building_blocks_use_the_operators_of_the_search() -> None:
     blocks = building_blocks(variables, OperatorSet.of("-", "*", "/", "square"))
     assert len(set(blocks)) == len(blocks) == BLOCKS
     assert {node.operator for block in blocks for node in block} <= {None, "-", "*", "/", "square"}
+
+
+def test_a_shifted_part_needs_no_second_one() -> None:
+    y = evaluate(parse("2.3 * sin(x0 * x1) + 4.0"), X) + 0.1 * np.random.default_rng(8).normal(size=40)
+    found = combinations(PARTS, X, y, ALL, 8)
+    assert min(fraction_unexplained(evaluate(tree, X), y) for tree in found) < 0.01
+
+
+def test_factors_are_found_through_noise() -> None:
+    many = np.random.default_rng(9).uniform(0.5, 2.5, (200, 3))
+    exact = evaluate(parse("sin(x0 * x1) * (3.0 - 1.5 * exp(x2))"), many)
+    for seed in range(5):
+        y = exact + 0.05 * exact.std() * np.random.default_rng(seed).normal(size=200)
+        found = combinations(PARTS, many, y, ALL, 25)
+        assert min(fraction_unexplained(evaluate(tree, many), exact) for tree in found[:10]) < 1e-3
+
+
+def test_large_constants_stay_as_they_are() -> None:
+    y = evaluate(parse("68.5 * sin(x0 * x1) + 10000000.37"), X)
+    tree = combinations(PARTS, X, y, ALL, 25)[0]
+    np.testing.assert_allclose(evaluate(tree, X), y, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("column", [np.zeros(40), 1.0 + 1e-6 * X[:, 2]])
+def test_power_laws_beside_a_variable_that_has_none(column: np.ndarray) -> None:
+    beside = np.column_stack([X, column])
+    y = evaluate(parse("2.0 * x0 * x0 * sqrt(x1) / x2"), beside)
+    found = combinations(PARTS, beside, y, ALL, 25)
+    assert min(fraction_unexplained(evaluate(tree, beside), y) for tree in found) < 1e-9
+
+
+def test_no_two_of_the_same_values_and_only_what_is_allowed() -> None:
+    y = evaluate(parse("sin(x0 * x1) + 0.3 * exp(x2)"), X) + 0.1 * np.random.default_rng(8).normal(size=40)
+    found = combinations(PARTS, X, y, ALL, 25)
+    values = [np.round(evaluate(tree, X), 4).tobytes() for tree in found]
+    assert len(set(values)) == len(values) > 10
+    allowed = combinations(PARTS, X, y, ALL, 25, lambda tree: "exp" not in to_string(tree))
+    assert allowed
+    assert not any("exp" in to_string(tree) for tree in allowed)
+
+
+def test_building_blocks_are_few_and_distinct() -> None:
+    blocks = building_blocks([variable(0)], ALL)
+    assert len(set(blocks)) == len(blocks)
+    assert len(building_blocks([variable(i) for i in range(1000)], ALL)) == BLOCKS
