@@ -14,7 +14,7 @@ inverted: ``h(…)`` explains y where ``…`` explains ``h⁻¹(y)``.  What come
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -174,8 +174,8 @@ def _explained(library: Library, X: Array, y: Array, operators: OperatorSet, max
         inverse_lines = (library.inverse * y) @ library.units.T
         found += _factored(library, library.inverse_slopes, "/", inverse_lines, y, minus, max_size)
         found += _divided(library, lines, y, minus, max_size)
-        if _varies(np.reciprocal(y)):
-            found += [apply("/", constant(1.0), tree) for tree in _sums(library, np.reciprocal(y), minus, max_size - 2)]
+        if _varies(inverse := np.reciprocal(y)):
+            found += [apply("/", constant(1.0), tree) for tree in _sums(library, inverse, minus, max_size - 2)]
     return [tree for tree in found if tree.size <= max_size]
 
 
@@ -186,7 +186,7 @@ def _sums(library: Library, y: Array, minus: bool, max_size: int) -> list[Node]:
     shared = library.correlations
     free = 1 - np.square(shared)
     explained = (alone[:, None] ** 2 + alone**2 - 2 * alone[:, None] * alone * shared) / free
-    unexplained = np.where((free > INDEPENDENT) & _above_diagonal(len(shared)), 1 - explained, np.inf)
+    unexplained = np.where((free > INDEPENDENT) & ~np.tri(len(shared), dtype=bool), 1 - explained, np.inf)
     prices = np.maximum(1 - np.square(alone), RESOLUTION) * library.size_prices
     singles = [[int(i)] for i in np.argsort(prices, kind="stable")[:PER_FORM]]
     found: list[Node] = []
@@ -230,7 +230,7 @@ def _products(library: Library, factors: Factors, name: str, y: Array, minus: bo
     unexplained = 1 - np.square(covariances) / (factors.variances * (target @ target / len(y)))
     usable = factors.variances > INDEPENDENT * np.square(factors.means)
     if name == "*":
-        usable &= _above_diagonal(len(usable)) | np.eye(len(usable), dtype=bool)
+        usable &= ~np.tri(len(usable), k=-1, dtype=bool)  # f g is g f.
     found = []
     for i, j in library.best(np.where(usable, unexplained, np.inf), max_size):
         f, g = library.values[i], library.values[j]
@@ -270,9 +270,8 @@ def _divided(library: Library, lines: Array, y: Array, minus: bool, max_size: in
     heights = library.scaled @ y
     steep = lines - np.outer(heights / square, shared)
     explained = (np.square(heights) / square)[:, None] + np.square(steep) / free
-    totals = np.square(library.scaled).sum(axis=1)
     spreads = np.square(library.norms / np.abs(library.values).max(axis=1))
-    unexplained = (totals[:, None] - explained) / spreads[:, None]
+    unexplained = (library.slopes.squares[:, None] - explained) / spreads[:, None]
     unexplained[:, ~(free > INDEPENDENT * np.square(shared) / square)] = np.inf
     found = []
     for i, j in library.best(unexplained, max_size):
@@ -302,7 +301,7 @@ def _powers(library: Library, X: Array, y: Array, operators: OperatorSet, max_si
     if not (len(columns) and np.isfinite(target).all()):
         return []
     logs = logs[columns] - logs[columns].mean(axis=1)[:, None]
-    rests = target - np.vstack([np.zeros(len(y)), np.log(np.abs(library.values))])
+    rests = target - np.vstack([np.zeros(len(y)), library.logs])
     usable = np.isfinite(rests).all(axis=1)
     rests = np.where(usable[:, None], rests - rests.mean(axis=1)[:, None], 0.0)
     exponents, *_ = np.linalg.lstsq(logs.T, rests.T, rcond=None)
@@ -350,10 +349,6 @@ def _varies(values: Array) -> bool:
     """Tell whether values are finite, not too large, and not all the same."""
     largest = float(np.abs(values).max())
     return 1 / HUGE < largest < HUGE and float(np.ptp(values)) > NEGLIGIBLE * largest
-
-
-def _above_diagonal(size: int) -> Any:
-    return np.triu(np.ones((size, size), dtype=bool), 1)
 
 
 def _sum(terms: list[tuple[float, Node]], shift: float, y: Array, minus: bool) -> Node:

@@ -167,6 +167,11 @@ class Library:
         return np.where((largest < HUGE)[:, None], inverse / largest[:, None], 0.0)
 
     @cached_property
+    def logs(self) -> Array:
+        """Logarithms of the parts' sizes; infinite where one is zero."""
+        return np.log(np.abs(self.values))
+
+    @cached_property
     def correlations(self) -> Array:
         """Between the parts, shape (parts, parts)."""
         return self.units @ self.units.T
