@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.data import Case, draw
+from pysr_neural_benchmarks.methods.pysr import proposer_of
 from pysr_neural_benchmarks.methods.registry import check, make, read_name
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.arms import Child
@@ -184,6 +186,16 @@ def test_names_are_taken_apart():
     assert (given.name, given.argument, given.checkpoint) == ("pysr-neural", "seed,child", "some/where")
     with pytest.raises(ConfigError, match="Did you mean 'whole'"):
         make("neuralsr:whol")
+
+
+def test_levels_and_overhead_of_pysr_are_read_from_its_name():
+    given = proposer_of("seed,overhead=0.3,child", "some/where")
+    assert (given.levels, given.max_overhead, given.checkpoint) == (("seed", "child"), 0.3, "some/where")
+    assert proposer_of("", "default") == NeuralProposer()
+    assert proposer_of("all,overhead=0.3", "default").levels == NeuralProposer(levels="all").levels
+    for wrong in ("overhead=much", "temperature=2", "sed"):
+        with pytest.raises(ConfigError, match=r"overhead=SHARE|[Ss]eed"):
+            proposer_of(wrong, "default")
 
 
 def test_a_formula_that_is_not_finite_is_told_before_anything_starts(tmp_path):

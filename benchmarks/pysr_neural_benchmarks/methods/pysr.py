@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Outcome, solved_loss
@@ -91,8 +92,6 @@ def parameters_of(problem: Problem, budget: Budget, seed: int) -> dict[str, Any]
 
 def seeded(parameters: dict[str, Any], seed: int) -> dict[str, Any]:
     """Give the model's sampling the seed of the fit."""
-    from pysr_neural import NeuralProposer
-
     proposer = parameters.get("neural_proposer")
     if not isinstance(proposer, NeuralProposer):
         return parameters
@@ -108,10 +107,27 @@ def plain(argument: str, checkpoint: str) -> PySR:
 
 
 def neural(argument: str, checkpoint: str) -> PySR:
-    """Make PySR with the transformer at its default levels, or at those named."""
-    from pysr_neural import NeuralProposer
+    """Make PySR with the transformer."""
+    return PySR({"neural_proposer": proposer_of(argument, checkpoint)})
 
-    levels: dict[str, Any] = {}
-    if argument:
-        levels["levels"] = "all" if argument == "all" else tuple(argument.split(","))
-    return PySR({"neural_proposer": NeuralProposer(checkpoint=checkpoint, **levels)})
+
+def proposer_of(argument: str, checkpoint: str) -> NeuralProposer:
+    """Read ``seed,child,overhead=0.3``: levels, or ``all``, and the overhead, each at its default where it is left out.
+
+    Raises
+    ------
+    ConfigError
+        If a level is unknown or the overhead is no share.
+    """
+    words = argument.split(",") if argument else []
+    levels = [word for word in words if "=" not in word]
+    given: dict[str, Any] = {"levels": "all" if levels == ["all"] else tuple(levels)} if levels else {}
+    for word in set(words) - set(levels):
+        name, _, value = word.partition("=")
+        try:
+            given["max_overhead"] = float(value)
+        except ValueError:
+            name = ""
+        if name != "overhead":
+            raise ConfigError(f"pysr-neural takes levels, and overhead=SHARE such as overhead=0.3; got {word!r}.")
+    return NeuralProposer(checkpoint=checkpoint, **given)

@@ -62,7 +62,9 @@ METHODS: dict[str, Entry] = {
     ),
     "direct": Entry("direct:DirectPrediction", "samples of the transformer from the data alone, refined; no search"),
     "pysr": Entry("pysr:plain", "PySR, its defaults"),
-    "pysr-neural": Entry("pysr:neural", "PySR with the transformer", argument="levels such as seed,child, or all"),
+    "pysr-neural": Entry(
+        "pysr:neural", "PySR with the transformer", argument="levels such as seed,child, or all; overhead=SHARE"
+    ),
     "pysr-restarts": Entry(
         "controls:restarts", "control: PySR started anew with other seeds", argument="seconds per start, default 2"
     ),
