@@ -96,6 +96,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
     def _check_before_search(self, config: NeuralProposer, X: Any, y: Any) -> None:
         if self.type_spec is None:
             check_fit_data(X, y)
+            self._warn_of_precision(y)
         if config.levels and config.proposer is None:
             from pysr_neural.model.checkpoint import resolve
 
@@ -106,6 +107,22 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
                 "this search. Use mutations= to change weights, and leave default_mutations at None.",
                 UserWarning,
                 stacklevel=3,
+            )
+
+    def _warn_of_precision(self, y: Any) -> None:
+        """Warn where squared errors are no numbers of single precision, so that all members would look alike."""
+        values = _array(y)
+        if self.precision != 32 or values.dtype.kind not in "fiu" or not values.size:
+            return
+        with np.errstate(over="ignore"):
+            deviations = np.atleast_1d(np.std(values, axis=0, dtype=float))
+        least, most = np.sqrt(np.finfo(np.float32).tiny / np.finfo(np.float32).eps), np.sqrt(np.finfo(np.float32).max)
+        for deviation in deviations[((deviations > 0) & (deviations < least)) | (deviations > most)][:1]:
+            warnings.warn(
+                f"Squared errors of y, whose standard deviation is {deviation:.1e}, must fit PySR's numbers, which "
+                "are of single precision by default, and do not. Set precision=64, or scale y.",
+                UserWarning,
+                stacklevel=4,
             )
 
     def _plugin(self, config: NeuralProposer, parallelism: str | None = None) -> NeuralProposerPlugin:

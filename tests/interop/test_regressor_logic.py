@@ -37,6 +37,7 @@ class StandIn(BaseEstimator):
         cluster_manager=None,
         default_mutations=None,
         type_spec=None,
+        precision=32,
         **kwargs,
     ):
         for name in kwargs:
@@ -50,6 +51,7 @@ class StandIn(BaseEstimator):
         self.cluster_manager = cluster_manager
         self.default_mutations = default_mutations
         self.type_spec = type_spec
+        self.precision = precision
 
     def fit(self, X, y, *, weights=None, variable_names=None):
         return self._run(X, y, runtime_params=None, parallelism=self.parallelism or "multithreading")
@@ -202,6 +204,18 @@ def test_default_mutations_together_with_children_warn(regressor):
         warnings.simplefilter("error")
         silent = NeuralProposer(proposer="a:b", levels=("seed", "prior"))
         regressor(neural_proposer=silent, default_mutations={}).fit(X, Y)
+
+
+@pytest.mark.parametrize("scale", [1e-26, 1e200, 1e20])
+def test_values_whose_squares_single_precision_cannot_hold_warn(regressor, scale):
+    with pytest.warns(UserWarning, match="precision=64"):
+        regressor(neural_proposer=OURS).fit(X, scale * Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regressor(neural_proposer=OURS, precision=64).fit(X, scale * Y)
+        regressor(neural_proposer=None).fit(X, scale * Y)
+        regressor(neural_proposer=OURS).fit(X, 1e10 * Y)
+        regressor(neural_proposer=OURS).fit(X, 0 * Y + 3)
 
 
 def test_a_finished_search_is_not_lost_over_its_report(regressor, monkeypatch):
