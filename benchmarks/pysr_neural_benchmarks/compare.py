@@ -102,19 +102,20 @@ def _accepted(rows: Sequence[Row]) -> str:
 
 def scaling(rows: Sequence[Row], methods: Sequence[str], axis: str) -> list[list[str]]:
     """Return the share solved and the median fraction unexplained by powers of ten of a cost, for each method."""
-    most = max((row[axis] for row in rows if row["status"] == "ok"), default=0)
+    most = max((curve[-1] for row in rows if row["status"] == "ok" and len(curve := row[f"curve_{axis}"])), default=0)
     start = -1 if axis == "seconds" else 1
-    moments = [10.0**power for power in range(start, 10) if 10.0**power <= 10 * most and 10.0 ** (power - 1) < most]
+    moments = [10.0**power for power in range(start, 10) if 10.0**power < most] + [float(most)] * (most > 0)
     lines = []
     for moment in moments:
-        cells = [f"{moment:g}"]
+        cells = [f"{moment:.4g}"]
         for method in methods:
-            mine = [row for row in rows if row["method"] == method and row["status"] == "ok"]
-            if not mine:
+            mine = [row for row in rows if row["method"] == method]
+            good = [row for row in mine if row["status"] == "ok"]
+            if not good:
                 cells.append("–")
                 continue
-            share = fmean(solved_at(row, axis, moment) for row in mine)
-            cells.append(f"{100 * share:.0f} %, {small(median(value_at(row, 'fvu', axis, moment) for row in mine))}")
+            share = sum(solved_at(row, axis, moment) for row in good) / len(mine)
+            cells.append(f"{100 * share:.0f} %, {small(median(value_at(row, 'fvu', axis, moment) for row in good))}")
         lines.append(cells)
     return lines
 

@@ -20,7 +20,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array
-from pysr_neural_benchmarks.methods.base import Found, Outcome, Step
+from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 
 THRESHOLD = 1.19e-7
 FLOOR = 1e-7
@@ -50,20 +50,23 @@ class Scored:
     fvu: float
 
 
-def score(outcome: Outcome, X: Array, y: Array, max_size: int) -> dict[str, Any]:
+def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget) -> dict[str, Any]:
     """Return the figures of one run; see the module.
 
     Parameters
     ----------
     outcome : Outcome
+        What came after the budget was spent does not count.
     X : array, shape (test rows, features)
     y : array, shape (test rows,)
     max_size : int
         Complexity at which hypervolume ends.
+    budget : Budget
     """
     known: dict[str, Scored] = {}
-    curve = [_point(step, known, X, y, max_size) for step in outcome.steps]
-    front = [known[found.equation] for found in outcome.steps[-1].front] if outcome.steps else []
+    steps = [step for step in outcome.steps if budget.holds(step.seconds, step.evaluations)]
+    curve = [_point(step, known, X, y, max_size) for step in steps]
+    front = [known[found.equation] for found in steps[-1].front] if steps else []
     chosen = choose(front)
     best = (
         min(front, key=lambda each: (each.fvu > THRESHOLD, each.complexity if each.fvu <= THRESHOLD else each.fvu))
@@ -93,7 +96,7 @@ def score(outcome: Outcome, X: Array, y: Array, max_size: int) -> dict[str, Any]
         "best_equation": best.equation if best else "",
         "best_complexity": best.complexity if best else None,
         "front": [[each.complexity, each.loss, each.fvu, each.equation] for each in front],
-        "story": _story(outcome.steps),
+        "story": _story(steps),
         "counters": dict(outcome.counters),
         "unreadable": sum(math.isinf(each.fvu) and each.complexity == 0 for each in known.values()),
     }

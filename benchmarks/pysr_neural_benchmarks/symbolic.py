@@ -4,13 +4,16 @@ Owns: the criterion, with a numerical test before SymPy is asked.  Does not own:
 process that asks SymPy too long).
 
 After SymPy's simplification, the difference or the ratio of an equation, its constants rounded to three decimals, and
-the true formula must be a constant.  Whoever explains no more than half of the variance is not looked at.
+the true formula must be a constant.  Whoever explains no more than half of the variance is not looked at.  Two
+changes: SymPy is told which variables are positive, since ``exp(log(x) * y)`` is ``x ** y`` for those only; and
+rounding to three significant digits will do as well, since constants of physics may be far below a thousandth.
 
 References
 ----------
 W. La Cava et al., Contemporary symbolic regression methods and their relative performance, NeurIPS 2021 (SRBench).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,11 +48,12 @@ def is_recovered(equation: str, truths: Sequence[Node], X: Array) -> bool:
         tree = parse(equation)
     except ExpressionError:
         return False
+    positive = [bool((column > 0).all()) for column in X.T]
     y = evaluate(truths[0], X)
     values = evaluate(tree, X)
     if fraction_unexplained(values, y) > LARGEST_UNEXPLAINED and not _nearly_constant(values, y):
         return False
-    return _nearly_constant(values, y) and any(_same(tree, truth) for truth in truths)
+    return _nearly_constant(values, y) and any(_same(tree, truth, positive) for truth in truths)
 
 
 def _nearly_constant(values: Array, y: Array) -> bool:
@@ -62,12 +66,22 @@ def _nearly_constant(values: Array, y: Array) -> bool:
     return bool(spread <= NEARLY_CONSTANT * scale or relative <= NEARLY_CONSTANT)
 
 
-def _same(tree: Node, truth: Node) -> bool:
+def _same(tree: Node, truth: Node, positive: Sequence[bool]) -> bool:
     import sympy
 
     try:
-        found, true = _rounded(to_sympy(tree)), sympy.nsimplify(to_sympy(truth), rational=True)
-        found = sympy.nsimplify(found, rational=True)
+        written = to_sympy(tree, positive=positive)
+        true = sympy.nsimplify(to_sympy(truth, positive=positive), rational=True)
+    except (ExpressionError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError):
+        return False
+    forms = dict.fromkeys(sympy.nsimplify(_rounded(written, small), rational=True) for small in (False, True))
+    return any(_differ_by_a_constant(found, true) for found in forms)
+
+
+def _differ_by_a_constant(found: Any, true: Any) -> bool:
+    import sympy
+
+    try:
         difference = sympy.simplify(found - true)
         if difference.is_number and not difference.has(sympy.nan, sympy.zoo, sympy.oo):
             return True
@@ -77,8 +91,13 @@ def _same(tree: Node, truth: Node) -> bool:
     return bool(ratio.is_number and ratio != 0 and not ratio.has(sympy.nan, sympy.zoo, sympy.oo))
 
 
-def _rounded(expression: Any) -> Any:
+def _rounded(expression: Any, small: bool) -> Any:
+    """Round constants to three decimals, or, ``small``, those below 1 to three significant digits."""
     import sympy
 
+    def rounded(value: float) -> float:
+        digits = -math.floor(math.log10(abs(value))) - 1 if small and 0 < abs(value) < 1 else 0
+        return round(value, DECIMALS + digits)
+
     floats = expression.atoms(sympy.Float)
-    return expression.xreplace({value: sympy.Float(round(float(value), DECIMALS)) for value in floats})
+    return expression.xreplace({value: sympy.Float(rounded(float(value)), 17) for value in floats})

@@ -35,7 +35,7 @@ _NAMED = {
 """SymPy function class → operator of the table, for functions of one argument."""
 
 
-def to_sympy(tree: Node, names: Sequence[str] | None = None) -> sympy.Expr:
+def to_sympy(tree: Node, names: Sequence[str] | None = None, positive: Sequence[bool] = ()) -> sympy.Expr:
     """Write an expression as a SymPy expression; whole-numbered constants become integers.
 
     Parameters
@@ -43,6 +43,8 @@ def to_sympy(tree: Node, names: Sequence[str] | None = None) -> sympy.Expr:
     tree : Node
     names : sequence of str, optional
         Of the variables; ``x0``, ``x1``, … if not given.  Symbols are real.
+    positive : sequence of bool
+        Which variables are above 0; by default nothing is said about them.
 
     Returns
     -------
@@ -62,8 +64,9 @@ def to_sympy(tree: Node, names: Sequence[str] | None = None) -> sympy.Expr:
     if tree.index is not None:
         if names is not None and tree.index >= len(names):
             raise ExpressionError(f"Each variable needs a name; got {len(names)} names for x{tree.index}.")
-        return sympy.Symbol(names[tree.index] if names is not None else f"x{tree.index}", real=True)
-    arguments = [to_sympy(child, names) for child in tree.children]
+        assumed = {"positive": True} if tree.index < len(positive) and positive[tree.index] else {"real": True}
+        return sympy.Symbol(names[tree.index] if names is not None else f"x{tree.index}", **assumed)
+    arguments = [to_sympy(child, names, positive) for child in tree.children]
     return _function_of(tree.operator or "", len(arguments))(*arguments)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from pysr_neural_benchmarks.methods.registry import check, make, read_name
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.arms import Child
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
-from pysr_neural_benchmarks.runner.run import main, plan_of, run
+from pysr_neural_benchmarks.runner.run import Arms, main, plan_of, run
 from pysr_neural_benchmarks.suite import load_suite
 from pysr_neural_training.traces.workers import Workers
 
@@ -104,6 +105,33 @@ def test_a_method_that_never_starts_is_given_up(scripted, tmp_path, monkeypatch)
     rows = run(plan("scripted:nostart", seeds=tuple(range(5))), tmp_path / "out", HERE, quiet=True)
     assert [row["status"] for row in rows] == ["error"] * 5
     assert asked == [True, True]
+
+
+def test_methods_that_could_not_be_started_are_tried_again(scripted, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_ENGINE", "1")
+    rows = run(plan("scripted:late", seeds=(0, 1, 2)), tmp_path / "out", HERE, quiet=True)
+    assert [(row["status"], "warm-up" in row["message"]) for row in rows] == [("error", True)] * 3
+    monkeypatch.delenv("NO_ENGINE")
+    rows = run(plan("scripted:late", seeds=(0, 1, 2)), tmp_path / "out", HERE, quiet=True)
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    assert len(store.load(tmp_path / "out" / "results.parquet")[0]) == 3
+
+
+def test_runners_share_cores_only_when_none_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5})
+    (job,) = plan("basicsr").jobs()
+    arms = [Arms() for _ in range(4)]
+    one, other = replace(job, group="one"), replace(job, group="other")
+    assert arms[0]._claimed(one) == (3,)
+    assert arms[1]._claimed(other) == (5,)
+    assert arms[2]._claimed(one) == (5,)
+    with pytest.raises(ConfigError, match="core"):
+        arms[3]._claimed(one)
+    arms[0].stop()
+    assert arms[3]._claimed(one) == (3,)
+    for each in arms:
+        each.stop()
 
 
 @pytest.mark.slow

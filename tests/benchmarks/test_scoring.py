@@ -15,6 +15,7 @@ X = np.random.default_rng(0).uniform(0.5, 3.0, (60, 2))
 TRUTH = parse("x0 * x1 + 2")
 Y = evaluate(TRUTH, X)
 GOOD = "((x1 * x0) + 2.0)"
+AMPLE = Budget(100.0)
 
 
 def outcome():
@@ -28,7 +29,7 @@ def outcome():
 
 
 def test_a_run_is_scored_on_rows_that_the_method_never_saw():
-    row = score(outcome(), X, Y, 30)
+    row = score(outcome(), X, Y, 30, AMPLE)
     assert row["solved"]
     assert (row["seconds_to_solution"], row["evaluations_to_solution"], row["iterations_to_solution"]) == (3.0, 300, 6)
     assert row["chosen_equation"] == GOOD
@@ -42,18 +43,27 @@ def test_a_run_is_scored_on_rows_that_the_method_never_saw():
     assert [entry[4] for entry in row["story"]] == ["x0", GOOD]
 
 
+@pytest.mark.parametrize("budget", [Budget(2.9), Budget(evaluations=299), Budget(100.0, 299)])
+def test_what_comes_after_the_budget_does_not_count(budget):
+    row = score(outcome(), X, Y, 30, budget)
+    assert (row["solved"], row["seconds_to_solution"]) == (False, None)
+    assert (row["curve_seconds"][-1], row["seconds"]) == (1.0, 4.0)
+    assert row["best_equation"] == "(x0 * x1)"
+    assert [entry[4] for entry in row["story"]] == ["x0"]
+
+
 def test_what_cannot_be_read_or_evaluated_does_not_solve():
     for text in ("x0 +", "nosuch(x0)", "x7", "log(0 - x0)"):
-        row = score(Outcome((Step(1.0, 1, (Found(3, 0.0, text),)),), 1.0, 1), X, Y, 30)
+        row = score(Outcome((Step(1.0, 1, (Found(3, 0.0, text),)),), 1.0, 1), X, Y, 30, AMPLE)
         assert not row["solved"]
         assert row["fvu"] == math.inf
-    empty = score(Outcome((), 1.0, 1), X, Y, 30)
+    empty = score(Outcome((), 1.0, 1), X, Y, 30, AMPLE)
     assert (empty["solved"], empty["hypervolume"], empty["chosen_equation"]) == (False, 0.0, "")
 
 
 def test_a_front_that_loses_its_solution_is_not_solved_later():
     good, other = Found(5, 1e-9, GOOD), Found(5, 0.0, "x0")
-    row = score(Outcome((Step(1.0, 1, (good,)), Step(2.0, 2, (other,))), 2.0, 2), X, Y, 30)
+    row = score(Outcome((Step(1.0, 1, (good,)), Step(2.0, 2, (other,))), 2.0, 2), X, Y, 30, AMPLE)
     assert not row["solved"]
     assert solved_at(row, "seconds", 1.5)
     assert not solved_at(row, "seconds", 2.5)
@@ -86,6 +96,25 @@ def test_a_thinned_curve_keeps_what_matters():
 )
 def test_the_formula_is_recovered_up_to_a_term_or_a_factor(text):
     assert is_recovered(text, (TRUTH,), X)
+
+
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [
+        ("exp(log(x0) * x1)", "x0 ^ x1"),
+        ("sqrt(x0 * x0 * x1)", "x0 * sqrt(x1)"),
+        ("1.380649e-23 * (x0 * x1)", "1.380649e-23 * x0 * x1"),
+        ("x0 / (7.2429704e22 * x1)", "1.380649e-23 * x0 / x1"),
+        ("x0 + 1e-9 * x1", "x0"),
+    ],
+)
+def test_positive_variables_and_small_constants_do_not_hide_the_formula(text, truth):
+    assert is_recovered(text, (parse(truth),), X)
+    assert not is_recovered(f"{text} + 0.04 * sin(x0)", (parse(truth),), X)
+
+
+def test_variables_of_both_signs_are_not_taken_for_positive():
+    assert not is_recovered("sqrt(x0 * x0)", (parse("x0"),), X - 0.6)
 
 
 @pytest.mark.parametrize("text", ["x0", "((x1 * x0) + x0)", "((x1 * x0) + (2.0 + (0.01 * x0)))", "2.0", "x0 +"])

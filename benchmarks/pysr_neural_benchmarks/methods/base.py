@@ -80,6 +80,12 @@ class Budget:
             self.evaluations is not None and evaluations >= self.evaluations
         )
 
+    def holds(self, seconds: float, evaluations: int) -> bool:
+        """Tell whether no limit is exceeded."""
+        return (self.seconds is None or seconds <= self.seconds) and (
+            self.evaluations is None or evaluations <= self.evaluations
+        )
+
 
 def _nearest_budget(part: str) -> str:
     number = re.match(r"\s*[0-9.]+(?:e\+?[0-9]+)?", part)

@@ -76,7 +76,7 @@ class PriorSamples(PySR):
     """PySR with guesses: samples of the training prior, refined on the data, the best of each size.
 
     The prior is told the operators and the number of variables, and nothing about the data.  Sampling and refining are
-    inside the clock.
+    inside the clock.  What they find counts from when the engine reports it, as the transformer's proposals do.
 
     Parameters
     ----------
@@ -101,13 +101,11 @@ class PriorSamples(PySR):
             rest = replace(budget, seconds=max(budget.seconds - spent, SHORTEST_SEARCH))
         guesses = {"guesses": [found.equation for found in chosen]} if chosen else {}
         outcome = self.search(problem, rest, seed, **guesses)
-        later = [
-            Step(spent + step.seconds, self.samples + step.evaluations, step.front, step.iteration)
-            for step in outcome.steps
-        ]
+        steps = [replace(step, seconds=spent + step.seconds, evaluations=self.samples + step.evaluations)
+                 for step in outcome.steps]  # fmt: skip
         return replace(
             outcome,
-            steps=(*front.steps, *later),
+            steps=tuple(steps),
             seconds=spent + outcome.seconds,
             evaluations=self.samples + outcome.evaluations,
             counters={"samples": self.samples, "guesses": len(chosen), "model_seconds": spent},

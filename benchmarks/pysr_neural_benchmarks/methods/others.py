@@ -23,6 +23,10 @@ from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, s
 POPULATION = 500
 SLICE = 10
 UNLIMITED = 10**6
+DECIMALS = 60
+"""Of Operon's constants, which are of single precision: its least one ends at the 45th place."""
+FAILURES = 3
+"""Operon refuses its own results when a member of its front is not finite; so often it may begin again elsewhere."""
 _GPLEARN = {"+": "add", "-": "sub", "*": "mul", "/": "div", "sin": "sin", "cos": "cos", "log": "log", "sqrt": "sqrt"}
 _OPERON = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "sin": "sin", "cos": "cos", "exp": "exp", "log": "log",
@@ -124,12 +128,19 @@ class Operon:
         began = time.perf_counter()
         model = self._model(problem, budget, seed)
         front, enough = Front(UNLIMITED), solved_loss(problem.y)
-        generation = evaluations = 0
+        generation = evaluations = failures = 0
         while not budget.spent(time.perf_counter() - began, evaluations) and front.lowest_loss > enough:
             if budget.seconds is not None:
                 left = budget.seconds - (time.perf_counter() - began)
                 model.set_params(max_time=max(1, math.ceil(left)))
-            model.fit(problem.X, problem.y)
+            try:
+                model.fit(problem.X, problem.y)
+            except ValueError:
+                failures += 1
+                if failures > FAILURES:
+                    raise
+                model = self._model(problem, budget, seed + 1000 * failures)
+                continue
             if model.stats_["generations"] == 0 and generation:
                 break
             generation += SLICE
@@ -162,7 +173,7 @@ def _read_operon(tree: Any, variables: dict[Any, str], problem: Problem) -> Foun
     """Read one of Operon's trees; its variables are called X1, X2, …"""
     import pyoperon
 
-    text = pyoperon.InfixFormatter.Format(tree, variables, 17)
+    text = pyoperon.InfixFormatter.Format(tree, variables, DECIMALS)
     try:
         node = parse(text, [f"X{i + 1}" for i in range(problem.X.shape[1])])
     except ExpressionError:

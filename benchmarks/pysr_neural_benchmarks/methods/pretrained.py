@@ -89,6 +89,7 @@ class FlashANSR(_Batches):
             "(psaegert/flash-ansr-…)."
         )
         self.folder = folder_of("flash-ansr", argument, ("model.yaml", "tokenizer.yaml", "state_dict.pt"), remedy)
+        self._model: Any = None
 
     def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
         """See `_Batches`."""
@@ -97,10 +98,12 @@ class FlashANSR(_Batches):
         from flash_ansr import SoftmaxSamplingConfig
 
         torch.manual_seed(seed)
-        config = SoftmaxSamplingConfig(choices=choices)
-        model = Model.load(str(self.folder), generation_config=config, refiner_workers=1)
-        model.fit(problem.X, problem.y[:, None], variable_names=None)
-        return [str(model.get_expression(i, precision=17)) for i in range(min(len(model.results), CHOICES))]
+        if self._model is None:
+            self._model = Model.load(str(self.folder), refiner_workers=1)
+        self._model.generation_config = SoftmaxSamplingConfig(choices=choices)
+        self._model.fit(problem.X, problem.y[:, None], variable_names=None)
+        count = min(len(self._model.results), CHOICES)
+        return [str(self._model.get_expression(i, precision=17)) for i in range(count)]
 
 
 class NeSymReS(_Batches):

@@ -150,30 +150,31 @@ def quality(results: Results) -> Table:
     """Return the other figures of each method's runs."""
     rows = []
     for method in results.methods:
-        mine = [row for row in results.of(method) if row["status"] == "ok"]
-        rows.append((method, *_quality(mine, results)))
+        rows.append((method, *_quality(results.of(method), results)))
     header = (
         "method", "recovered, front", "recovered, chosen", "R² of chosen (median)", "nodes of chosen (median)",
         "hypervolume (mean)", f"{results.axis} to solution (median)", "evaluations per second",
     )  # fmt: skip
     note = (
         "Recovered: SymPy finds the formula, up to a constant term or factor (SRBench); runs about which it could not "
-        "tell in time are left out. Time to solution is censored: › where at least half of the runs did not solve."
+        "tell in time are left out, failed ones are not recovered. Time to solution is censored: › where at least half "
+        "of the runs did not solve."
     )
     return Table("Quality of what was found", header, rows, note)
 
 
-def _quality(rows: Sequence[Row], results: Results) -> tuple[str, ...]:
+def _quality(mine: Sequence[Row], results: Results) -> tuple[str, ...]:
+    rows = [row for row in mine if row["status"] == "ok"]
     if not rows:
         return ("–",) * 7
-    times = sorted(_or_infinite(row[f"{results.axis}_to_solution"]) for row in rows)
+    times = sorted(_or_infinite(row.get(f"{results.axis}_to_solution")) for row in mine)
     middle = times[(len(times) - 1) // 2]
     known = [1 - min(_or_infinite(row["chosen_fvu"]), 1.0) for row in rows]
     sizes = [row["chosen_complexity"] for row in rows if row["chosen_complexity"] is not None]
     seconds = sum(row["seconds"] for row in rows)
     return (
-        _told(rows, "recovered"),
-        _told(rows, "recovered_chosen"),
+        _told(mine, "recovered"),
+        _told(mine, "recovered_chosen"),
         f"{median(known):.4f}",
         f"{median(sizes):g}" if sizes else "–",
         f"{fmean(value_at(row, 'hypervolume', results.axis, results.moments[-1]) for row in rows):.3f}",
@@ -187,8 +188,8 @@ def _or_infinite(value: Any) -> float:
 
 
 def _told(rows: Sequence[Row], name: str) -> str:
-    known = [row for row in rows if row.get(name) is not None]
-    return share(estimate(known, lambda row: float(row[name]))) if known else "–"
+    known = [row for row in rows if row["status"] != "ok" or row.get(name) is not None]
+    return share(estimate(known, lambda row: float(row.get(name) or 0.0))) if known else "–"
 
 
 def _points(difference: Estimate) -> str:

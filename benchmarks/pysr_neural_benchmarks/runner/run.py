@@ -26,10 +26,11 @@ from pysr_neural_benchmarks.runner.service import request_of
 from pysr_neural_benchmarks.suite import load_suite
 from pysr_neural_training.traces.workers import Workers
 
-SYMBOLIC_SECONDS = 5.0
+SYMBOLIC_SECONDS, SYMBOLIC_START = 5.0, 65.0
 SYMBOLIC_LIMIT = 3
 """Most equations of a front that SymPy is asked about, besides the chosen one."""
 WORTH_ASKING = 0.5
+WARM_UP = "warm-up: "
 STARTS = 2
 """Failed starts in a row after which a method is given up for the rest of the runs."""
 
@@ -44,7 +45,7 @@ class Arms:
     failed_starts: dict[str, int] = field(default_factory=dict)
     failure: dict[str, Answer] = field(default_factory=dict)
     cores: tuple[int, ...] = ()
-    held: IO[str] | None = None
+    held: list[IO[str]] = field(default_factory=list)
     recovered: dict[tuple[object, ...], bool | None] = field(default_factory=dict)
 
     def stop(self) -> None:
@@ -52,9 +53,9 @@ class Arms:
         for child in self.children.values():
             child.stop()
         self.children.clear()
-        if self.held is not None:
-            self.held.close()
-            self.held, self.cores = None, ()
+        for file in self.held:
+            file.close()
+        self.held, self.cores = [], ()
 
     def fit(self, job: Job) -> Answer:
         """Fit once: start and warm up the method's process where needed, then ask for the fit."""
@@ -72,7 +73,7 @@ class Arms:
             answer = child.ask(request_of(job.case, prepare=True), job.limits.warm_up_limit)
             if answer["status"] != "ok":
                 self.failed_starts[job.method] = self.failed_starts.get(job.method, 0) + 1
-                self.failure[job.method] = {**answer, "message": f"warm-up: {answer['message']}"}
+                self.failure[job.method] = {**answer, "message": f"{WARM_UP}{answer['message']}"}
                 return self.failure[job.method]
             self.failed_starts[job.method] = 0
             self.versions[job.method] = answer["versions"]
@@ -85,28 +86,44 @@ class Arms:
         key = (job.case.suite, job.case.problem, equation)
         if key not in self.recovered:
             child = self.children.setdefault("", Child(("symbolic",), self._claimed(job), 4.0))
-            starting = 0.0 if child.alive else 60.0
-            answer = child.ask(request_of(job.case, equation=equation), SYMBOLIC_SECONDS + starting)
+            if not child.alive:  # Starting takes no part of the question's time.
+                child.ask(request_of(job.case, equation="x0"), SYMBOLIC_START)
+            answer = child.ask(request_of(job.case, equation=equation), SYMBOLIC_SECONDS)
             self.recovered[key] = bool(answer["recovered"]) if answer["status"] == "ok" else None
         return self.recovered[key]
 
     def _claimed(self, job: Job) -> tuple[int, ...]:
-        """Claim cores that no other worker of the same runner has on this machine; held until `stop`."""
+        """Claim cores of this machine until `stop`: no other worker of this runner has them.
+
+        Nor has any other runner of this user, unless all cores are claimed.
+        """
         if self.cores or not hasattr(os, "sched_getaffinity"):
             return self.cores
         usable, count = sorted(os.sched_getaffinity(0)), job.limits.cores
         folder = Path(tempfile.gettempdir()) / f"pysr-neural-cores-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        for start in range(0, len(usable) - count + 1, count):
-            file = (folder / f"{job.group}-{start}").open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                continue
-            self.held, self.cores = file, tuple(usable[start : start + count])
-            return self.cores
+        blocks = [tuple(usable[start : start + count]) for start in range(0, len(usable) - count + 1, count)]
+        for alone in (True, False):
+            for block in blocks:
+                names = [f"{job.group}-{core}" for core in block] + ([f"{core}" for core in block] if alone else [])
+                if held := _locked([folder / name for name in names]):
+                    self.held, self.cores = held, block
+                    return self.cores
         raise ConfigError(_too_few(count, len(usable)))
+
+
+def _locked(paths: Sequence[Path]) -> list[IO[str]]:
+    """Lock all files, or none; returns them open."""
+    files: list[IO[str]] = []
+    for path in paths:
+        files.append(path.open("a"))
+        try:
+            fcntl.flock(files[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            for file in files:
+                file.close()
+            return []
+    return files
 
 
 def _too_few(count: int, usable: int) -> str:
@@ -171,6 +188,8 @@ def run(
 ) -> list[store.Row]:
     """Make all runs of a plan that a folder lacks; returns all of the folder's rows.
 
+    Runs whose method could not be started are made again.
+
     Raises
     ------
     ConfigError
@@ -182,7 +201,7 @@ def run(
     _check_cores(plan.limits.cores, workers)
     group = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     with store.locked(folder):
-        done = store.read(folder)
+        done = [key for key, row in store.read(folder).items() if not str(row["message"]).startswith(WARM_UP)]
         store.begin(folder, plan, command)
         missing = [replace(job, group=group) for job in jobs if job.key not in done]
         writer = store.Writer(folder)

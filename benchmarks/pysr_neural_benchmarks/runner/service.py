@@ -45,8 +45,9 @@ def fits(method: str) -> Service:
                 made.warm_up(_small(drawn.problem))
                 warmed.add(names)
             return {"versions": versions()}
-        outcome = made.fit(drawn.problem, Budget(**request["budget"]), request["seed"])
-        return score(outcome, drawn.X_test, drawn.y_test, drawn.problem.limits.max_size)
+        budget = Budget(**request["budget"])
+        outcome = made.fit(drawn.problem, budget, request["seed"])
+        return score(outcome, drawn.X_test, drawn.y_test, drawn.problem.limits.max_size, budget)
 
     return serve
 
