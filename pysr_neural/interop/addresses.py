@@ -57,7 +57,7 @@ class Address:
     def listen(self) -> socket.socket:
         """Open a listening socket; only the user may connect to a Unix one."""
         if self.path is None:
-            listener = socket.create_server((self.host, self.port), backlog=BACKLOG)
+            listener = socket.create_server((_interface(self.host), self.port), backlog=BACKLOG)
         else:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(self.path)
@@ -87,3 +87,9 @@ class Address:
         if self.path is not None:
             with suppress(OSError):
                 Path(self.path).unlink()
+
+
+def _interface(host: str) -> str:
+    """Return where those who connect to a host are heard: everywhere, if it knows itself by a loopback address only."""
+    own = host in (socket.gethostname(), socket.getfqdn()) and not host.startswith("localhost")
+    return "" if own and socket.gethostbyname(host).startswith("127.") else host

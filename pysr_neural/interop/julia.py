@@ -13,7 +13,8 @@ change of the user's Julia project, is precompiled like any package, and local w
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ from typing import Any
 from pysr_neural.errors import EngineUnavailableError
 
 PACKAGE = "NeuralProposer"
+LOAD_PATH = "JULIA_LOAD_PATH"
 HOW_TO_GET_JULIA = """\
 PySR runs on Julia 1.10 or newer.
   With a network: nothing to do, the first `import pysr` installs Julia and its packages (some minutes).
@@ -124,6 +126,20 @@ def load_package() -> Any:
             f"The Julia package {PACKAGE} at {package_folder()} could not be loaded: {error}"
         ) from error
     return getattr(jl, PACKAGE)
+
+
+@contextmanager
+def load_path_for_workers() -> Iterator[None]:
+    """Let workers of a cluster find the package: they inherit the environment, but not Julia's load path."""
+    before = os.environ.get(LOAD_PATH)
+    os.environ[LOAD_PATH] = (before or "") + os.pathsep + str(package_folder().parent)  # Nothing: Julia's own default.
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LOAD_PATH]
+        else:
+            os.environ[LOAD_PATH] = before
 
 
 def vector_of_strings(values: Sequence[str]) -> Any:

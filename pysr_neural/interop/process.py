@@ -201,7 +201,7 @@ class Servers:
         """Return the running server for these settings; start one without waiting for it if there is none."""
         in_thread = config.proposer is not None and not isinstance(config.proposer, str)
         proposer = id(config.proposer) if in_thread else config.proposer
-        key = (proposer, config.checkpoint, config.device, config.transport, host)
+        key = (proposer, config.checkpoint, _stamp(config), config.device, config.transport, host)
         with self._lock:
             self._forget_after_fork()
             server = self._running.pop(key, None)
@@ -226,6 +226,15 @@ class Servers:
         """A forked child must neither use nor end its parent's servers."""
         if self._owner != os.getpid():
             self._running, self._owner = {}, os.getpid()
+
+
+def _stamp(config: NeuralProposer) -> tuple[tuple[str, int, int], ...]:
+    """Tell the files of a checkpoint directory from those of a model trained into the same place later."""
+    folder = Path(config.checkpoint)
+    if config.proposer is not None or not folder.is_dir():
+        return ()
+    facts = ((path.name, path.stat()) for path in sorted(folder.iterdir()))
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in facts)
 
 
 def _endpoint(config: NeuralProposer, host: str | None) -> tuple[Path, Address]:

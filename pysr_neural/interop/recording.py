@@ -90,7 +90,7 @@ def _write_run(folder: Path, frames: Sequence[Frame], facts: Mapping[str, Any]) 
         number_from_0 = population - 1 if population > 0 else HALL_OF_FAME
         _Population(number_from_0, members, events).take(sorted(history, key=lambda f: int(f.scalar("iteration"))))
     row = {**_summary(members.columns, populations), **facts, "run": number, "problem": number, "engine": "pysr"}
-    row["config"] = json.dumps(row["config"], default=repr, sort_keys=True)
+    row["config"] = json.dumps(_with_text_keys(row["config"]), default=repr, sort_keys=True)
     tables = {
         "problems": problem_columns(number, problem),
         "members": members.columns,
@@ -99,6 +99,13 @@ def _write_run(folder: Path, frames: Sequence[Frame], facts: Mapping[str, Any]) 
     }
     write_part(folder, number, {name: encode_table(make_table(name, columns)) for name, columns in tables.items()})
     return number
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Make a parameter fit for JSON, such as PySR's mappings from SymPy functions."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(each) for key, each in value.items()}
+    return [_with_text_keys(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _next_number(folder: Path) -> int:

@@ -10,7 +10,7 @@ import inspect
 import socket
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from pysr_neural.config import NeuralProposer, neural_proposer_of
-from pysr_neural.errors import DataError, NeuralProposerError
+from pysr_neural.errors import DataError
 from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.report import NeuralReport
@@ -85,8 +85,10 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
     @_like(_Parent.fit)
     def fit(self, X: Any, y: Any, **options: Any) -> "PySRRegressor":
         """Search for expressions; see PySR's `fit`.  `neural_report_` tells what the neural help did."""
-        self.__dict__.pop("neural_report_", None)
+        helped = self.__dict__.pop("neural_report_", None) is not None
         config = neural_proposer_of(self.neural_proposer)
+        if helped and config is None and self.warm_start:
+            julia.load_package()  # The state that PySR goes on from mentions its types.
         if config is not None:
             self._check_before_search(config, X, y)
             self._plugin(config).start_server()
@@ -151,7 +153,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         seed = self.random_state if isinstance(self.random_state, int) else -1
         try:
             plugin.import_trace(seed, self.get_params())
-        except NeuralProposerError as error:
+        except Exception as error:  # noqa: BLE001
             text = f"The search ended, but its trace could not be written: {error}"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
@@ -163,7 +165,8 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         if parallelism == "multiprocessing":
             self.worker_imports = [*(imports or ()), julia.PACKAGE]
         try:
-            yield
+            with julia.load_path_for_workers() if self.cluster_manager is not None else nullcontext():
+                yield
         finally:
             self.plugins, self.worker_imports = plugins, imports
 

@@ -41,7 +41,7 @@ SERVER_NAME = "pysr_neural"
 HANDSHAKE_SECONDS = 10.0
 HANDSHAKE_BYTES = 4096
 POLL_SECONDS = 0.5
-MAX_SEARCHES = 64
+MAX_SEARCHES = 1024
 """Open searches per connection; the oldest is closed beyond that."""
 
 
@@ -253,6 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent, orphaned = os.getppid(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: orphaned.set())
+    report = _own_output()
     token = sys.stdin.buffer.readline().strip()
     threading.Thread(target=_wait_for_end_of_input, args=(orphaned,), daemon=True).start()
     address = Address.parse(options.address)
@@ -260,15 +261,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         listener = address.listen()
         server = ProposerServer(listener, token, load_proposer(options.proposer, options.checkpoint, options.device))
-        _report(f"ready {address.bound(listener)}")
+        report(f"ready {address.bound(listener)}")
         server.serve(lambda: not orphaned.is_set() and os.getppid() == parent)
         status = 0
     except (NeuralProposerError, OSError) as error:
-        _report(f"error {type(error).__name__} {error}")
+        report(f"error {type(error).__name__} {error}")
     # Foreign code again (torch, a user's module): the parent turns this line into its own error.
     except Exception as error:
         logger.exception("The server could not start")
-        _report(f"error EngineUnavailableError The proposer server failed with {type(error).__name__}: {error}")
+        report(f"error EngineUnavailableError The proposer server failed with {type(error).__name__}: {error}")
     finally:
         _clean_up(address, options.remove)
     return status
@@ -290,9 +291,17 @@ def _wait_for_end_of_input(orphaned: threading.Event) -> None:
     orphaned.set()
 
 
-def _report(line: str) -> None:
-    sys.stdout.write(" ".join(line.split()) + "\n")
+def _own_output() -> Callable[[str], None]:
+    """Take standard output for the answer to the parent alone; whatever a proposer prints goes to standard error."""
     sys.stdout.flush()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def report(line: str) -> None:
+        answers.write(" ".join(line.split()) + "\n")
+        answers.flush()
+
+    return report
 
 
 def _clean_up(address: Address, directory: Path | None) -> None:

@@ -133,6 +133,33 @@ def test_a_module_attribute_of_the_user_s_own_folder_is_served(tmp_path, monkeyp
         assert not server._directory.exists()
 
 
+def test_a_proposer_that_prints_harms_nothing(tmp_path, monkeypatch, problem):
+    (tmp_path / "chatty.py").write_text(
+        textwrap.dedent("""
+        import os
+        from pysr_neural.proposer.scripted import RandomProposer
+        print("loading")
+        class Session:
+            def __init__(self, inner):
+                self.inner = inner
+            def propose(self, request):
+                print("x" * 100_000)
+                os.write(1, b"y" * 100_000)
+                return self.inner.propose(request)
+        class Chatty:
+            def open(self, problem):
+                return Session(RandomProposer().open(problem))
+    """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    server = ServerProcess(NeuralProposer(proposer="chatty:Chatty"))
+    with WireClient(server.wait_until_ready(30), server.token) as client:
+        client.ask(open_frame(problem))
+        for _ in range(3):
+            assert client.ask(request_frame(problem, REQUEST)).type is MessageType.BATCH
+    server.stop()
+
+
 def test_a_server_that_cannot_load_its_checkpoint_says_why(tmp_path):
     server = ServerProcess(NeuralProposer(checkpoint=str(tmp_path / "missing")))
     with pytest.raises(CheckpointError, match="missing"):
@@ -183,6 +210,15 @@ def test_fits_share_servers_and_dead_ones_are_replaced():
     assert servers.get(NeuralProposer(proposer=ours)) is servers.get(NeuralProposer(proposer=ours))
     servers.stop()
     assert not other.alive
+
+
+def test_a_checkpoint_trained_anew_gets_a_new_server(tmp_path):
+    servers = Servers(FakeServer, FakeServer)
+    (tmp_path / "model.safetensors").write_bytes(b"old")
+    first = servers.get(NeuralProposer(checkpoint=str(tmp_path)))
+    assert servers.get(NeuralProposer(checkpoint=str(tmp_path))) is first
+    (tmp_path / "model.safetensors").write_bytes(b"newer")
+    assert servers.get(NeuralProposer(checkpoint=str(tmp_path))) is not first
 
 
 def test_the_number_of_servers_is_bounded():

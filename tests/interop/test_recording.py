@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import sympy
 
 from pysr_neural.interop.recording import import_recordings
 from pysr_neural.state import KINDS
@@ -11,7 +12,13 @@ from pysr_neural.trace.io import Lists, Names, Trace
 from pysr_neural.wire.frames import MessageType, frame, pack
 from tests.interop.conftest import SMALL, small_data
 
-FACTS = {"version": "2.7", "proposer": "", "seed": 3, "config": {"b": 1, "a": None}, "population_rate": 0.5}
+FACTS = {
+    "version": "2.7",
+    "proposer": "",
+    "seed": 3,
+    "config": {"b": 1, "a": {sympy.sin: (sympy.cos, 2)}},
+    "population_rate": 0.5,
+}
 X1, CONSTANT, PLUS = 1, 0, 3
 
 
@@ -115,7 +122,7 @@ def test_frames_become_a_trace(tmp_path):
     run = trace.table("runs").to_pylist()[0]
     assert (run["best"], run["best_loss"], run["lowest_loss"]) == (21, 1.5, 1.5)
     assert (run["populations"], run["iterations"], run["seed"], run["engine"]) == (1, 2, 3, "pysr")
-    assert json.loads(run["config"]) == {"a": None, "b": 1}
+    assert json.loads(run["config"]) == {"a": {"sin": ["cos", 2]}, "b": 1}
     assert trace.problems[0].operators.names == ("+", "*")
     np.testing.assert_array_equal(trace.problems[0].X, np.arange(6.0).reshape(3, 2))
     events = trace.columns("events")

@@ -2,10 +2,12 @@
 
 import importlib.util
 import inspect
+import os
 import pickle
 import sys
 import types
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,8 @@ class StandIn(BaseEstimator):
         default_mutations=None,
         type_spec=None,
         precision=32,
+        warm_start=False,
+        random_state=None,
         **kwargs,
     ):
         for name in kwargs:
@@ -52,6 +56,8 @@ class StandIn(BaseEstimator):
         self.default_mutations = default_mutations
         self.type_spec = type_spec
         self.precision = precision
+        self.warm_start = warm_start
+        self.random_state = random_state
 
     def fit(self, X, y, *, weights=None, variable_names=None):
         return self._run(X, y, runtime_params=None, parallelism=self.parallelism or "multithreading")
@@ -151,9 +157,18 @@ def test_reproducible_searches_wait_for_answers(regressor, parameters, synchrono
     assert model.seen_[0][0].synchronous is synchronous
 
 
-def test_remote_workers_get_a_host_name(regressor):
-    model = regressor(neural_proposer=OURS, parallelism="multiprocessing", cluster_manager="slurm").fit(X, Y)
+def test_remote_workers_get_a_host_name_and_find_the_package(regressor, monkeypatch):
+    model = regressor(neural_proposer=OURS, parallelism="multiprocessing", cluster_manager="slurm")
+    model.during_ = lambda: paths.append(os.environ["JULIA_LOAD_PATH"])
+    monkeypatch.delenv("JULIA_LOAD_PATH", raising=False)
+    paths = []
+    model.fit(X, Y)
     assert model.seen_[0][0].host
+    monkeypatch.setenv("JULIA_LOAD_PATH", "mine")
+    model.fit(X, Y)
+    folder = str(boot_module.package_folder().parent)
+    assert paths == [os.pathsep + folder, "mine" + os.pathsep + folder]
+    assert os.environ["JULIA_LOAD_PATH"] == "mine"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +238,28 @@ def test_a_finished_search_is_not_lost_over_its_report(regressor, monkeypatch):
     with pytest.warns(RuntimeWarning, match="division by zero"):
         model = regressor(neural_proposer=OURS).fit(X, Y)
     assert "division by zero" in model.neural_report_.failures[0]
+
+
+def test_a_finished_search_is_not_lost_over_its_trace(regressor, monkeypatch, tmp_path):
+    def fails(self, seed, facts):
+        raise TypeError("keys must be text")
+
+    monkeypatch.setattr(FakePlugin, "import_trace", fails)
+    with pytest.warns(RuntimeWarning, match="keys must be text"):
+        model = regressor(neural_proposer=replace(OURS, trace=str(tmp_path))).fit(X, Y)
+    assert model.neural_report_.calls == 3
+
+
+def test_going_on_as_plain_pysr_loads_the_package_for_the_old_state(regressor, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(boot_module, "load_package", lambda: loaded.append(1))
+    model = regressor(neural_proposer=OURS, warm_start=True).fit(X, Y)
+    assert not loaded
+    model.set_params(neural_proposer=None).fit(X, Y)
+    assert loaded
+    assert not hasattr(model, "neural_report_")
+    model.fit(X, Y)
+    assert len(loaded) == 1
 
 
 def test_a_proposer_object_is_a_short_form(regressor):

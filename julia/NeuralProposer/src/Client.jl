@@ -174,6 +174,7 @@ function refused!(client::Client, job::Job, text::String)
     breaker = client.breaker
     breaker.errors += 1
     note_failure!(job.search.tally, string("The server answered: ", text))
+    delete!(client.opened, job.search.id)  # The server may have closed it to make room: it is opened again next time.
     if breaker.errors >= ERRORS_IN_A_ROW
         trip!(breaker)
         warn_once(job.search, "The proposer server refuses requests: $text")

@@ -62,7 +62,7 @@ function forked_state(head::ProposerState)
     state = ProposerState(
         head.id, head.output, head.forks, head.share, head.positions, length(head.counters.tried), head.levels; live
     )
-    state.total_cycles = head.total_cycles
+    state.total_cycles, state.outputs = head.total_cycles, head.outputs
     state.seeds = head.seeds
     isnothing(search) || @lock search.lock search.parts[state.population] = state.counters
     return state
@@ -99,7 +99,8 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
     state.counters.cycles += 1
     records_only(state) && isempty(plugin.trace) && return nothing
     search = attach!(state, plugin, dataset, options)
-    isnothing(state.live.recording) || record_cycle!(state.live.recording, state, search, pop)
+    whole = state.ncycles == options.ncycles_per_iteration  # Worker processes try out a short one first.
+    isnothing(state.live.recording) || !whole || record_cycle!(state.live.recording, state, search, pop)
     records_only(state) && return nothing
     @atomic search.cycles += 1
     first_cycle = state.cycle <= 1

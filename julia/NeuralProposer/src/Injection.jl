@@ -14,6 +14,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     search = state.live.search
     processes = ropt.parallelism === :multiprocessing ? max(ropt.numprocs, 1) : 1
     state.share = search.share = 1 / processes
+    state.outputs = search.outputs = outputs_of(search)
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
     isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)
@@ -29,14 +30,15 @@ end
 """
 Make the seeds out of the children that have arrived: evaluated, constants optimised, best first.
 
-Answers become initial members at once. What is only close goes into the common stock: the `child` level hands each out
-once, and what is left comes in when the search stagnates or is about to end. As a share of all initial members, close
-seeds would win every tournament, and evolution would never leave them for the stepping stones to the answer.
+Answers become initial members at once. They and what is only close go into the common stock: the `child` level hands
+each out once, and what is left comes in when the search stagnates or is about to end. As a share of all initial members,
+close seeds would win every tournament, and evolution would never leave them for the stepping stones to the answer. Small
+populations may draw no answer, and a search that is continued draws no initial members at all: hence the stock.
 """
 function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
     search, started = state.live.search, time()
     ranked, answers = Tuple{Float64,Child}[], Tuple{Float64,Child}[]
-    exact = dataset.use_baseline ? EXACT * Float64(dataset.baseline_loss) : 0.0
+    exact = exact_loss(dataset, options)
     for child in take_all!(state.live.stock)
         thorough = plugin.synchronous || time() - started < SEED_REFINE_SECONDS
         member, evaluations = member_of(child, search, dataset, options; refine=thorough)
@@ -48,8 +50,14 @@ function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, datas
         push!(Float64(member.loss) <= exact ? answers : ranked, entry)
     end
     state.seeds = last.(sort!(answers; by=first))
-    put!(state.live.stock, last.(sort!(ranked; by=first)))
+    put!(state.live.stock, [state.seeds; last.(sort!(ranked; by=first))])
     return nothing
+end
+
+"""The loss below which a seed is an answer; no loss is if losses may be negative, so that 0 is not the best."""
+function exact_loss(dataset, options)
+    baseline = dataset.use_baseline ? Float64(dataset.baseline_loss) : 0.0
+    return options.loss_scale === :linear || baseline < 0 ? -Inf : EXACT * baseline
 end
 
 """
@@ -129,7 +137,7 @@ end
 function stagnates!(state::ProposerState, plugin::NeuralProposerPlugin, hall, options)
     losses = (Float64(member.loss) for (member, exists) in zip(hall.members, hall.exists) if exists)
     best = minimum(losses; init=Inf)
-    if best < state.progress_loss * (1 - PROGRESS)
+    if isinf(state.progress_loss) || best < state.progress_loss - PROGRESS * abs(state.progress_loss)
         state.progress_loss = best
         state.stale_generations = 0
         return false

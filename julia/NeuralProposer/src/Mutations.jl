@@ -212,8 +212,8 @@ edit(::NeuralFeature, rng, grammar, tree, _) = change_variable(rng, grammar, tre
 edit(::NeuralRandomize, rng, grammar, tree, limit) = random_tree(rng, grammar, typeof(tree), limit)
 
 """
-What the engine would have done without our kinds: condition the weights as it does, with every plugin, leave our kinds
-out, sample, mutate.
+What the engine would have done without our kinds: condition the weights as it does, with every plugin, give what our
+kinds have of others' weight back, sample, mutate.
 """
 function ordinary_mutation(
     ex::N, member::P, options; curmaxsize, nfeatures, plugin_states, context=nothing, kws...
@@ -233,11 +233,20 @@ end
 
 function ordinary_weights(member, options, curmaxsize, nfeatures, plugin_states)
     weights = Vector{Pair{AbstractMutation,Float64}}(options.mutations)
+    found = find_state(options.plugins, plugin_states)
+    starved = isnothing(found) ? 0.0 : last(found).counters.starved
     SymbolicRegression.condition_mutation_weights!(weights, member, options, curmaxsize, nfeatures)
     map(options.plugins, plugin_states) do plugin, state
         SymbolicRegression.condition_mutation_weights!(
             weights, state, plugin, member, options, curmaxsize, nfeatures
         )
+    end
+    if !isnothing(found)
+        state = last(found)
+        state.counters.starved = starved  # This step was counted when it was weighed first.
+        for (own, other) in state.positions.native
+            other == 0 || set_weight!(weights, other, weights[other].second + weights[own].second)
+        end
     end
     for i in eachindex(weights)
         weights[i].first isa OwnMutation && set_weight!(weights, i, 0.0)

@@ -38,7 +38,12 @@ function OperatorTable(operators::Tuple)
         append!(names, (canonical_name(f, degree) for f in functions))
         append!(arities, (Int32(degree) for _ in functions))
     end
-    return OperatorTable(names, arities, offsets)
+    return OperatorTable(distinct(names), arities, offsets)
+end
+
+"""Names as they are, but for repetitions, which get a number."""
+function distinct(names::Vector{String})
+    return [count(==(name), view(names, 1:i)) == 1 ? name : "$(name)_$i" for (i, name) in enumerate(names)]
 end
 
 Base.length(table::OperatorTable) = length(table.names)
@@ -55,7 +60,8 @@ end
 function canonical_name(f, degree::Integer)
     name = string(nameof(f))
     degree == 1 && name in ("-", "sub") && return "neg"
-    return get(CANONICAL_NAMES, name, name)
+    # A user's own `safe_log` is not the engine's.
+    return Base.moduleroot(parentmodule(f)) === Main ? name : get(CANONICAL_NAMES, name, name)
 end
 
 """Nested constraints as the wire has them: one column (outer, inner, count) per constraint, 0-based."""

@@ -81,7 +81,7 @@ end
 
 """All members have new references, whose parents are the old ones."""
 function begin_iteration!(recording::Recording, state::ProposerState, search::Search, pop)
-    recording.iteration += 1
+    recording.iteration = state.iteration += 1
     present = Set{Int}(member.ref for member in pop.members)
     union!(recording.known, present)
     by_birth = sort(pop.members; by=member -> member.birth)

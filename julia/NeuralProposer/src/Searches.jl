@@ -18,6 +18,7 @@ mutable struct Search
     const home::Bool
     const started::Float64
     share::Float64
+    outputs::Int
     open::Union{Nothing,Frame}
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
@@ -37,7 +38,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, nothing, NaN, Dict(), [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 
@@ -89,5 +90,16 @@ const MODEL_PART = 0.75
 
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
-    return MODEL_PART * search.plugin.max_overhead * search.share * (time() - search.started)
+    return MODEL_PART * search.plugin.max_overhead * search.share / search.outputs * (time() - search.started)
+end
+
+"""How many outputs the fit of this search has, each a search of its own in the same time."""
+function outputs_of(search::Search)
+    @lock REGISTRY_LOCK begin
+        together = Set(
+            other.output for
+            other in values(SEARCHES) if other.plugin.session == search.plugin.session && isnan(other.finished)
+        )
+        return max(length(together), 1)
+    end
 end

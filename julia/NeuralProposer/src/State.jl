@@ -50,9 +50,11 @@ mutable struct ProposerState
     const output::Int
     const population::Int
     share::Float64
+    outputs::Int
     const positions::Positions
     const counters::Counters
     levels::Levels
+    iteration::Int
     cycle::Int
     ncycles::Int
     total_cycles::Int
@@ -73,8 +75,8 @@ end
 
 function ProposerState(id, output, population, share, positions, kinds, levels; live=Live())
     return ProposerState(
-        id, output, population, share, positions, Counters(kinds), levels, 0, 0, 0, 0, typemin(Int), 0, false, Inf, 0,
-        0.0, 0, Handed[], Child[], Dict(), Int[], live,
+        id, output, population, share, 1, positions, Counters(kinds), levels, -1, 0, 0, 0, 0, typemin(Int), 0, false, Inf,
+        0, 0.0, 0, Handed[], Child[], Dict(), Int[], live,
     )
 end
 
@@ -128,6 +130,7 @@ end
 function worker_search(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
     table = OperatorTable(options.operators.ops)
     search = Search(state.id, plugin, table, size(dataset.X, 1), state.output; home=false, share=state.share)
+    search.outputs = state.outputs
     search.tracing = !isempty(plugin.trace) && isnothing(unsupported(options, full_dataset(dataset)))
     search.open = open_frame(search, full_dataset(dataset), options)
     return search

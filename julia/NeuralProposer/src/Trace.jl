@@ -159,9 +159,9 @@ function write_trace!(search::Search, message::Frame)
     return nothing
 end
 
-"""Write the hall of fame, as a population of number -1, and close the file; what was never opened stays away."""
+"""Write the hall of fame, as a population of number -1, and close the file; without a recording nothing is written."""
 function close_trace!(search::Search, hall)
-    isnothing(search.trace) && return nothing
+    search.tracing || return nothing
     recording = Recording(NOWHERE)
     for (member, exists) in zip(hall.members, hall.exists)
         exists && record!(recording.members, member, LAST_CYCLE, search)

@@ -2,6 +2,7 @@
 
 using SymbolicRegression
 using SymbolicRegression: get_tree
+using NeuralProposer: TRACE, OPEN, read_frame, values_of, scalar_of
 
 const FEATURES = 3
 # Operators in wire order: cos = 1, exp = 2, + = 3, - = 4, * = 5, / = 6.
@@ -67,4 +68,17 @@ function fingerprint(hall)
         (size, string_tree(get_tree(member.tree), OperatorEnum(1 => (cos, exp), 2 => (+, -, *, /))), member.loss) for
         (size, member) in enumerate(hall.members) if hall.exists[size]
     ]
+end
+
+"""All frames of a directory's trace files."""
+function frames_of(folder)
+    return map(readdir(folder; join=true)) do path
+        open(path) do io
+            found = []
+            while !eof(io)
+                push!(found, read_frame(io))
+            end
+            found
+        end
+    end
 end

@@ -45,6 +45,28 @@ end
     end
 end
 
+@testset "seed: an answer that no initial member drew comes in later" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed"]; seed_share=0.0, refresh_patience=1000)
+        hall = search([plugin]; niterations=8, seed=1)
+        told = report(plugin.session)
+        @test told["seeded"] == 0
+        @test told["injected"] > 0
+        @test best_loss(hall) < 1e-8
+    end
+end
+
+@testset "seed: where losses may be negative nothing is an answer, and stagnation is seen" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed"]; refresh_patience=1)
+        negative(prediction, target) = abs2(prediction - target) - 1000.0
+        search([plugin]; niterations=20, seed=1, elementwise_loss=negative, loss_scale=:linear)
+        told = report(plugin.session)
+        @test told["seeded"] == 0
+        @test told["injected"] > 0
+    end
+end
+
 @testset "seed: without children, what is only close waits until the search stagnates or ends" begin
     close(request, _) = batch(request, fill(NEARLY, wanted_count(request)))
     scripted_server(close) do server

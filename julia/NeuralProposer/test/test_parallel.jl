@@ -38,6 +38,21 @@ end
             @test told["neural_hall_of_fame"] >= 1
             @test sum(first, values(told["kinds"])) > 3 * 60 * 400
         end
+        mktempdir() do folder
+            plugin = NeuralProposerPlugin(; levels=String[], trace=folder, trace_rate=1.0)
+            search(
+                [plugin]; parallelism=:multiprocessing, niterations=4, search_kwargs=(; procs=workers, runtests=true)
+            )
+            iterations = Dict{Int,Vector{Int}}()
+            for frame in Iterators.flatten(frames_of(folder))
+                frame.type === TRACE || continue
+                population = Int(scalar_of(frame, :population, Int32))
+                push!(get!(iterations, population, Int[]), Int(scalar_of(frame, :iteration, Int32)))
+            end
+            @test haskey(iterations, -1)
+            @test all(sort(iterations[population]) == 0:(length(iterations[population]) - 1) for population in 1:3)
+            @test all(length(iterations[population]) >= 4 for population in 1:3)
+        end
     finally
         rmprocs(workers)
     end

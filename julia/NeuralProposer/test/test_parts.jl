@@ -3,7 +3,7 @@ using NeuralProposer:
     add_branch, change_operator, change_variable, descends, draw, encode!, fault_of, insert_branch, kind_ratios,
     level_mask, level_names, mark!, parent_factors, random_tree, softened, take_child!, wire_index
 using NeuralProposer: LINEAGE_LIMIT, KIND_RATIO_BOUND
-using SymbolicRegression: Node, count_nodes
+using SymbolicRegression: SymbolicRegression, Dataset, Node, PopMember, count_nodes
 using Random: Xoshiro
 
 @testset "settings are checked" begin
@@ -37,6 +37,46 @@ end
     factors = parent_factors([7, 8, 9], [0.0, 1.0, 5.0])
     @test factors[9] < factors[8] < factors[7]
     @test all(f -> 2 / 3 <= f <= 1.5, values(factors))
+end
+
+# As a user of PySR writes it: a function of Main.
+@eval Main safe_log(x) = log(abs(x) + 1)
+
+@testset "a user's operator is not taken for the engine's, and names are distinct" begin
+    engine = SymbolicRegression.safe_log
+    @test OperatorTable(((engine, Main.safe_log), (+,))).names == ["log", "safe_log", "+"]
+    @test OperatorTable(((engine, log), (+,))).names == ["log", "log_2", "+"]
+end
+
+@testset "a step that falls back weighs kinds as the engine does" begin
+    plugin = NeuralProposerPlugin(; levels=["prior", "child"], address="unix:/nowhere")
+    ours, plain = options_with([plugin]; default_plugins=()), options_with([]; default_plugins=())
+    dataset = Dataset(problem()...)
+    state = NeuralProposer.first_state(plugin, ours, dataset)
+    @atomic state.live.search.prior = Prior(ones(6), ones(3), ones(8 * 7), 6)
+    member = PopMember(dataset, Node{Float32,2}(Float32; feature=1), ours; deterministic=false)
+    weights = NeuralProposer.ordinary_weights(member, ours, 20, 3, (state,))
+    expected = Vector{Pair{Any,Float64}}(plain.mutations)
+    SymbolicRegression.condition_mutation_weights!(expected, member, plain, 20, 3)
+    found = Dict(typeof(kind) => weight for (kind, weight) in weights if !(kind isa NeuralProposer.OwnMutation))
+    @test found == Dict(typeof(kind) => weight for (kind, weight) in expected)
+    @test sum(weight for (kind, weight) in weights if kind isa NeuralProposer.OwnMutation) == 0
+    @test state.counters.starved == 0
+end
+
+@testset "outputs of one fit share the model's time" begin
+    plugin, other = NeuralProposerPlugin(), NeuralProposerPlugin()
+    table = OperatorTable(((), (+,)))
+    searches = [NeuralProposer.Search(900 + i, plugin, table, 1, i; home=true) for i in 1:3]
+    foreach(NeuralProposer.register!, searches)
+    alone = NeuralProposer.register!(NeuralProposer.Search(910, other, table, 1, 1; home=true))
+    @test NeuralProposer.outputs_of(searches[2]) == 3
+    @test NeuralProposer.outputs_of(alone) == 1
+    budget = NeuralProposer.budget(searches[1])
+    searches[1].outputs = 3
+    @test NeuralProposer.budget(searches[1]) < budget / 2
+    foreach(search -> search.finished = time(), searches[1:2])
+    @test NeuralProposer.outputs_of(searches[3]) == 1
 end
 
 function encoded(tree, table, features)

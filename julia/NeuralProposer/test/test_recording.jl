@@ -1,17 +1,3 @@
-using NeuralProposer: TRACE, OPEN, read_frame, values_of, scalar_of
-
-"""All frames of a directory's trace files."""
-function frames_of(folder)
-    return map(readdir(folder; join=true)) do path
-        open(path) do io
-            found = []
-            while !eof(io)
-                push!(found, read_frame(io))
-            end
-            found
-        end
-    end
-end
 
 function recorded(folder; kwargs...)
     plugin = NeuralProposerPlugin(; levels=String[], trace=folder, trace_rate=1.0)
