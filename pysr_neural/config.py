@@ -16,7 +16,8 @@ from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.state import levels_of
 
 Transport = Literal["auto", "unix", "tcp"]
-DEFAULT_LEVELS = ("seed", "kind", "child", "crossover", "refresh", "prior")
+DEFAULT_LEVELS = ("seed", "child", "refresh")
+"""The levels that solved more problems than PySR alone; the others did not (training/LOG.md, "Levels one by one")."""
 MAX_BATCH = 4096
 
 
@@ -29,8 +30,9 @@ class NeuralProposer:
     checkpoint : str
         ``"default"`` (bundled), a directory, or a hub id ``owner/name``.
     levels : tuple of str
-        Where the model may help: any of ``seed``, ``kind``, ``parents``, ``child``, ``crossover``, ``refresh``,
-        ``prior``; ``"all"`` stands for all.  An empty tuple records only: the search is that of plain PySR.
+        Where the model may help: any of ``seed``, ``child``, ``refresh`` (the default), ``kind``, ``parents``,
+        ``crossover``, ``prior``; ``"all"`` stands for all.  An empty tuple records only: the search is that of plain
+        PySR.
     max_overhead : float
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
         are for the model, the rest for the engine's own work on proposals.

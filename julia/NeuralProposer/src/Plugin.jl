@@ -91,7 +91,7 @@ end
 function NeuralProposerPlugin(;
     address::AbstractString="",
     token::AbstractString="",
-    levels=String["seed", "child", "prior"],
+    levels=String["seed", "child", "refresh"],
     max_overhead::Real=0.1,
     batch_size::Integer=64,
     temperature::Real=1.0,
