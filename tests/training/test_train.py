@@ -58,8 +58,10 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in final.iterdir()}
     assert sum(q.numel() for q in load(str(final)).parameters()) > 0
     train(config("schedule.steps=75", "schedule.save_every=25", "schedule.warmup=5"), tmp_path)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert sorted(set(steps)) == [25, 50, 75]
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert sorted({record["step"] for record in records}) == [25, 50, 75]
+    rates = [record["learning_rate"] for record in records if "loss" in record]
+    assert rates == pytest.approx([1.5e-3 * (1 - 24 / 50), 1.5e-3 * 0.05, 1.5e-3 * 0.05])  # 50 steps, then 75.
 
 
 @QUIET

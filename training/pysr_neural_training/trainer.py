@@ -120,7 +120,10 @@ class StreamTrainer(Trainer):
         return self.last_evaluation
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log a record; those of training tell the examples per second of all processes since the last one."""
+        """Log a record; those of training tell the rate used, and all processes' examples per second since then."""
+        schedules = [each for each in self.callback_handler.callbacks if isinstance(each, TimedSchedule)]
+        if schedules and "learning_rate" in logs:
+            logs["learning_rate"] = schedules[0].rate  # Trainer knows its own schedule only, which is constant.
         if "loss" in logs:
             now = time.monotonic()
             logs["examples_per_second"] = self._examples * self.args.world_size / (now - self._logged)
@@ -171,7 +174,7 @@ class TimedSchedule(TrainerCallback):
     def __init__(self, schedule: "Schedule", out: Path) -> None:
         self.schedule, self.out = schedule, out
         self.began = time.monotonic() - elapsed(out)
-        self.spent = self.progress = 0.0
+        self.spent = self.progress = self.rate = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
@@ -188,8 +191,9 @@ class TimedSchedule(TrainerCallback):
         **others: Any,
     ) -> None:
         """Set the learning rate for this step."""
+        self.rate = learning_rate(self.schedule, state.global_step, self.progress)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(self.schedule, state.global_step, self.progress)
+            group["lr"] = self.rate
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Stop at the limits; in between, the batches of a step would be cut short."""
