@@ -17,7 +17,7 @@ from pysr_neural.state import levels_of
 
 Transport = Literal["auto", "unix", "tcp"]
 DEFAULT_LEVELS = ("seed", "child", "refresh")
-"""The levels that solved more problems than PySR alone; the others did not (training/LOG.md, "Levels one by one")."""
+"""The levels that were measured to help; the others were not (training/LOG.md, "Levels one by one on PySR")."""
 MAX_BATCH = 4096
 
 
