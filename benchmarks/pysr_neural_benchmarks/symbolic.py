@@ -28,6 +28,8 @@ from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array
 
 DECIMALS = 3
+UNABLE = (ExpressionError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError)
+"""What SymPy raises where it cannot handle an equation, which then is not recovered."""
 LARGEST_UNEXPLAINED = 0.5
 NEARLY_CONSTANT = 0.05
 """Least spread, relative to the truth's, at which rounding of constants can no longer be what separates the two."""
@@ -72,9 +74,9 @@ def _same(tree: Node, truth: Node, positive: Sequence[bool]) -> bool:
     try:
         written = to_sympy(tree, positive=positive)
         true = sympy.nsimplify(to_sympy(truth, positive=positive), rational=True)
-    except (ExpressionError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError):
+        forms = dict.fromkeys(sympy.nsimplify(_rounded(written, small), rational=True) for small in (False, True))
+    except UNABLE:
         return False
-    forms = dict.fromkeys(sympy.nsimplify(_rounded(written, small), rational=True) for small in (False, True))
     return any(_differ_by_a_constant(found, true) for found in forms)
 
 
@@ -86,8 +88,8 @@ def _differ_by_a_constant(found: Any, true: Any) -> bool:
         if difference.is_number and not difference.has(sympy.nan, sympy.zoo, sympy.oo):
             return True
         ratio = sympy.simplify(found / true)
-    except (ExpressionError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError):
-        return False  # What SymPy cannot handle is not recovered.
+    except UNABLE:
+        return False
     return bool(ratio.is_number and ratio != 0 and not ratio.has(sympy.nan, sympy.zoo, sympy.oo))
 
 

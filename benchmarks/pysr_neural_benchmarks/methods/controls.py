@@ -101,11 +101,13 @@ class PriorSamples(PySR):
             rest = replace(budget, seconds=max(budget.seconds - spent, SHORTEST_SEARCH))
         guesses = {"guesses": [found.equation for found in chosen]} if chosen else {}
         outcome = self.search(problem, rest, seed, **guesses)
-        steps = [replace(step, seconds=spent + step.seconds, evaluations=self.samples + step.evaluations)
-                 for step in outcome.steps]  # fmt: skip
+        steps = tuple(
+            replace(step, seconds=spent + step.seconds, evaluations=self.samples + step.evaluations)
+            for step in outcome.steps
+        )
         return replace(
             outcome,
-            steps=tuple(steps),
+            steps=steps,
             seconds=spent + outcome.seconds,
             evaluations=self.samples + outcome.evaluations,
             counters={"samples": self.samples, "guesses": len(chosen), "model_seconds": spent},

@@ -201,7 +201,7 @@ def run(
     _check_cores(plan.limits.cores, workers)
     group = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     with store.locked(folder):
-        done = [key for key, row in store.read(folder).items() if not str(row["message"]).startswith(WARM_UP)]
+        done = {key for key, row in store.read(folder).items() if not str(row["message"]).startswith(WARM_UP)}
         store.begin(folder, plan, command)
         missing = [replace(job, group=group) for job in jobs if job.key not in done]
         writer = store.Writer(folder)

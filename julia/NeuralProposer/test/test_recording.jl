@@ -1,4 +1,3 @@
-
 function recorded(folder; kwargs...)
     plugin = NeuralProposerPlugin(; levels=String[], trace=folder, trace_rate=1.0)
     return search([plugin]; kwargs...), plugin
