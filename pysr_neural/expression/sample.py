@@ -1,6 +1,6 @@
 """The grow sampler: random trees over a search's language (FACTS.md §1).
 
-Owns: terminals and grown trees.  Does not own: the training prior (`pysr_neural_training.generate`).
+Owns: terminals and grown trees.  Does not own: the training prior (`pysr_neural_training.problems.generate`).
 """
 
 from collections.abc import Sequence

@@ -224,7 +224,7 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         import torch
 
         torch.set_num_threads(1)
-        from pysr_neural.proposer.transformer import TransformerProposer
+        from pysr_neural.proposer.neural.transformer import TransformerProposer
 
         return TransformerProposer.from_checkpoint(checkpoint, device)
     if name == "random":

@@ -1,7 +1,7 @@
 """Grammar-constrained batched sampling with a shared prefix.
 
 Owns: turning encoded prompts into well-formed token sequences.  Does not own: what is well-formed (`grammar`), prompts,
-trees (`proposer.transformer`).
+trees (`proposer.neural.transformer`).
 
 A prefix's keys and values are computed once and enter attention as one matrix product for all of its samples.  Samples
 that begin alike are computed once for as long as they are alike: the rows of a step are the distinct beginnings, not

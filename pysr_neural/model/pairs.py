@@ -1,7 +1,7 @@
 """Which building block stands below which: the head that says so, and what it learns from.
 
 Owns: the numbering of symbols as parents and children, `PairHead`, its targets and its loss.  Does not own: the rest of
-the model (`policy`), the use of the probabilities (`proposer.transformer`).
+the model (`policy`), the use of the probabilities (`proposer.neural.transformer`).
 
 Parents are the operator tokens in their order, then the root; children are a constant, a variable, then the operator
 tokens: the layout of `proposer.base.Prior.pairs`, with the vocabulary's operators in place of one search's.

@@ -80,7 +80,7 @@ def test_the_transformer_can_be_wrapped():
 
     from pysr_neural.model.config import ProposerConfig
     from pysr_neural.model.policy import ProposerModel
-    from pysr_neural.proposer.transformer import TransformerProposer
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
 
     sizes = {"width": 32, "heads": 2, "layers": 2, "feedforward": 48, "latents": 4, "encoder_layers": 1}
     with torch.random.fork_rng():

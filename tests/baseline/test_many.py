@@ -8,8 +8,8 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import BatchProposer, ProposalBatch
 from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.proposer.scripted import RandomProposer
-from pysr_neural.proposer.transformer import TransformerProposer
 from pysr_neural_baseline import BasicSRConfig, fit_many, run_search
 from tests.baseline.watching import Diary
 from tests.strategies import make_problem

@@ -5,7 +5,7 @@ import torch
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.proposer.populations import PopulationProposer
+from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
 from tests.strategies import make_problem

@@ -9,7 +9,7 @@ import pytest
 from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.base import KINDS
 from pysr_neural_baseline.config import MutationWeights
-from pysr_neural_benchmarks.distilled import ARMS, BASELINE, Arm, Run, main, run, summary, table
+from pysr_neural_benchmarks.studies.distilled import ARMS, BASELINE, Arm, Run, main, run, summary, table
 from pysr_neural_training.interpret.distil import Distilled
 from tests.strategies import make_problem
 

@@ -9,9 +9,9 @@ from pysr_neural.expression.evaluate import GUARDED, evaluate
 from pysr_neural.expression.sample import GrowSampler
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet
-from pysr_neural_benchmarks import engine
-from pysr_neural_benchmarks.engine import Size, contest, main, measure, naive_loss, naive_values
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.speed import engine
+from pysr_neural_benchmarks.speed.engine import Size, contest, main, measure, naive_loss, naive_values
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 
 def test_the_naive_evaluator_agrees_with_the_engine_bit_for_bit():

@@ -11,8 +11,17 @@ from pysr_neural.expression.text import parse
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.scripted import ScriptedProposer
-from pysr_neural_benchmarks import improved
-from pysr_neural_benchmarks.improved import EVOLUTION, RESTARTS, case_of, main, problems, run_once, search_once, summary
+from pysr_neural_benchmarks.studies import improved
+from pysr_neural_benchmarks.studies.improved import (
+    EVOLUTION,
+    RESTARTS,
+    case_of,
+    main,
+    problems,
+    run_once,
+    search_once,
+    summary,
+)
 from pysr_neural_training.improve.config import ImproveConfig
 from pysr_neural_training.improve.rounds import held_out_searches
 from tests.core.conftest import SMALL

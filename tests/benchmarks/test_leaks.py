@@ -6,15 +6,15 @@ import pytest
 
 from pysr_neural.errors import DatasetError
 from pysr_neural.expression.canonical import canonical
-from pysr_neural_benchmarks import leaks
-from pysr_neural_benchmarks.generator import draw, evaluate_all
-from pysr_neural_training import generate
-from pysr_neural_training.data import generate as data_generate
-from pysr_neural_training.data.plan import Plan
-from pysr_neural_training.data.reader import Dataset
-from pysr_neural_training.data.shards import shard_path
-from pysr_neural_training.priors import ProblemPrior
-from pysr_neural_training.split import split_key
+from pysr_neural_benchmarks.speed.generator import draw, evaluate_all
+from pysr_neural_benchmarks.suites import leaks
+from pysr_neural_training.problems import dataset as data_generate
+from pysr_neural_training.problems import generate
+from pysr_neural_training.problems.plan import Plan
+from pysr_neural_training.problems.priors import ProblemPrior
+from pysr_neural_training.problems.reader import Dataset
+from pysr_neural_training.problems.shards import shard_path
+from pysr_neural_training.problems.split import split_key
 from pysr_neural_training.traces.workers import Workers
 
 

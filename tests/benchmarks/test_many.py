@@ -6,8 +6,8 @@ import torch
 
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural.proposer.transformer import TransformerProposer
-from pysr_neural_benchmarks import many
+from pysr_neural.proposer.neural.transformer import TransformerProposer
+from pysr_neural_benchmarks.speed import many
 
 
 def test_the_command_ends_with_one_json_object(monkeypatch, capsys):

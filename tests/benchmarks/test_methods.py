@@ -10,12 +10,12 @@ import pytest
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet, Problem
-from pysr_neural_benchmarks import suites_command
-from pysr_neural_benchmarks.compare import main as compare_main
 from pysr_neural_benchmarks.methods import controls, others, pretrained
 from pysr_neural_benchmarks.methods import pysr as pysr_module
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 from pysr_neural_benchmarks.methods.registry import METHODS, make
+from pysr_neural_benchmarks.report.compare import main as compare_main
+from pysr_neural_benchmarks.suites import command as suites_command
 
 X = np.random.default_rng(0).uniform(0.5, 3.0, (40, 2))
 PROBLEM = Problem(X, X[:, 0] * X[:, 1] + X[:, 0], OperatorSet.of("+", "*"), Limits(max_size=9))

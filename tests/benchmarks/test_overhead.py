@@ -7,8 +7,8 @@ import pytest
 
 from pysr_neural.interop import julia as boot_module
 from pysr_neural.interop.report import NeuralReport
-from pysr_neural_benchmarks import overhead
-from pysr_neural_benchmarks.overhead import Overhead, Settings, main, measure, table
+from pysr_neural_benchmarks.speed import overhead
+from pysr_neural_benchmarks.speed.overhead import Overhead, Settings, main, measure, table
 
 RESULT = Overhead(
     {"none": (100.0, 200.0, 50.0), "record": (99.0, 202.0, 50.0), "neural": (90.0, 190.0, 44.0)}, "PySR 2.7.2", 12, 0.08
@@ -66,5 +66,5 @@ def test_the_command_prints_json_last_and_fails_below_the_targets(searches, caps
 def test_the_command_needs_no_torch():
     import subprocess
 
-    code = "import sys, pysr_neural_benchmarks.overhead; assert not {'torch', 'pysr'} & set(sys.modules)"
+    code = "import sys, pysr_neural_benchmarks.speed.overhead; assert not {'torch', 'pysr'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,7 +9,7 @@ from pysr_neural.errors import CheckpointError
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.wire import vocabulary as v
-from pysr_neural_benchmarks import proposals
+from pysr_neural_benchmarks.speed import proposals
 
 X0, PLUS, SIN, TWO = v.FIRST_VARIABLE, v.ID["+"], v.ID["sin"], v.ID["int:2"]
 EXPONENT, MANTISSA = v.FIRST_EXPONENT, v.FIRST_MANTISSA

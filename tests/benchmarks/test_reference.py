@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks import reference
-from pysr_neural_benchmarks.reference import PUBLISHED, SUITES, main, measure, problem_of, run_once, summary, table
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.studies import reference
+from pysr_neural_benchmarks.studies.reference import (
+    PUBLISHED,
+    SUITES,
+    main,
+    measure,
+    problem_of,
+    run_once,
+    summary,
+    table,
+)
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 
 def row(group, problem, solved):

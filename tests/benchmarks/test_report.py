@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.compare import figures, scaling, story
+from pysr_neural_benchmarks.judging.statistics import band, compare_all, estimate
 from pysr_neural_benchmarks.report import command
+from pysr_neural_benchmarks.report.compare import figures, scaling, story
 from pysr_neural_benchmarks.report.page import html, markdown
 from pysr_neural_benchmarks.report.tables import Results, comparisons, failures, summary
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
-from pysr_neural_benchmarks.statistics import band, compare_all, estimate
 
 METHODS = ("pysr", "pysr-neural:seed,child", "same<&|", "worse")
 

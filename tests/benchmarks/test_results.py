@@ -3,7 +3,7 @@
 import pytest
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.results import complete
+from pysr_neural_benchmarks.judging.results import complete
 
 TASKS = [("a", 1), ("a", 2), ("b", 1)]
 

@@ -13,14 +13,14 @@ import pytest
 
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.data import Case, draw
 from pysr_neural_benchmarks.methods.pysr import proposer_of
 from pysr_neural_benchmarks.methods.registry import check, make, read_name
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.arms import Child
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
 from pysr_neural_benchmarks.runner.run import Arms, main, plan_of, run
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.suites.data import Case, draw
+from pysr_neural_benchmarks.suites.reader import load_suite
 from pysr_neural_training.traces.workers import Workers
 
 HERE = Workers(0)

@@ -7,9 +7,9 @@ import pytest
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.text import parse
+from pysr_neural_benchmarks.judging.scoring import Scored, choose, hypervolume, score, solved_at, thinned, value_at
+from pysr_neural_benchmarks.judging.symbolic import is_recovered
 from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, Step, pareto
-from pysr_neural_benchmarks.scoring import Scored, choose, hypervolume, score, solved_at, thinned, value_at
-from pysr_neural_benchmarks.symbolic import is_recovered
 
 X = np.random.default_rng(0).uniform(0.5, 3.0, (60, 2))
 TRUTH = parse("x0 * x1 + 2")

@@ -7,7 +7,7 @@ import pytest
 from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.studies import budget, initialisation
 from pysr_neural_benchmarks.studies.pages import markdown_table, panels, small
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 
 def test_tables_and_numbers():

@@ -13,7 +13,7 @@ from pysr_neural.expression.text import parse
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.questions import Question
+from pysr_neural.proposer.neural.questions import Question
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural.wire import vocabulary as v
@@ -21,9 +21,9 @@ from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import Search
 from pysr_neural_benchmarks.studies import conditioning, imitation, judging, questions
 from pysr_neural_benchmarks.studies.single import SEES, SingleLayout, hide
-from pysr_neural_training.examples import BatchSource, ExampleConfig
-from pysr_neural_training.generate import ProblemPrior
-from pysr_neural_training.layouts import Scene, collate
+from pysr_neural_training.examples.build import BatchSource, ExampleConfig
+from pysr_neural_training.examples.layouts import Scene, collate
+from pysr_neural_training.problems.generate import ProblemPrior
 from tests.core.conftest import SMALL as TINY_MODEL
 from tests.strategies import make_problem
 

@@ -9,8 +9,8 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.expression.canonical import canonical
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.text import parse
-from pysr_neural_benchmarks.suite import held_out_keys, load_suite, suite_names
-from pysr_neural_training.generate import SUITE_KEYS, in_training, is_held_out, split_key
+from pysr_neural_benchmarks.suites.reader import held_out_keys, load_suite, suite_names
+from pysr_neural_training.problems.generate import SUITE_KEYS, in_training, is_held_out, split_key
 
 SIZES = {
     "nguyen": 12,

@@ -4,7 +4,7 @@ import json
 
 import pysr_neural
 from pysr_neural.errors import EngineUnavailableError
-from pysr_neural_benchmarks import traces
+from pysr_neural_benchmarks.speed import traces
 
 
 def run(capsys, monkeypatch, *more):

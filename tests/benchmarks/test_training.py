@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pysr_neural.errors import TrainingError
-from pysr_neural_benchmarks import training
+from pysr_neural_benchmarks.speed import training
 
 SMALL = [
     *("model.width=32", "model.heads=2", "model.layers=1", "model.feedforward=32", "model.latents=4"),

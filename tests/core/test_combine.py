@@ -12,8 +12,8 @@ from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.node import variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.combine import INVERSES, KEPT, combinations
-from pysr_neural.proposer.library import BLOCKS, building_blocks
+from pysr_neural.proposer.joins.forms import INVERSES, KEPT, combinations
+from pysr_neural.proposer.joins.library import BLOCKS, building_blocks
 
 X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
 ALL = OperatorSet.of("+", "-", "*", "/", "sin", "exp", "square", "sqrt")

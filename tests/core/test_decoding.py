@@ -12,7 +12,7 @@ from pysr_neural.model.grammar import Grammar, GrammarState
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.state import LEVELS, MemberView
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.prompt import build_prompt, choose_slots, data_columns, operator_tokens

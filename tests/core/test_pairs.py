@@ -12,7 +12,7 @@ from pysr_neural.model.pairs import CHILDREN, FIRST_CHILD, PARENTS, ROOT, PairHe
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.prompt import Slots, tree_tokens
 

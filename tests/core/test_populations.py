@@ -9,7 +9,7 @@ from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.model.populations import _Writer, sample_populations
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.populations import PopulationProposer
+from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v

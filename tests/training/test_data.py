@@ -17,14 +17,14 @@ import pytest
 from pysr_neural.errors import ConfigError, DatasetError
 from pysr_neural.expression.canonical import canonical, fingerprint
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural_training.data import generate as command
-from pysr_neural_training.data.generate import Drawn, draw, generate, main, run_job
-from pysr_neural_training.data.plan import MANIFEST, Plan
-from pysr_neural_training.data.reader import Dataset, training_dataset
-from pysr_neural_training.data.shards import CorruptShardError, read_shard, shard_path
-from pysr_neural_training.examples import ExampleConfig, batches, make_batch
-from pysr_neural_training.priors import ProblemPrior
-from pysr_neural_training.split import in_training, is_held_out, split_key
+from pysr_neural_training.examples.build import ExampleConfig, batches, make_batch
+from pysr_neural_training.problems import dataset as command
+from pysr_neural_training.problems.dataset import Drawn, draw, generate, main, run_job
+from pysr_neural_training.problems.plan import MANIFEST, Plan
+from pysr_neural_training.problems.priors import ProblemPrior
+from pysr_neural_training.problems.reader import Dataset, training_dataset
+from pysr_neural_training.problems.shards import CorruptShardError, read_shard, shard_path
+from pysr_neural_training.problems.split import in_training, is_held_out, split_key
 from pysr_neural_training.traces.workers import Workers
 
 PRIOR = ProblemPrior(rows=(5, 9), row_weights=(1.0, 1.0), distractor_share=0.0)
@@ -128,7 +128,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_dataset(tmp_path: Path)
     given = ["--count=240", "--shards=12", "--seed=3", "--points", "3", "9"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     running = subprocess.Popen(
-        [sys.executable, "-m", "pysr_neural_training.data.generate", "--out", str(killed), *given],
+        [sys.executable, "-m", "pysr_neural_training.problems.dataset", "--out", str(killed), *given],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

@@ -19,8 +19,7 @@ from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural.wire.context import CONTEXTS
 from pysr_neural.wire.prompt import MAX_POSITION, best_members, build_prompt, choose_slots
-from pysr_neural_training.dismantle import chain, damaged_members
-from pysr_neural_training.examples import (
+from pysr_neural_training.examples.build import (
     IGNORED,
     MEMBERS_COST,
     BatchSource,
@@ -33,8 +32,16 @@ from pysr_neural_training.examples import (
     make_batch,
     make_example,
 )
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, is_reducible, is_redundant, split_key
-from pysr_neural_training.layouts import LAYOUTS
+from pysr_neural_training.examples.dismantle import chain, damaged_members
+from pysr_neural_training.examples.layouts import LAYOUTS
+from pysr_neural_training.problems.generate import (
+    GeneratedProblem,
+    ProblemPrior,
+    Sampler,
+    is_reducible,
+    is_redundant,
+    split_key,
+)
 
 PRIOR = ProblemPrior(noise_share=0.0)
 

@@ -22,11 +22,11 @@ from pysr_neural.trace.schema import VERSION_KEY
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.recorder import record_search
-from pysr_neural_training import survey
-from pysr_neural_training.examples import IGNORED, MEMBERS_COST, BatchSource, ExampleConfig, Layouts, make_batch
-from pysr_neural_training.from_traces import HELD_OUT, NO_TARGET, TARGETS, UNREADABLE, TraceSource, side_of
-from pysr_neural_training.generate import ProblemPrior, Sampler
-from pysr_neural_training.layouts import LAYOUTS
+from pysr_neural_training.examples.build import IGNORED, MEMBERS_COST, BatchSource, ExampleConfig, Layouts, make_batch
+from pysr_neural_training.examples.from_traces import HELD_OUT, NO_TARGET, TARGETS, UNREADABLE, TraceSource, side_of
+from pysr_neural_training.examples.layouts import LAYOUTS
+from pysr_neural_training.learning import survey
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 from tests.strategies import make_problem
 
 PRIOR = ProblemPrior(noise_share=0.0)

@@ -15,9 +15,8 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.proposer.base import MemberView, ProposalRequest
-from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem
 from pysr_neural_training.improve import rl
 from pysr_neural_training.improve.config import ExpertIterationConfig, RLConfig
 from pysr_neural_training.improve.expert_iteration import (
@@ -43,6 +42,7 @@ from pysr_neural_training.improve.lessons import (
 )
 from pysr_neural_training.improve.rollout import Draw, Episode, Event, Planned, Visit, roll_out
 from pysr_neural_training.improve.rounds import collapse
+from pysr_neural_training.problems.generate import GeneratedProblem
 from tests.core.conftest import SMALL
 
 X = generator(0, "methods").uniform(-2, 2, (64, 2))

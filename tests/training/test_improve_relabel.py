@@ -9,12 +9,12 @@ from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.proposer.base import MemberView, ProposalRequest
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem, Sampler
 from pysr_neural_training.improve.config import EXPERTS, DaggerConfig
 from pysr_neural_training.improve.dagger import lessons_of, states_of
 from pysr_neural_training.improve.relabel import State, differences, edits_towards, label
 from pysr_neural_training.improve.rollout import Planned, roll_out
 from pysr_neural_training.improve.traced import record, states_of_trace
+from pysr_neural_training.problems.generate import GeneratedProblem, Sampler
 
 TARGET = parse("x0 * x0 + x1")
 OPERATORS = OperatorSet.of("+", "-", "*", "sin")

@@ -12,17 +12,17 @@ from pysr_neural.expression.text import parse
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import OperatorSet, Problem
-from pysr_neural.proposer import transformer
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.neural import transformer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.proposer.scripted import ScriptedProposer
-from pysr_neural.proposer.transformer import TransformerProposer
 from pysr_neural.rng import generator
-from pysr_neural_training.examples import IGNORED, Example, collate
-from pysr_neural_training.generate import GeneratedProblem, Sampler
+from pysr_neural_training.examples.build import IGNORED, Example, collate
 from pysr_neural_training.improve.config import ImproveConfig
 from pysr_neural_training.improve.lessons import Lesson, example_of, questions_of
 from pysr_neural_training.improve.rollout import Episode, Planned, RolloutJob, collect, roll_out, run_rollout, summary
 from pysr_neural_training.improve.scoring import score
+from pysr_neural_training.problems.generate import GeneratedProblem, Sampler
 from pysr_neural_training.traces.workers import Workers
 from tests.core.conftest import SMALL
 

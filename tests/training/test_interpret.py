@@ -21,7 +21,6 @@ from pysr_neural.proposer.base import KINDS, Child, Prior, ProposalBatch, Propos
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.state import MemberView
 from pysr_neural_baseline import BasicSRConfig, run_search
-from pysr_neural_training.generate import GeneratedProblem
 from pysr_neural_training.interpret.command import PAGE, PICTURE, PYSR, STATIC, interpret, main
 from pysr_neural_training.interpret.distil import Distilled, distil, never_nested
 from pysr_neural_training.interpret.export import WEIGHTS, call, export, parameters, read_parameters, to_json
@@ -30,7 +29,8 @@ from pysr_neural_training.interpret.preferences import Preference, ask, by_group
 from pysr_neural_training.interpret.residuals import residual_shape
 from pysr_neural_training.interpret.states import FEATURES, GROUPS, OWN, SearchState, states_of
 from pysr_neural_training.interpret.static import StaticProposer
-from pysr_neural_training.recovery import held_out_problems
+from pysr_neural_training.learning.recovery import held_out_problems
+from pysr_neural_training.problems.generate import GeneratedProblem
 from tests.strategies import make_problem
 
 PROBLEM = make_problem(operators=("+", "*", "sin", "log"), rows=40)

@@ -9,10 +9,10 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import to_string
 from pysr_neural.problem import OperatorSet
 from pysr_neural.rng import generator
-from pysr_neural_training import generate
-from pysr_neural_training.generate import Sampler
-from pysr_neural_training.priors import PRIORS, ProblemPrior, sample_inputs, sample_tree
-from pysr_neural_training.recovery import held_out_problems
+from pysr_neural_training.learning.recovery import held_out_problems
+from pysr_neural_training.problems import generate
+from pysr_neural_training.problems.generate import Sampler
+from pysr_neural_training.problems.priors import PRIORS, ProblemPrior, sample_inputs, sample_tree
 
 HELD_OUT = [
     "tanh((((tanh(x0) * (x3 + 1.0)) / x2) * -1.06))",

@@ -12,18 +12,18 @@ from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
 from pysr_neural.proposer.guarded import GuardRules
+from pysr_neural.proposer.neural.transformer import SHOWN_MEMBERS, TransformerSession
 from pysr_neural.proposer.scripted import RandomProposer
-from pysr_neural.proposer.transformer import SHOWN_MEMBERS, TransformerSession
 from pysr_neural.rng import generator
 from pysr_neural.trace.io import Trace, encode_table, problems_table, write_part
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire.context import CONTEXTS, context_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.recorder import record_search
-from pysr_neural_training.from_traces import TraceSource
-from pysr_neural_training.layouts import Example
-from pysr_neural_training.replay import AFTER, Replay
-from pysr_neural_training.stage import Stage
+from pysr_neural_training.examples.from_traces import TraceSource
+from pysr_neural_training.examples.layouts import Example
+from pysr_neural_training.examples.replay import AFTER, Replay
+from pysr_neural_training.examples.stage import Stage
 from tests.core import test_from_pysr as theirs
 from tests.interop import test_recording as ours
 from tests.strategies import make_problem

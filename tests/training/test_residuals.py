@@ -10,10 +10,10 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.rng import generator
-from pysr_neural_training import residuals
-from pysr_neural_training.examples import ExampleConfig, Layouts, make_batch
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler, in_training, split_key
-from pysr_neural_training.residuals import missing_part
+from pysr_neural_training.examples import residuals
+from pysr_neural_training.examples.build import ExampleConfig, Layouts, make_batch
+from pysr_neural_training.examples.residuals import missing_part
+from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler, in_training, split_key
 from tests.strategies import make_problem
 
 PRIOR = ProblemPrior(noise_share=0.0)

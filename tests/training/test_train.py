@@ -21,10 +21,10 @@ from pysr_neural.expression.node import constant
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural_training import trainer
-from pysr_neural_training.examples import IGNORED, batches, make_batch
-from pysr_neural_training.recovery import disturbed, held_out_problems, main, prior_candidates, recovers
-from pysr_neural_training.train import TrainConfig, last_step, load_config, train
+from pysr_neural_training.examples.build import IGNORED, batches, make_batch
+from pysr_neural_training.learning import trainer
+from pysr_neural_training.learning.recovery import disturbed, held_out_problems, main, prior_candidates, recovers
+from pysr_neural_training.learning.train import TrainConfig, last_step, load_config, train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 SMALL = [
@@ -70,7 +70,7 @@ def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: P
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(config(*limits), whole)
     given = [f"--set={setting}" for setting in (*SMALL, *limits)]
-    command = [sys.executable, "-m", "pysr_neural_training.train", "tiny", "--out", str(killed), *given]
+    command = [sys.executable, "-m", "pysr_neural_training.learning.train", "tiny", "--out", str(killed), *given]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
@@ -156,7 +156,14 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
         "--num_processes=2",
         "--num_machines=1",
     ]
-    command = [*launch, "--mixed_precision=no", "--dynamo_backend=no", "-m", "pysr_neural_training.train", "tiny"]
+    command = [
+        *launch,
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        "-m",
+        "pysr_neural_training.learning.train",
+        "tiny",
+    ]
     given += ["--set=evaluation.every=5", "--set=evaluation.problems=2", "--set=evaluation.draws=4"]
     ran = subprocess.run([*command, "--out", str(together), *given], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]

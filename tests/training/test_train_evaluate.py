@@ -10,12 +10,12 @@ import torch
 from pysr_neural.expression.canonical import fingerprint
 from pysr_neural.model.checkpoint import load
 from pysr_neural.rng import generator
-from pysr_neural_training import evaluate
-from pysr_neural_training.config import Evaluation, Schedule
-from pysr_neural_training.evaluate import Evaluator
-from pysr_neural_training.generate import ProblemPrior, Sampler
-from pysr_neural_training.train import TrainConfig, initial_model, load_config, train
-from pysr_neural_training.trainer import learning_rate
+from pysr_neural_training.learning import evaluate
+from pysr_neural_training.learning.config import Evaluation, Schedule
+from pysr_neural_training.learning.evaluate import Evaluator
+from pysr_neural_training.learning.train import TrainConfig, initial_model, load_config, train
+from pysr_neural_training.learning.trainer import learning_rate
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 SMALL = [

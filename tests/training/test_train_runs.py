@@ -41,15 +41,15 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
 
 
 def test_one_gpu_is_the_plain_command_on_the_gpu_asked_for(tmp_path: Path) -> None:
-    assert called(tmp_path, "one_gpu.sh")[1:] == ["0", "-m", "pysr_neural_training.train", "small"]
+    assert called(tmp_path, "one_gpu.sh")[1:] == ["0", "-m", "pysr_neural_training.learning.train", "small"]
     given = called(tmp_path, "one_gpu.sh", "tiny", "--set", "seed=2", GPU="3")
-    assert given == ["python", "3", "-m", "pysr_neural_training.train", "tiny", "--set", "seed=2"]
+    assert given == ["python", "3", "-m", "pysr_neural_training.learning.train", "tiny", "--set", "seed=2"]
 
 
 def test_many_gpus_are_a_process_each(tmp_path: Path) -> None:
     options = launched(called(tmp_path, "many_gpus.sh", "small", "--set", "seed=2", GPUS="4"))
     assert (options.num_processes, options.num_machines, options.multi_gpu, options.module) == (4, 1, True, True)
-    assert options.training_script == "pysr_neural_training.train"
+    assert options.training_script == "pysr_neural_training.learning.train"
     assert options.training_script_args == ["small", "--set", "seed=2"]
 
 

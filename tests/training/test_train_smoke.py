@@ -12,7 +12,7 @@ from pysr_neural.interop.report import NeuralReport
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training import smoke
-from pysr_neural_training.config import load_config
+from pysr_neural_training.learning.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 

@@ -52,16 +52,24 @@ def main(argv: list[str] | None = None) -> int:
 def steps(out: Path) -> dict[str, list[str]]:
     """Return the steps by name: each a module of Python's and its arguments."""
     traces, checkpoint = out / "traces", str(out / "run" / "model")
-    training = ["pysr_neural_training.train", "tiny", "--out", str(out / "run")]
+    training = ["pysr_neural_training.learning.train", "tiny", "--out", str(out / "run")]
     # Examples are drawn while training, half of them from the traces of the step before.
     settings = [f"--set={setting}" for setting in (*SETTINGS, f"examples.traces={json.dumps([str(traces)])}")]
     generate = ["pysr_neural_training.traces.generate", "--out", str(traces), "--generated", "4", "--workers", "0"]
-    recovery = ["pysr_neural_training.recovery", "--checkpoint", checkpoint, "--problems", "4", "--draws", "16"]
+    recovery = [
+        "pysr_neural_training.learning.recovery",
+        "--checkpoint",
+        checkpoint,
+        "--problems",
+        "4",
+        "--draws",
+        "16",
+    ]
     use = ["pysr_neural_training.smoke", "--checkpoint", checkpoint, "--use"]
     chosen = {
         "problems and traces": [*generate, "--set", "generations=20"],
         "what the traces hold": ["pysr_neural_training.traces.inspect", str(traces)],
-        "examples": ["pysr_neural_training.survey", "tiny", "--batches", "20", *settings],
+        "examples": ["pysr_neural_training.learning.survey", "tiny", "--batches", "20", *settings],
         "training": [*training, *settings],
         "the checkpoint": ["pysr_neural.cli", "model", "inspect", checkpoint],
         "evaluation": recovery,
@@ -88,7 +96,7 @@ def run(name: str, arguments: list[str]) -> None:
 
 def use_in_basic(checkpoint: str) -> str:
     """Search with BasicSR and the checkpoint; returns the report of what the model did."""
-    from pysr_neural.proposer.transformer import TransformerProposer
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
     from pysr_neural_baseline import BasicSR, BasicSRConfig
 
     config = BasicSRConfig(generations=30, levels=LEVELS)

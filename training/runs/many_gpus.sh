@@ -6,4 +6,4 @@ config=${1:-research}
 [ $# -eq 0 ] || shift
 gpus=${GPUS:-$(python -c 'import torch; print(max(1, torch.cuda.device_count()))')}
 exec accelerate launch --multi_gpu --num_machines=1 --num_processes="$gpus" --mixed_precision=no --dynamo_backend=no \
-    -m pysr_neural_training.train "$config" "$@"
+    -m pysr_neural_training.learning.train "$config" "$@"

@@ -4,4 +4,4 @@
 set -eu
 config=${1:-small}
 [ $# -eq 0 ] || shift
-CUDA_VISIBLE_DEVICES=${GPU:-0} exec python -m pysr_neural_training.train "$config" "$@"
+CUDA_VISIBLE_DEVICES=${GPU:-0} exec python -m pysr_neural_training.learning.train "$config" "$@"

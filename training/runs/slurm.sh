@@ -16,5 +16,5 @@ first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 exec srun --kill-on-bad-exit=1 bash -c '
     exec accelerate launch --multi_gpu --num_machines="$1" --machine_rank="$SLURM_NODEID" --num_processes="$2" \
         --main_process_ip="$3" --main_process_port="$4" --rdzv_backend=static --mixed_precision=no --dynamo_backend=no \
-        -m pysr_neural_training.train "$5" "${@:6}"' launch \
+        -m pysr_neural_training.learning.train "$5" "${@:6}"' launch \
     "$SLURM_JOB_NUM_NODES" "$((SLURM_JOB_NUM_NODES * gpus))" "$first" "$((20000 + SLURM_JOB_ID % 10000))" "$config" "$@"

@@ -101,7 +101,7 @@ class BasicSREngine:
     """BasicSR, the reference engine in pure Python, with neural help."""
 
     def __init__(self, checkpoint: str) -> None:
-        from pysr_neural.proposer.transformer import TransformerProposer
+        from pysr_neural.proposer.neural.transformer import TransformerProposer
 
         self.proposer = TransformerProposer.from_checkpoint(checkpoint)
         self.sentence = "BasicSR (pure Python) with neural help."

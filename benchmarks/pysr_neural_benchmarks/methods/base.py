@@ -1,7 +1,7 @@
 """The contract that every benchmarked method keeps: `fit(problem, budget, seed)` returns fronts with times.
 
 Owns: `Budget`, `Found`, `Step`, `Outcome`, the protocol `Method`, `Front` (a front in the making).  Does not own: the
-methods, their names (`methods.registry`), how good what they found is (`scoring`).
+methods, their names (`methods.registry`), how good what they found is (`judging.scoring`).
 """
 
 import math

@@ -87,7 +87,7 @@ def neuralsr(argument: str, checkpoint: str) -> Basic:
     """Make BasicSR with the transformer, by the name of a layout or by levels."""
     import torch
 
-    from pysr_neural.proposer.transformer import TransformerProposer
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
 
     names = argument.split(",") if argument else ["share"]
     if len(names) == 1 and names[0] in LAYOUTS:

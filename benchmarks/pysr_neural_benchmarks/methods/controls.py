@@ -13,12 +13,12 @@ from typing import Any
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.combine import combinations
+from pysr_neural.proposer.joins.forms import combinations
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.methods.base import Budget, Front, Outcome, Step, pareto
 from pysr_neural_benchmarks.methods.direct import refined
 from pysr_neural_benchmarks.methods.pysr import PySR
-from pysr_neural_training.generate import ProblemPrior, sample_tree
+from pysr_neural_training.problems.generate import ProblemPrior, sample_tree
 
 RESTART_SECONDS = 2.0
 SHORTEST_SEARCH = 0.1

@@ -33,7 +33,7 @@ class DirectPrediction:
         import torch
 
         from pysr_neural.errors import ConfigError
-        from pysr_neural.proposer.transformer import TransformerProposer
+        from pysr_neural.proposer.neural.transformer import TransformerProposer
 
         if argument and not (argument.isdecimal() and int(argument) > 0):
             raise ConfigError(f"direct takes a number of samples per batch above 0; got {argument!r}.")

@@ -1,6 +1,6 @@
 """The tables of a report, as plain rows of text.
 
-Owns: which figures are shown, their rounding.  Does not own: figures (`scoring`, `statistics`), form (`report.page`).
+Owns: which figures are shown, their rounding.  Does not own: figures (`judging.scoring`, `judging.statistics`), form (`report.page`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from pysr_neural_benchmarks.scoring import THRESHOLD, solved_at, value_at
-from pysr_neural_benchmarks.statistics import Comparison, Estimate, compare_all, estimate
+from pysr_neural_benchmarks.judging.scoring import THRESHOLD, solved_at, value_at
+from pysr_neural_benchmarks.judging.statistics import Comparison, Estimate, compare_all, estimate
 
 Row = Mapping[str, Any]
 BASELINES = ("pysr", "basicsr")

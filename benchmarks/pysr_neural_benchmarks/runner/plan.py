@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.data import POINTS, Case, draw
 from pysr_neural_benchmarks.methods.base import Budget
 from pysr_neural_benchmarks.methods.registry import check
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.suites.data import POINTS, Case, draw
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 Key = tuple[str | int | float, ...]
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.data import POINTS
 from pysr_neural_benchmarks.methods.base import Budget
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.arms import Answer, Child
 from pysr_neural_benchmarks.runner.plan import Job, Limits, Plan, numbers
 from pysr_neural_benchmarks.runner.service import request_of
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.suites.data import POINTS
+from pysr_neural_benchmarks.suites.reader import load_suite
 from pysr_neural_training.traces.workers import Workers
 
 SYMBOLIC_SECONDS, SYMBOLIC_START = 5.0, 65.0

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from pysr_neural_benchmarks.data import Case
+from pysr_neural_benchmarks.suites.data import Case
 
 Answer = dict[str, Any]
 Service = Callable[[dict[str, Any]], Answer]
@@ -31,10 +31,10 @@ def fits(method: str) -> Service:
     warmed: set[tuple[str, ...]] = set()
 
     def serve(request: dict[str, Any]) -> Answer:
-        from pysr_neural_benchmarks.data import draw
+        from pysr_neural_benchmarks.judging.scoring import score
         from pysr_neural_benchmarks.methods.base import Budget
-        from pysr_neural_benchmarks.scoring import score
-        from pysr_neural_benchmarks.suite import load_suite
+        from pysr_neural_benchmarks.suites.data import draw
+        from pysr_neural_benchmarks.suites.reader import load_suite
 
         case = Case(**request["case"])
         source = next(each for each in load_suite(case.suite) if each.name == case.problem)
@@ -66,9 +66,9 @@ def symbolic() -> Service:
     """Make the service that tells whether an equation is a problem's formula."""
 
     def serve(request: dict[str, Any]) -> Answer:
-        from pysr_neural_benchmarks.data import draw
-        from pysr_neural_benchmarks.suite import load_suite
-        from pysr_neural_benchmarks.symbolic import is_recovered
+        from pysr_neural_benchmarks.judging.symbolic import is_recovered
+        from pysr_neural_benchmarks.suites.data import draw
+        from pysr_neural_benchmarks.suites.reader import load_suite
 
         case = Case(**request["case"])
         source = next(each for each in load_suite(case.suite) if each.name == case.problem)

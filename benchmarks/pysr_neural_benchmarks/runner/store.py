@@ -1,6 +1,6 @@
 """A benchmark's folder: a line per finished run, its plan, its provenance, and the table made of all.
 
-Owns: the folder's files, its lock, Parquet.  Does not own: what a run is (`runner.plan`), figures (`scoring`).
+Owns: the folder's files, its lock, Parquet.  Does not own: what a run is (`runner.plan`), figures (`judging.scoring`).
 
 ``runs.jsonl`` grows by a line per finished run, written through to the disk before the next run starts; a line that a
 killed process left unfinished is dropped and its run made again.  ``results.parquet`` is made of it, whole, at the end.

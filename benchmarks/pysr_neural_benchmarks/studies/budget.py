@@ -21,10 +21,10 @@ from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import Search, run_search
-from pysr_neural_benchmarks.reference import POPULATION, SOLVED_BELOW, problem_of
-from pysr_neural_benchmarks.results import Task, complete
+from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.studies.pages import Curve, markdown_table, panels, small
-from pysr_neural_benchmarks.suite import load_suite
+from pysr_neural_benchmarks.studies.reference import POPULATION, SOLVED_BELOW, problem_of
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 SUITE = "basicsr_harder"
 ENDLESS = 10**9
@@ -67,7 +67,7 @@ def _proposer(checkpoint: str) -> Proposer:
     """Load a checkpoint and let it propose once, for what happens only at first."""
     import torch
 
-    from pysr_neural.proposer.transformer import TransformerProposer
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
 
     torch.set_num_threads(1)
     proposer = TransformerProposer.from_checkpoint(checkpoint)

@@ -1,6 +1,6 @@
 """`pysr-neural study conditioning`: what it buys a model to be told of the data, and to be asked in one way or another.
 
-Owns: the arms, their training and judging, the report.  Does not own: training (`pysr_neural_training.train`), hiding
+Owns: the arms, their training and judging, the report.  Does not own: training (`pysr_neural_training.learning.train`), hiding
 and asking (`single`), the measurements (`judging`).
 
 Every arm is a model of one size trained from nothing for the same number of steps; that number is what the arm
@@ -22,15 +22,15 @@ import pysr_neural_training
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
 from pysr_neural.proposer.base import Proposer
-from pysr_neural.proposer.populations import PopulationProposer
-from pysr_neural_benchmarks.results import Task, complete
+from pysr_neural.proposer.neural.populations import PopulationProposer
+from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import HiddenBatches, SingleLayout
-from pysr_neural_training.config import TrainConfig, load_config
-from pysr_neural_training.examples import ExampleConfig, Layouts
-from pysr_neural_training.recovery import held_out_problems, prior_candidates, recovers
-from pysr_neural_training.train import train
+from pysr_neural_training.examples.build import ExampleConfig, Layouts
+from pysr_neural_training.learning.config import TrainConfig, load_config
+from pysr_neural_training.learning.recovery import held_out_problems, prior_candidates, recovers
+from pysr_neural_training.learning.train import train
 
 TINY = Path(pysr_neural_training.__file__).parent / "configs" / "tiny.toml"
 Row = Mapping[str, Any]

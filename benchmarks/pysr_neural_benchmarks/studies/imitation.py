@@ -1,7 +1,7 @@
 """`pysr-neural study imitation`: a model trained on BasicSR's traces alone, put in BasicSR's place.
 
 Owns: the traces, the two models, the comparison, the report.  Does not own: recording (`pysr_neural_training.traces`),
-training (`pysr_neural_training.train`), ways of asking (`single`, `pysr_neural.proposer.populations`).
+training (`pysr_neural_training.learning.train`), ways of asking (`single`, `pysr_neural.proposer.neural.populations`).
 
 BasicSR's reference preset searches generated training problems, and every child that it evaluated becomes a target,
 good or bad: what is to be learned is how BasicSR varies, not what would have been better.  One model learns the next
@@ -26,21 +26,21 @@ from pysr_neural.model.checkpoint import load
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.proposer.populations import PopulationProposer
+from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
-from pysr_neural_benchmarks.results import Task, complete
+from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout
-from pysr_neural_training.config import Evaluation, ModelSize, Schedule, TrainConfig
-from pysr_neural_training.examples import ExampleConfig, Layouts
-from pysr_neural_training.generate import ProblemPrior, Sampler
+from pysr_neural_training.examples.build import ExampleConfig, Layouts
+from pysr_neural_training.learning.config import Evaluation, ModelSize, Schedule, TrainConfig
+from pysr_neural_training.learning.train import train
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
 from pysr_neural_training.traces.problems import SourceProblem
 from pysr_neural_training.traces.workers import Workers
-from pysr_neural_training.train import train
 
 BASIC = "BasicSR"
 LAYOUTS = ("onestep", "population")

@@ -1,7 +1,7 @@
 """How studies judge a model on held-out problems: by its loss, by its samples, by searches that it drives.
 
 Owns: the three measurements, intervals of paired differences.  Does not own: ways of asking (`single`), problems and
-what counts as recovered (`pysr_neural_training.recovery`).
+what counts as recovered (`pysr_neural_training.learning.recovery`).
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import SearchResult
-from pysr_neural_benchmarks.statistics import interval
+from pysr_neural_benchmarks.judging.statistics import interval
 from pysr_neural_benchmarks.studies.single import SingleLayout, hide
-from pysr_neural_training.examples import IGNORED, Example, ExampleConfig, collate, make_example
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior
+from pysr_neural_training.examples.build import IGNORED, Example, ExampleConfig, collate, make_example
+from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior
 
 HeldOut = tuple[GeneratedProblem, Array, Array]
 """A problem with points to test on; see `recovery.held_out_problems`."""

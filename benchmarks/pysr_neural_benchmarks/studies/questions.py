@@ -1,7 +1,7 @@
 """`pysr-neural study questions`: what a model recovers when asked for a whole answer, and for what is left of it.
 
 Owns: the arms, the report.  Does not own: ways of asking (`single`), problems and what counts as recovered
-(`pysr_neural_training.recovery`), the search.
+(`pysr_neural_training.learning.recovery`), the search.
 
 Each held-out problem is sampled from the data alone, and searched by BasicSR's default preset.  After some seconds the
 search pauses: the model is asked what the best of the search's front leave unexplained, and its answers are joined to
@@ -24,17 +24,17 @@ from pysr_neural.expression.fit import mean_squared_error
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import Prior, ProposalRequest
-from pysr_neural.proposer.transformer import TransformerProposer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import Search, SearchResult
-from pysr_neural_benchmarks.results import Task, complete
+from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout, SingleSession
-from pysr_neural_training.generate import GeneratedProblem
-from pysr_neural_training.recovery import held_out_problems, recovers
+from pysr_neural_training.learning.recovery import held_out_problems, recovers
+from pysr_neural_training.problems.generate import GeneratedProblem
 
 BASES = 4
 """Members of the front that the model is asked about."""

@@ -1,7 +1,7 @@
 """A model asked in one layout only, and perhaps told less than there is to know: what a study compares.
 
 Owns: `SingleLayout`, hiding data and headers from a model in training and in use.  Does not own: the shipped ways of
-asking (`proposer.transformer`, `proposer.populations`), training (`pysr_neural_training`).
+asking (`proposer.neural.transformer`, `proposer.neural.populations`), training (`pysr_neural_training`).
 
 Nothing helps the model here: its samples become children in the order in which they were drawn, repeated ones too, with
 the constants that it wrote, no fit, no choice by loss, no combining.  So children cost what ordinary ones cost.
@@ -20,12 +20,12 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
-from pysr_neural.proposer.questions import Question, ask, place
-from pysr_neural.proposer.transformer import REPAIR_ROOM, SHOWN_MEMBERS, TransformerSession, propose_many
+from pysr_neural.proposer.neural.questions import Question, ask, place
+from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, SHOWN_MEMBERS, TransformerSession, propose_many
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
-from pysr_neural_training.train import GeneratedBatches
+from pysr_neural_training.learning.train import GeneratedBatches
 
 SEES = ("data", "header", "nothing")
 """What a model is told: all; no data in the encoder; nor the operators, variables and statistics in the header."""

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural_baseline.config import BasicSRConfig
-from pysr_neural_training.config import filled, read_values
-from pysr_neural_training.generate import ProblemPrior
+from pysr_neural_training.learning.config import filled, read_values
+from pysr_neural_training.problems.generate import ProblemPrior
 
 ENGINES = ("basic", "pysr")
 EXPERTS = ("children", "lookahead", "reverse", "best")

@@ -24,11 +24,11 @@ import numpy as np
 from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.transformer import SIZE_LADDER
+from pysr_neural.proposer.neural.transformer import SIZE_LADDER
 from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.objective import scale_of
-from pysr_neural_training.examples import Example
+from pysr_neural_training.examples.build import Example
 from pysr_neural_training.improve.config import ExpertIterationConfig
 from pysr_neural_training.improve.lessons import (
     Lesson,
@@ -40,7 +40,7 @@ from pysr_neural_training.improve.lessons import (
 from pysr_neural_training.improve.rewards import log_decrease
 from pysr_neural_training.improve.rollout import Draw, Episode, Event
 from pysr_neural_training.improve.rounds import main_of
-from pysr_neural_training.run_dir import replace_file
+from pysr_neural_training.learning.run_dir import replace_file
 
 SOLUTION, FIRST_ENTRY = 1.0, 0.25
 HINDSIGHT = 1.0

@@ -1,7 +1,7 @@
 """From visited states and better answers to training examples, and a few steps of training on them.
 
 Owns: `Lesson`, its example, files of lessons' examples, `fine_tune`.  Does not own: which answers are better
-(`relabel`, `expert_iteration`), batching (`pysr_neural_training.examples`).
+(`relabel`, `expert_iteration`), batching (`pysr_neural_training.examples.build`).
 
 Prompts are those of inference because they are made by inference: `TransformerSession.plan` makes the questions that a
 request asks, here as there.
@@ -21,12 +21,12 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.questions import Question
-from pysr_neural.proposer.transformer import TRAINED_KINDS, TransformerSession
+from pysr_neural.proposer.neural.questions import Question
+from pysr_neural.proposer.neural.transformer import TRAINED_KINDS, TransformerSession
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p
-from pysr_neural_training.examples import IGNORED, Example, ExampleConfig, collate, make_batch
+from pysr_neural_training.examples.build import IGNORED, Example, ExampleConfig, collate, make_batch
 from pysr_neural_training.improve.config import ImproveConfig
 
 WARMUP = 0.1

@@ -17,8 +17,8 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import MemberView, ProposalRequest
+from pysr_neural.proposer.neural.transformer import REPAIR_ROOM
 from pysr_neural.proposer.scripted import ScriptedProposer
-from pysr_neural.proposer.transformer import REPAIR_ROOM
 from pysr_neural.state import KINDS
 from pysr_neural.wire.prompt import best_members
 from pysr_neural_baseline.objective import scale_of

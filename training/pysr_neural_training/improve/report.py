@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pysr_neural_training.improve.run_dir import Record, RunDirectory
-from pysr_neural_training.run_dir import replace_file
+from pysr_neural_training.learning.run_dir import replace_file
 
 MEASURES = (("solve rate", "solve_rate"), ("evaluations until solved", "evaluations"))
 

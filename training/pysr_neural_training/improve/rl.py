@@ -32,7 +32,7 @@ from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
 from pysr_neural_baseline.objective import scale_of
-from pysr_neural_training.examples import IGNORED, Example, collate
+from pysr_neural_training.examples.build import IGNORED, Example, collate
 from pysr_neural_training.improve import rewards
 from pysr_neural_training.improve.config import RLConfig
 from pysr_neural_training.improve.lessons import is_rehearsal, questions_of, rehearsal_batch, set_rate, take_step

@@ -19,8 +19,8 @@ from pysr_neural.expression.node import Node, apply
 from pysr_neural.model.checkpoint import load
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import BatchProposer, ProposalBatch, ProposalRequest, Proposer, Session
-from pysr_neural.proposer.questions import Question
-from pysr_neural.proposer.transformer import TransformerProposer, TransformerSession
+from pysr_neural.proposer.neural.questions import Question
+from pysr_neural.proposer.neural.transformer import TransformerProposer, TransformerSession
 from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.config import BasicSRConfig
@@ -28,7 +28,7 @@ from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult
-from pysr_neural_training.generate import GeneratedProblem
+from pysr_neural_training.problems.generate import GeneratedProblem
 from pysr_neural_training.traces.workers import Workers
 
 

@@ -19,12 +19,12 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import GeneratedProblem, ProblemPrior, Sampler
 from pysr_neural_training.improve import report
 from pysr_neural_training.improve.config import SMOKE, ImproveConfig, read_config
 from pysr_neural_training.improve.rewards import commonest_share
 from pysr_neural_training.improve.rollout import Episode, Planned, collect, summary
 from pysr_neural_training.improve.run_dir import Record, RunDirectory
+from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler
 from pysr_neural_training.traces.workers import Workers
 
 COLLAPSED = 0.8

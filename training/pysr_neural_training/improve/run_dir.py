@@ -21,7 +21,7 @@ from typing import Any
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.improve.config import ImproveConfig
-from pysr_neural_training.run_dir import replace_file
+from pysr_neural_training.learning.run_dir import replace_file
 
 Record = dict[str, Any]
 UNBOUND = ("rounds", "patience", "workers", "scheduler", "threads", "together")

@@ -14,7 +14,7 @@ from pysr_neural.model.grammar import Grammar, GrammarState, within
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.wire.prompt import MAX_POSITION
 from pysr_neural.wire.vocabulary import NAMES
-from pysr_neural_training.examples import IGNORED
+from pysr_neural_training.examples.build import IGNORED
 
 FORBIDDEN = -1e9
 """Logit of a token that the grammar does not admit; finite, so that nothing becomes NaN in the backward pass."""

@@ -20,10 +20,10 @@ from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import MemberView, ProposalRequest
 from pysr_neural.trace.io import Trace, trees
 from pysr_neural.trace.schema import HALL_OF_FAME
-from pysr_neural_training.generate import in_training, split_key
 from pysr_neural_training.improve.config import DaggerConfig
 from pysr_neural_training.improve.relabel import State
 from pysr_neural_training.improve.rollout import Planned
+from pysr_neural_training.problems.generate import in_training, split_key
 from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
 from pysr_neural_training.traces.problems import SourceProblem

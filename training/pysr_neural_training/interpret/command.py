@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.export is not None:
         check_target(options.export)
-    from pysr_neural.proposer.transformer import TransformerProposer
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
 
     proposer = TransformerProposer.from_checkpoint(options.checkpoint)
     name = Path(options.checkpoint).name

@@ -22,9 +22,9 @@ from pysr_neural.state import MemberView
 from pysr_neural.wire.prompt import best_members
 from pysr_neural_baseline import BasicSRConfig
 from pysr_neural_baseline.search import Search, run_search
-from pysr_neural_training.generate import GeneratedProblem
 from pysr_neural_training.interpret.residuals import SHAPES, residual_shape
-from pysr_neural_training.recovery import held_out_problems
+from pysr_neural_training.learning.recovery import held_out_problems
+from pysr_neural_training.problems.generate import GeneratedProblem
 
 EARLY, LATE = 1 / 3, 2 / 3
 PLATEAU = 10

@@ -1,7 +1,7 @@
 """Problems to be searched: from a suite, from the generator, from the user's table.
 
 Owns: the three sources as numbered problems.  Does not own: suites (the package above offers them through the entry
-point group ``pysr_neural.problems``), the generator (`pysr_neural_training.generate`).
+point group ``pysr_neural.problems``), the generator (`pysr_neural_training.problems.generate`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.text import to_string
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.rng import generator
-from pysr_neural_training.generate import ProblemPrior, Sampler
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 
 GROUP = "pysr_neural.problems"
 

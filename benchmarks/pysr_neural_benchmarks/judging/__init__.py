@@ -1,0 +1,1 @@
+"""Judging what a method found: scores, symbolic recovery, statistics, results on disk."""

@@ -1,0 +1,1 @@
+"""Benchmarks of speed, one a file: ratios measured side by side in one run."""

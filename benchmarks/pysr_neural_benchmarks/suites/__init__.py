@@ -1,0 +1,1 @@
+"""Suites of problems: their files, reader, data and held-out keys."""

@@ -1,0 +1,1 @@
+"""Whole answers out of parts, by regression."""

@@ -1,1 +1,0 @@
-"""Problems on disk: making datasets of them, and reading them back for training."""

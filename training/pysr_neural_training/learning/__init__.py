@@ -1,0 +1,1 @@
+"""Training a checkpoint: configurations, the trainer, evaluation, run directories."""
