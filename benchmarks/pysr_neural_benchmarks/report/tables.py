@@ -1,6 +1,7 @@
 """The tables of a report, as plain rows of text.
 
-Owns: which figures are shown, their rounding.  Does not own: figures (`judging.scoring`, `judging.statistics`), form (`report.page`).
+Owns: which figures are shown, their rounding.  Does not own: figures (`judging.scoring`,
+`judging.statistics`), form (`report.page`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """`pysr-neural study conditioning`: what it buys a model to be told of the data, and to be asked in one way or another.
 
-Owns: the arms, their training and judging, the report.  Does not own: training (`pysr_neural_training.learning.train`), hiding
-and asking (`single`), the measurements (`judging`).
+Owns: the arms, their training and judging, the report.  Does not own: training
+(`pysr_neural_training.learning.train`), hiding and asking (`single`), the measurements (`judging`).
 
 Every arm is a model of one size trained from nothing for the same number of steps; that number is what the arm
 ``encoder`` does in the training's share of ``--minutes-per-arm``, measured once.  Arms of one layout see the same
