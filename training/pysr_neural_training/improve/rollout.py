@@ -29,7 +29,7 @@ from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult
 from pysr_neural_training.problems.generate import GeneratedProblem
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 
 @dataclass(frozen=True)

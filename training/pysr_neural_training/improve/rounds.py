@@ -25,7 +25,7 @@ from pysr_neural_training.improve.rewards import commonest_share
 from pysr_neural_training.improve.rollout import Episode, Planned, collect, summary
 from pysr_neural_training.improve.run_dir import Record, RunDirectory
 from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 COLLAPSED = 0.8
 """A search in which one expression is so large a share of the proposals has a collapsed policy."""
