@@ -1,0 +1,216 @@
+"""Values and exact derivatives of what depends on parameters, over all rows and many parameter sets at once.
+
+Owns: the steps of a calculation, their values, and reverse-mode differentiation over them.  Does not own: what the
+parameters are (`expression.forms`), the derivatives of operators (`operators`).
+
+Rows are independent of each other, so one sweep back over the steps gives the whole Jacobian: the part that reaches a
+parameter is its column.  What does not depend on parameters is evaluated once, when it is put on the tape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+
+import numpy as np
+
+from pysr_neural.expression.node import Node
+from pysr_neural.operators import OPERATORS, Array
+
+Functions = Mapping[str, Callable[..., Array]]
+Pullback = Callable[..., Array] | None
+Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[Pullback, ...]]
+
+ONE = 0
+"""The slot of the number 1 on every row."""
+DIFFERENCE = 2.0**-17
+"""Relative step of central differences, for operators whose derivative the table does not know."""
+
+
+class Tape:
+    """A calculation on columns of data, in slots.
+
+    Parameters
+    ----------
+    columns : array, shape (features, rows)
+    functions : mapping
+        Operator name to NumPy function.
+    memory : dict, optional
+        Values of subtrees without constants, which the tapes of one data set may share.
+
+    Attributes
+    ----------
+    values : list of array
+        By slot; of slots that depend on parameters, those of the last `run`.
+    start : list of float
+        By parameter: where it stands in the given tree.
+    origins : list of tuple
+        By parameter: for a coefficient the slots of what it multiplies and of what it is added to (-1: nothing); for
+        an exponent ``(-1, the base's slot)``.
+    """
+
+    def __init__(self, columns: Array, functions: Functions, memory: dict[Node, Array] | None = None) -> None:
+        self.columns, self.functions = columns, functions
+        self.memory: dict[Node, Array] = {} if memory is None else memory
+        self.values: list[Array] = [np.ones(columns.shape[1])]
+        self.depends = [False]
+        self.steps: list[Step] = []
+        self.parameters: list[int] = []
+        self.start: list[float] = []
+        self.origins: list[tuple[int, int]] = []
+        self._known: dict[Node, int] = {}
+
+    def known(self, node: Node) -> int:
+        """Return the slot of a subtree without constants."""
+        slot = self._known.get(node)
+        if slot is None:
+            slot = self._known[node] = self._add(self._value(node), False)
+        return slot
+
+    def _value(self, node: Node) -> Array:
+        value = self.memory.get(node)
+        if value is None:
+            if node.index is not None:
+                value = self.columns[node.index]
+            else:
+                value = self.functions[str(node.operator)](*[self._value(child) for child in node.children])
+            self.memory[node] = value
+        return value
+
+    def apply(self, name: str, *sources: int) -> int:
+        """Return the slot of an operator over slots."""
+        function, row = self.functions[name], OPERATORS.get(name)
+        if row is not None:
+            return self.step(function, sources, row.pullbacks)
+        return self.step(function, sources, tuple([_differences(function, i) for i in range(len(sources))]))
+
+    def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
+        """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
+        depends = self.depends
+        for source in sources:
+            if depends[source]:
+                slot = self._add(self.values[0], True)
+                self.steps.append((function, slot, sources, pullbacks))
+                return slot
+        return self._add(function(*[self.values[source] for source in sources]), False)
+
+    def times(self, left: int, right: int) -> int:
+        """Return the slot of a product."""
+        if ONE in (left, right):
+            return right if left == ONE else left
+        return self.step(np.multiply, (left, right), _TIMES)
+
+    def plus(self, left: int, right: int) -> int:
+        """Return the slot of a sum."""
+        return self.step(np.add, (left, right), _PLUS)
+
+    def negative(self, slot: int) -> int:
+        """Return the slot of a value's negative."""
+        return self.step(np.negative, (slot,), OPERATORS["neg"].pullbacks)
+
+    def reciprocal(self, slot: int) -> int:
+        """Return the slot of 1 over a value, by the search's own division."""
+        return self.step(self.functions["/"], (ONE, slot), OPERATORS["/"].pullbacks)
+
+    def power(self, base: int, exponent: int) -> int:
+        """Return the slot of a power whose exponent is a parameter; the logarithm of a known base is taken once."""
+        logs = self.step(_log_size, (base,), (lambda g, a, v: g / a,))
+        if not self.depends[base] and float(self.values[base].min(initial=1.0)) > 0:
+            return self.step(_positive_power, (logs, exponent), (None, lambda g, a, b, v: g * (v * a)))
+        return self.step(_power, (logs, exponent, base), (lambda g, a, b, c, v: g * (b * v), _exponent_slope, None))
+
+    def parameter(self, start: float, core: int, rest: int) -> int:
+        """Return the slot of a new parameter; `core` and `rest` are its origin, see the attributes."""
+        slot = self._add(np.float64(start), True)  # type: ignore[arg-type]
+        self.parameters.append(slot)
+        self.start.append(start)
+        self.origins.append((core, rest))
+        return slot
+
+    def weighted(self, rest: int, coefficients: list[int], cores: list[int]) -> int:
+        """Return the slot of ``rest + Σ coefficient · core``; a rest of -1 is nothing."""
+        total = rest
+        for coefficient, core in zip(coefficients, cores, strict=True):
+            term = self.times(coefficient, core)
+            total = term if total == -1 else self.plus(total, term)
+        return total
+
+    def run(self, parameters: Array) -> None:
+        """Set all values for parameters of shape (k,), or for several sets of them, shape (sets, k), at once."""
+        values = self.values
+        given = parameters if parameters.ndim == 1 else parameters.T[:, :, None]
+        for slot, value in zip(self.parameters, given, strict=True):
+            values[slot] = value
+        for function, target, sources, _ in self.steps:
+            if len(sources) == 2:
+                values[target] = function(values[sources[0]], values[sources[1]])
+            else:
+                values[target] = function(*[values[source] for source in sources])
+
+    def pull(self, factors: Mapping[int, Array | float]) -> list[Array | None]:
+        """Return, by parameter, the derivative of ``Σ factor · value`` over slots; None where it has no part in it.
+
+        Values are those of the last `run`, of one set of parameters.
+        """
+        values, depends = self.values, self.depends
+        pulled: dict[int, Array] = dict(factors)  # type: ignore[arg-type]
+        for _, target, sources, pullbacks in reversed(self.steps):
+            factor = pulled.get(target)
+            if factor is None:
+                continue
+            arguments, value = [values[source] for source in sources], values[target]
+            for source, pullback in zip(sources, pullbacks, strict=True):
+                if pullback is not None and depends[source]:
+                    part = pullback(factor, *arguments, value)
+                    pulled[source] = part if source not in pulled else pulled[source] + part
+        return [pulled.get(slot) for slot in self.parameters]
+
+    def on(self, rows: slice) -> Tape:
+        """Return a tape of the same steps on some of the rows."""
+        part = copy(self)
+        part.values = [
+            value if depends or value.ndim == 0 else value[rows]
+            for value, depends in zip(self.values, self.depends, strict=True)
+        ]
+        return part
+
+    def _add(self, value: Array, depends: bool) -> int:
+        self.values.append(value)
+        self.depends.append(depends)
+        return len(self.values) - 1
+
+
+_TIMES, _PLUS = OPERATORS["*"].pullbacks, OPERATORS["+"].pullbacks
+
+
+def _log_size(base: Array) -> Array:
+    return np.log(np.abs(base))
+
+
+def _positive_power(logs: Array, exponent: Array) -> Array:
+    return np.exp(exponent * logs)
+
+
+def _power(logs: Array, exponent: Array, base: Array) -> Array:
+    """Return a power from its base's logarithm; NaN where the base is negative and the exponent no integer."""
+    size = np.exp(exponent * logs)
+    whole = exponent == np.round(exponent)
+    sign = np.where(whole, 1.0 - 2.0 * np.mod(exponent, 2.0), np.nan)
+    return np.where(base < 0, sign * size, size)
+
+
+def _exponent_slope(g: Array, logs: Array, exponent: Array, base: Array, value: Array) -> Array:
+    return g * np.where(base > 0, value * logs, np.where(base == 0, 0.0, np.nan))
+
+
+def _differences(function: Callable[..., Array], place: int) -> Pullback:
+    def pullback(g: Array, *given: Array) -> Array:
+        arguments = list(given[:-1])
+        at = arguments[place]
+        size = DIFFERENCE * np.maximum(np.abs(at), DIFFERENCE)
+        arguments[place] = at + size
+        above = function(*arguments)
+        arguments[place] = at - size
+        return g * ((above - function(*arguments)) / (2 * size))
+
+    return pullback
