@@ -108,6 +108,30 @@ class Forms:
             return self._to_power(*children)
         return self.fixed(self.tape.apply(str(name), *[self.opaque(self.of(child)) for child in children]))
 
+    def logarithmic(self, node: Node) -> Form:
+        """Return the form of the logarithm of a subtree's size: exponents of products are coefficients."""
+        name, children, first = node.operator, node.children, self._count
+        if not _constants_in(node):
+            return self.fixed(self.tape.log_size(self.tape.known(node)))
+        if name in ("*", "/"):
+            left, right = self.logarithmic(children[0]), self.logarithmic(children[1])
+            return self.sum(left, right if name == "*" else self.scaled(right, -1.0))
+        if name == "^" and children[0].size > 1 or name == "^" and children[0].value is None:
+            inner = self.logarithmic(children[0])
+            return self.product(self.of(children[1]), inner)
+        if name in _ROOT_POWERS or name == "neg":
+            return self.scaled(self.logarithmic(children[0]), _ROOT_POWERS.get(str(name), 1.0))
+        if name == "exp":
+            return self.of(children[0])
+        form = self.factor(self.of(node))
+        if not form.cores:
+            return self.fixed(self.tape.log_size(form.fixed))
+        put_scale, value = form.put, form.start[0]
+        sign = math.copysign(1.0, value)
+        fixed = -1 if form.cores[0] == ONE else self.tape.log_size(form.cores[0])
+        start = math.log(abs(value)) if value else 0.0
+        return Form(fixed, [ONE], [start], lambda values: put_scale([sign * exponential(values[0])]))
+
     def _number(self, node: Node, first: int, count: int) -> Form:
         """Return the form of a subtree of constants only: one number."""
         self._count += count
@@ -135,11 +159,11 @@ class Forms:
         return self.fixed(self.tape.apply(name, self.opaque(inner)))
 
     def scaled(self, form: Form, factor: float) -> Form:
-        """Return a form times -1."""
+        """Return a form times a number."""
         put = form.put
-        fixed = form.fixed if form.fixed == -1 else self.tape.negative(form.fixed)
+        fixed = form.fixed if form.fixed == -1 else self.tape.scaled(form.fixed, factor)
         start = [factor * value for value in form.start]
-        return Form(fixed, form.cores, start, lambda values: put([factor * value for value in values]), form.signed)
+        return Form(fixed, form.cores, start, lambda values: put([value / factor for value in values]), form.signed)
 
     def sum(self, left: Form, right: Form) -> Form:
         """Return the form of a sum; equal cores share a coefficient, which the first one takes."""

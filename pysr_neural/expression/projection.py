@@ -153,6 +153,40 @@ class Projection:
                 coefficients[place] = value / self.unit
         return Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
 
+    def spread(self) -> float:
+        """Return the target's sum of squares about its mean, in the units of `Fit.square`; for a constant, about 0."""
+        centred = self.target - float(self.target.mean())
+        return float(np.dot(centred, centred)) or self.total
+
+    def losses(self, sets: int) -> Array:
+        """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
+
+        A row whose value is not finite counts as if nothing were explained there, and more.
+        """
+        values, rows = self.tape.values, len(self.y)
+        shape = (sets, rows)
+        target = np.broadcast_to(self._without_fixed(), shape)
+        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self.order]
+        finite = np.isfinite(sum(columns, start=target))
+        bad = rows - np.count_nonzero(finite, axis=1)
+        if bad.any():
+            target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
+        basis: list[Array] = []
+        for column in columns:
+            largest = np.abs(column).max(axis=1, keepdims=True)
+            rest = column / np.where(largest > 0, largest, 1.0)
+            before = np.einsum("sr,sr->s", rest, rest)
+            for direction in basis:
+                rest = rest - np.einsum("sr,sr->s", direction, rest)[:, None] * direction
+            length = np.einsum("sr,sr->s", rest, rest)
+            length = np.where(length > 1e-20 * before, length, np.inf)
+            rest = rest / np.sqrt(length)[:, None]
+            basis.append(rest)
+            target = target - np.einsum("sr,sr->s", rest, target)[:, None] * rest
+        squares = np.einsum("sr,sr->s", target, target)
+        squares = squares + bad * (4.0 * self.total / rows)
+        return np.where(np.isfinite(squares), squares, np.inf)
+
     def polished(self, fit: Fit) -> list[float]:
         """Return the coefficients of a point that was evaluated last, with one step of iterative refinement."""
         rest, values, cores = self._without_fixed(), self.tape.values, self.form.cores

@@ -108,13 +108,21 @@ class Tape:
         """Return the slot of a value's negative."""
         return self.step(np.negative, (slot,), OPERATORS["neg"].pullbacks)
 
+    def scaled(self, slot: int, factor: float) -> int:
+        """Return the slot of a number times a value."""
+        return self.step(lambda a: factor * a, (slot,), (lambda g, a, v: factor * g,))
+
+    def log_size(self, slot: int) -> int:
+        """Return the slot of the logarithm of a value's size."""
+        return self.step(_log_size, (slot,), (lambda g, a, v: g / a,))
+
     def reciprocal(self, slot: int) -> int:
         """Return the slot of 1 over a value, by the search's own division."""
         return self.step(self.functions["/"], (ONE, slot), OPERATORS["/"].pullbacks)
 
     def power(self, base: int, exponent: int) -> int:
         """Return the slot of a power whose exponent is a parameter; the logarithm of a known base is taken once."""
-        logs = self.step(_log_size, (base,), (lambda g, a, v: g / a,))
+        logs = self.log_size(base)
         if not self.depends[base] and float(self.values[base].min(initial=1.0)) > 0:
             return self.step(_positive_power, (logs, exponent), (None, lambda g, a, b, v: g * (v * a)))
         return self.step(_power, (logs, exponent, base), (lambda g, a, b, c, v: g * (b * v), _exponent_slope, None))
@@ -146,6 +154,31 @@ class Tape:
                 values[target] = function(values[sources[0]], values[sources[1]])
             else:
                 values[target] = function(*[values[source] for source in sources])
+
+    def run_relative(self, relative: Array) -> Array:
+        """Set all values for several sets of parameters, shape (sets, k), in which coefficients are relative.
+
+        A coefficient is one of the largest |rest| over the largest |core| of its origin; exponents are as given.
+
+        Returns
+        -------
+        array, shape (sets, k)
+            The parameters.
+        """
+        values, thetas = self.values, relative.copy()
+        pending = {slot: place for place, slot in enumerate(self.parameters)}
+        for function, target, sources, _ in self.steps:
+            for source in sources:
+                place = pending.pop(source, None)
+                if place is not None:
+                    core, rest = self.origins[place]
+                    if core != -1:
+                        above = 1.0 if rest == -1 else _largest(values[rest])
+                        size = above / _largest(values[core])
+                        thetas[:, place] *= np.where(np.isfinite(size) & (size > 0), size, 1.0)
+                    values[source] = thetas[:, place, None]
+            values[target] = function(*[values[source] for source in sources])
+        return thetas
 
     def pull(self, factors: Mapping[int, Array | float]) -> list[Array | None]:
         """Return, by parameter, the derivative of ``Σ factor · value`` over slots; None where it has no part in it.
@@ -181,6 +214,11 @@ class Tape:
 
 
 _TIMES, _PLUS = OPERATORS["*"].pullbacks, OPERATORS["+"].pullbacks
+
+
+def _largest(values: Array) -> Array:
+    size = np.abs(values)
+    return np.where(np.isfinite(size), size, 0.0).max(axis=-1)
 
 
 def _log_size(base: Array) -> Array:
