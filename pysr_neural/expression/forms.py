@@ -18,6 +18,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.numbers import exponential, number, real_power, set_number
 from pysr_neural.expression.tape import ONE, Tape
 
+KNOWN, NUMBER, MIXED = range(3)
 Put = Callable[[Sequence[float]], None]
 
 
@@ -76,7 +77,7 @@ class Forms:
         self.constants = tree.constants()
         self.theta: Sequence[float] = ()
         self._puts: list[tuple[Put, list[int]]] = []
-        self._places: dict[int, int] = {}
+        self._kinds: dict[int, int] = {}
         self._count = 0
 
     def assign(self, form: Form, coefficients: Sequence[float], theta: Sequence[float]) -> list[float]:
@@ -89,12 +90,11 @@ class Forms:
 
     def of(self, node: Node) -> Form:
         """Return the form of a subtree; to be called on the subtrees in prefix order."""
-        first = self._count
-        count = _constants_in(node)
-        if count == 0:
+        kind = self._kind(node)
+        if kind == KNOWN:
             return Form(self.tape.known(node), [], [], _nothing)
-        if count == node.size - _operators_in(node):
-            return self._number(node, first, count)
+        if kind == NUMBER:
+            return self._number(node)
         name, children = node.operator, node.children
         if len(children) == 1:
             return self._unary(str(name), children[0])
@@ -110,13 +110,16 @@ class Forms:
 
     def logarithmic(self, node: Node) -> Form:
         """Return the form of the logarithm of a subtree's size: exponents of products are coefficients."""
-        name, children, first = node.operator, node.children, self._count
-        if not _constants_in(node):
+        name, children = node.operator, node.children
+        kind = self._kind(node)
+        if kind == KNOWN:
             return self.fixed(self.tape.log_size(self.tape.known(node)))
+        if kind == NUMBER:
+            return self._log_scale(self._number(node))
         if name in ("*", "/"):
             left, right = self.logarithmic(children[0]), self.logarithmic(children[1])
             return self.sum(left, right if name == "*" else self.scaled(right, -1.0))
-        if name == "^" and children[0].size > 1 or name == "^" and children[0].value is None:
+        if name == "^":
             inner = self.logarithmic(children[0])
             return self.product(self.of(children[1]), inner)
         if name in _ROOT_POWERS or name == "neg":
@@ -124,18 +127,29 @@ class Forms:
         if name == "exp":
             return self.of(children[0])
         form = self.factor(self.of(node))
-        if not form.cores:
-            return self.fixed(self.tape.log_size(form.fixed))
+        return self._log_scale(form) if form.cores else self.fixed(self.tape.log_size(form.fixed))
+
+    def _log_scale(self, form: Form) -> Form:
         put_scale, value = form.put, form.start[0]
         sign = math.copysign(1.0, value)
         fixed = -1 if form.cores[0] == ONE else self.tape.log_size(form.cores[0])
         start = math.log(abs(value)) if value else 0.0
         return Form(fixed, [ONE], [start], lambda values: put_scale([sign * exponential(values[0])]))
 
-    def _number(self, node: Node, first: int, count: int) -> Form:
+    def _kind(self, node: Node) -> int:
+        """Tell whether a subtree holds no constants, nothing else, or both."""
+        if not node.children:
+            return KNOWN if node.value is None else NUMBER
+        kind = self._kinds.get(id(node))
+        if kind is None:
+            first, *others = [self._kind(child) for child in node.children]
+            kind = self._kinds[id(node)] = first if all([other == first for other in others]) else MIXED
+        return kind
+
+    def _number(self, node: Node) -> Form:
         """Return the form of a subtree of constants only: one number."""
-        self._count += count
-        constants = self.constants
+        constants, first = self.constants, self._count
+        self._count += 1 if node.value is not None else len(node.constants())
 
         def put(values: Sequence[float]) -> None:
             set_number(node, values[0], constants, first)
@@ -339,11 +353,3 @@ class Forms:
     def _exponent(self, form: Form, base: int) -> int:
         self._puts.append((form.put, [len(self.tape.parameters)]))
         return self.tape.parameter(form.start[0], -1, base)
-
-
-def _constants_in(node: Node) -> int:
-    return sum(each.value is not None for each in node)
-
-
-def _operators_in(node: Node) -> int:
-    return sum(each.operator is not None for each in node)

@@ -3,7 +3,7 @@
 Owns: the linear solution, and the Levenberg–Marquardt descent over the parameters.  Does not own: which constants enter
 linearly (`forms`), where descents start (`starts`).
 
-Sums of squares are of values divided by a power of two near the largest |y|, so that they keep within the range of floats.
+Sums of squares are of values divided by a power of two near the largest |y|, to keep within the range of floats.
 
 References
 ----------
@@ -59,6 +59,32 @@ class Fit:
     triangle: list[list[float]]
 
 
+class Target:
+    """What is to be fitted.
+
+    Parameters
+    ----------
+    y : array, shape (rows,)
+
+    Attributes
+    ----------
+    unit : float
+        A power of two that brings the largest |y| near 1.
+    values : array, shape (rows,)
+        y times the unit.
+    total, spread : float
+        Sum of squares of the values, and the same about their mean; that of a constant is the sum itself.
+    """
+
+    def __init__(self, y: Array) -> None:
+        self.y = y
+        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max()))[1], 1000), -1000))
+        self.values = y * self.unit
+        self.total = float(np.dot(self.values, self.values))
+        centred = self.values - float(np.add.reduce(self.values)) / len(y)
+        self.spread = float(np.dot(centred, centred)) or self.total
+
+
 class Projection:
     """The fit of one form to a target.
 
@@ -66,22 +92,18 @@ class Projection:
     ----------
     tape : Tape
     form : Form
-    y : array, shape (rows,)
+    target : Target
 
     Attributes
     ----------
-    total : float
-        Sum of squares of the target, in the same units as `Fit.square`.
-    spent : int
-        Evaluations of values or of derivatives.
+    spent : float
+        Evaluations of values or of derivatives, those on other rows by their share.
     """
 
-    def __init__(self, tape: Tape, form: Form, y: Array) -> None:
-        self.tape, self.form, self.y = tape, form, y
-        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max()))[1], 1000), -1000))
-        self.target = y * self.unit
-        self.total = float(np.dot(self.target, self.target))
-        self.spent = 0
+    def __init__(self, tape: Tape, form: Form, target: Target) -> None:
+        self.tape, self.form, self.target = tape, form, target
+        self.spent = 0.0
+        self._last: Fit | None = None
         depends = tape.depends
         self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
         """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
@@ -91,14 +113,13 @@ class Projection:
         self._triangle: list[list[float]] = []
         self._extend(self._basis, self._triangle, self.order[:known])
         self._rest = self.order[known:]
-        self._target, self._shares = self.target, []
+        self._rests, self._shares = target.values, []
         if not self._fixed_changes:
-            self._target = self._without_fixed()
-            self._target, self._shares = _projected(self._target, self._basis)
+            self._rests, self._shares = _projected(self._without_fixed(), self._basis)
 
     def _without_fixed(self) -> Array:
-        fixed = self.form.fixed
-        return self.target if fixed == -1 else (self.y - self.tape.values[fixed]) * self.unit
+        fixed, target = self.form.fixed, self.target
+        return target.values if fixed == -1 else (target.y - self.tape.values[fixed]) * target.unit
 
     def _extend(self, basis: list[Array], triangle: list[list[float]], columns: list[int]) -> None:
         """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice; see `_solved`."""
@@ -115,7 +136,7 @@ class Projection:
                     size = float(np.dot(column, column))
             if not isfinite(size):
                 triangle.append([])
-                basis.append(np.full_like(self.target, np.nan))
+                basis.append(np.full_like(self.target.y, np.nan))
                 continue
             shares = [0.0] * len(basis)
             rest = column
@@ -127,13 +148,19 @@ class Projection:
             length = sqrt(float(np.dot(rest, rest)))
             if not length > DEPENDENT * sqrt(size):
                 triangle.append([])
-                basis.append(np.zeros_like(self.target))
+                basis.append(np.zeros_like(self.target.y))
                 continue
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
+    def on(self, rows: slice) -> Projection:
+        """Return the same fit to some of the rows."""
+        return Projection(self.tape.on(rows), self.form, Target(np.ascontiguousarray(self.target.y[rows])))
+
     def at(self, theta: Array) -> Fit:
         """Evaluate at parameters, with the best coefficients for them."""
+        if self._last is not None and (theta is self._last.theta or not len(theta)):
+            return self._last
         if len(theta):
             self.tape.run(theta)
         self.spent += 1
@@ -144,26 +171,22 @@ class Projection:
         if self._fixed_changes:
             residuals, shares = _projected(self._without_fixed(), basis)
         else:
-            residuals, more = _projected(self._target, basis[len(self._basis) :])
+            residuals, more = _projected(self._rests, basis[len(self._basis) :])
             shares = self._shares + more
         square = float(np.dot(residuals, residuals))
         coefficients = [0.0] * len(self.order)
         if isfinite(square):
             for place, value in zip(self.order, _solved(triangle, shares), strict=True):
-                coefficients[place] = value / self.unit
-        return Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
-
-    def spread(self) -> float:
-        """Return the target's sum of squares about its mean, in the units of `Fit.square`; for a constant, about 0."""
-        centred = self.target - float(self.target.mean())
-        return float(np.dot(centred, centred)) or self.total
+                coefficients[place] = value / self.target.unit
+        self._last = Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
+        return self._last
 
     def losses(self, sets: int) -> Array:
         """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
 
         A row whose value is not finite counts as if nothing were explained there, and more.
         """
-        values, rows = self.tape.values, len(self.y)
+        values, rows = self.tape.values, len(self.target.y)
         shape = (sets, rows)
         target = np.broadcast_to(self._without_fixed(), shape)
         columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self.order]
@@ -184,48 +207,50 @@ class Projection:
             basis.append(rest)
             target = target - np.einsum("sr,sr->s", rest, target)[:, None] * rest
         squares = np.einsum("sr,sr->s", target, target)
-        squares = squares + bad * (4.0 * self.total / rows)
+        squares = squares + bad * (4.0 * self.target.total / rows)
         return np.where(np.isfinite(squares), squares, np.inf)
 
     def polished(self, fit: Fit) -> list[float]:
-        """Return the coefficients of a point that was evaluated last, with one step of iterative refinement."""
+        """Return the coefficients of a point, with one step of iterative refinement."""
+        fit = self.at(fit.theta)
         rest, values, cores = self._without_fixed(), self.tape.values, self.form.cores
         for core, value in zip(cores, fit.coefficients, strict=True):
-            rest = rest - (value * values[core]) * self.unit
+            rest = rest - (value * values[core]) * self.target.unit
         shares = _projected(rest, fit.basis)[1]
         coefficients = list(fit.coefficients)
         for place, value in zip(self.order, _solved(fit.triangle, shares), strict=True):
             if isfinite(value):
-                coefficients[place] += value / self.unit
+                coefficients[place] += value / self.target.unit
         return coefficients
 
     def jacobian(self, fit: Fit) -> Array:
         """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows).
 
-        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.  It is that of the point
-        evaluated last.
+        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
         """
+        fit = self.at(fit.theta)
         self.spent += 1
         factors: dict[int, Array | float] = {}
         if self.form.fixed != -1:
-            factors[self.form.fixed] = self.unit
+            factors[self.form.fixed] = self.target.unit
         for core, value in zip(self.form.cores, fit.coefficients, strict=True):
-            factors[core] = factors.get(core, 0.0) + value * self.unit
-        rows = np.zeros((len(fit.theta), len(self.y)))
+            factors[core] = factors.get(core, 0.0) + value * self.target.unit
+        rows = np.zeros((len(fit.theta), len(self.target.y)))
         for row, slope in zip(rows, self.tape.pull(factors), strict=True):
             if slope is None:
                 continue
             if np.ndim(slope) == 0:
-                slope = np.full(len(self.y), slope)
+                slope = np.full(len(self.target.y), slope)
             projected, _ = _projected(slope, fit.basis)
             if isfinite(float(np.dot(projected, projected))):
                 row[:] = projected
         return rows
 
-    def descend(self, fit: Fit, most: int) -> Fit:
-        """Go down from a point that was evaluated last, until nothing is gained or ``spent`` reaches a limit."""
-        damping, growth, enough = INITIAL_DAMPING, 2.0, EXACT * self.total
-        while fit.square > enough and self.spent < most:
+    def descend(self, fit: Fit, most: float, least_gain: float = TOLERANCE) -> Fit:
+        """Go down from a point, until little is gained or ``spent`` reaches a limit."""
+        fit = self.at(fit.theta)
+        damping, growth, enough = INITIAL_DAMPING, 2.0, EXACT * self.target.total
+        while enough < fit.square < inf and self.spent < most:
             jacobian = self.jacobian(fit)
             curvature, gradient = jacobian @ jacobian.T, jacobian @ fit.residuals
             matrix, slope = curvature.tolist(), gradient.tolist()
@@ -245,7 +270,7 @@ class Projection:
                     return fit
                 damping, growth = damping * growth, growth * 2
             expected = sum([d * (damping * w * d + g) for d, w, g in zip(step, diagonal, slope, strict=True)])
-            done = gain <= TOLERANCE * fit.square
+            done = gain <= least_gain * fit.square
             fit = moved
             if done:
                 return fit

@@ -123,9 +123,10 @@ class Tape:
     def power(self, base: int, exponent: int) -> int:
         """Return the slot of a power whose exponent is a parameter; the logarithm of a known base is taken once."""
         logs = self.log_size(base)
-        if not self.depends[base] and float(self.values[base].min(initial=1.0)) > 0:
-            return self.step(_positive_power, (logs, exponent), (None, lambda g, a, b, v: g * (v * a)))
-        return self.step(_power, (logs, exponent, base), (lambda g, a, b, c, v: g * (b * v), _exponent_slope, None))
+        negative = self.step(_is_negative, (base,), (None,))
+        if not self.depends[base] and not self.values[negative].any():
+            return self.step(_positive_power, (logs, exponent), (None, _exponent_slope))
+        return self.step(_power, (logs, exponent, negative), (_log_slope, _exponent_slope, None))
 
     def parameter(self, start: float, core: int, rest: int) -> int:
         """Return the slot of a new parameter; `core` and `rest` are its origin, see the attributes."""
@@ -202,7 +203,7 @@ class Tape:
         """Return a tape of the same steps on some of the rows."""
         part = copy(self)
         part.values = [
-            value if depends or value.ndim == 0 else value[rows]
+            value if depends or value.ndim == 0 else np.ascontiguousarray(value[rows])
             for value, depends in zip(self.values, self.depends, strict=True)
         ]
         return part
@@ -225,20 +226,34 @@ def _log_size(base: Array) -> Array:
     return np.log(np.abs(base))
 
 
+def _is_negative(base: Array) -> Array:
+    return base < 0
+
+
 def _positive_power(logs: Array, exponent: Array) -> Array:
     return np.exp(exponent * logs)
 
 
-def _power(logs: Array, exponent: Array, base: Array) -> Array:
-    """Return a power from its base's logarithm; NaN where the base is negative and the exponent no integer."""
+def _power(logs: Array, exponent: Array, negative: Array) -> Array:
+    """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
     size = np.exp(exponent * logs)
     whole = exponent == np.round(exponent)
     sign = np.where(whole, 1.0 - 2.0 * np.mod(exponent, 2.0), np.nan)
-    return np.where(base < 0, sign * size, size)
+    if sign.ndim == 0 and sign == 1:
+        return size
+    return np.where(negative, sign * size, size)
 
 
-def _exponent_slope(g: Array, logs: Array, exponent: Array, base: Array, value: Array) -> Array:
-    return g * np.where(base > 0, value * logs, np.where(base == 0, 0.0, np.nan))
+def _log_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
+    return g * (exponent * rest[-1])
+
+
+def _exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
+    """Pull a factor back to an exponent; NaN, so that it stays, where a base is negative."""
+    slope = rest[-1] * logs
+    if len(rest) == 2 and rest[0].any():
+        return np.full_like(slope, np.nan)
+    return g * np.where(logs == -np.inf, 0.0, slope)
 
 
 def _differences(function: Callable[..., Array], place: int) -> Pullback:
