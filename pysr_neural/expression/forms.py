@@ -108,34 +108,6 @@ class Forms:
             return self._to_power(*children)
         return self.fixed(self.tape.apply(str(name), *[self.opaque(self.of(child)) for child in children]))
 
-    def logarithmic(self, node: Node) -> Form:
-        """Return the form of the logarithm of a subtree's size: exponents of products are coefficients."""
-        name, children = node.operator, node.children
-        kind = self._kind(node)
-        if kind == KNOWN:
-            return self.fixed(self.tape.log_size(self.tape.known(node)))
-        if kind == NUMBER:
-            return self._log_scale(self._number(node))
-        if name in ("*", "/"):
-            left, right = self.logarithmic(children[0]), self.logarithmic(children[1])
-            return self.sum(left, right if name == "*" else self.scaled(right, -1.0))
-        if name == "^":
-            inner = self.logarithmic(children[0])
-            return self.product(self.of(children[1]), inner)
-        if name in _ROOT_POWERS or name == "neg":
-            return self.scaled(self.logarithmic(children[0]), _ROOT_POWERS.get(str(name), 1.0))
-        if name == "exp":
-            return self.of(children[0])
-        form = self.factor(self.of(node))
-        return self._log_scale(form) if form.cores else self.fixed(self.tape.log_size(form.fixed))
-
-    def _log_scale(self, form: Form) -> Form:
-        put_scale, value = form.put, form.start[0]
-        sign = math.copysign(1.0, value)
-        fixed = -1 if form.cores[0] == ONE else self.tape.log_size(form.cores[0])
-        start = math.log(abs(value)) if value else 0.0
-        return Form(fixed, [ONE], [start], lambda values: put_scale([sign * exponential(values[0])]))
-
     def _kind(self, node: Node) -> int:
         """Tell whether a subtree holds no constants, nothing else, or both."""
         if not node.children:

@@ -153,9 +153,9 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice) -> Projection:
-        """Return the same fit to some of the rows."""
-        return Projection(self.tape.on(rows), self.form, Target(np.ascontiguousarray(self.target.y[rows])))
+    def on(self, rows: slice, target: Target | None = None) -> Projection:
+        """Return the same fit to some of the rows, the target being that of those rows."""
+        return Projection(self.tape.on(rows), self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
 
     def at(self, theta: Array) -> Fit:
         """Evaluate at parameters, with the best coefficients for them."""

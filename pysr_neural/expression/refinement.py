@@ -13,7 +13,7 @@ from math import isfinite
 
 import numpy as np
 
-from pysr_neural.expression.forms import Forms
+from pysr_neural.expression.forms import Form, Forms
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.projection import Fit, Projection, Target
 from pysr_neural.expression.starts import promising
@@ -49,7 +49,7 @@ class Refinement:
         self.functions = functions
         self.columns, self.target = np.ascontiguousarray(X.T), Target(np.ascontiguousarray(y))
         self.memory: dict[Node, Array] = {}
-        self._few: dict[int, tuple[Array, Target | None, dict[Node, Array]]] = {}
+        self._few: dict[int, tuple[Target, Target | None]] = {}
 
     def constants(self, tree: Node, most: int) -> list[float] | None:
         """Return fitted constants, which may be no better than the given; None where nothing finite was found.
@@ -60,73 +60,81 @@ class Refinement:
         most : int
             Bound on evaluations; those of derivatives count, and those on fewer rows by their share.
         """
-        step = max(len(self.target.y) // max(ROWS, 8 * len(tree.constants())), 1)
-        given = self._by_logarithms(tree, step, most // 2) if tree.operator in _PRODUCTS else None
-        forms, projection = self._projection(tree if given is None else given)
-        fit = projection.at(np.array(projection.tape.start))
-        if projection.tape.parameters:
-            fit = self._searched(projection, fit, tree if given is not None else None, step, most)
+        tape = Tape(self.columns, self.functions, self.memory)
+        forms = Forms(tape, tree)
+        projection = Projection(tape, forms.of(tree), self.target)
+        if tape.parameters:
+            fit = self._searched(projection, most)
             fit = projection.descend(fit, most)
+        else:
+            fit = projection.at(np.empty(0))
         if not isfinite(fit.square):
             return None
         return forms.assign(projection.form, projection.polished(fit), fit.theta.tolist())
 
-    def _searched(self, projection: Projection, fit: Fit, tree: Node | None, step: int, most: int) -> Fit:
-        """Return the best point that a search on every ``step``-th row finds, or the given one."""
-        if fit.square <= SETTLED * projection.target.spread:
-            return fit
-        few = projection.on(slice(None, None, step))
-        thetas = [fit.theta]
-        if tree is not None:
-            tape = Tape(self.columns, self.functions, self.memory)
-            Forms(tape, tree).of(tree)
-            thetas.append(np.array(tape.start))
-        best = few.at(fit.theta)
+    def _searched(self, projection: Projection, most: int) -> Fit:
+        """Return the best point that a search on some of the rows finds, or the given one."""
+        count = len(projection.tape.parameters) + len(projection.form.cores)
+        step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
+        start = np.array(projection.tape.start)
+        logs = _logarithm(projection)
+        few = projection.on(slice(None, None, step), self._fewer(step)[0])
         enough = SETTLED * few.target.spread
-        for theta in thetas:
-            other = few.descend(few.at(theta), EVALUATIONS, LOOSE)
-            best = min(best, other, key=_square)
+        if logs is not None and (theta := self._by_logarithms(few, logs, step, most)) is not None:
+            best = few.at(theta)
+            if not best.square <= enough:
+                best = min(
+                    few.descend(best, EVALUATIONS, LOOSE), few.descend(few.at(start), EVALUATIONS, LOOSE), key=_square
+                )
+        else:
+            best = few.descend(few.at(start), EVALUATIONS, LOOSE)
         if not best.square <= enough:
-            best = _from_elsewhere(few, best, enough, (most - projection.spent) * step / 2)
+            best = _from_elsewhere(few, best, enough, most * step / 2)
         projection.spent += few.spent / step
-        other = projection.at(best.theta)
-        return other if other.square < fit.square or not isfinite(fit.square) else fit
+        fit = projection.at(best.theta)
+        return fit if isfinite(fit.square) else projection.at(start)
 
-    def _by_logarithms(self, tree: Node, step: int, most: int) -> Node | None:
-        """Return the tree with constants from a fit of log |y|; None where that is of no use."""
-        columns, target, memory = self._fewer(step)
+    def _by_logarithms(self, few: Projection, logs: tuple[Form, list[int]], step: int, most: int) -> Array | None:
+        """Return parameters from a fit of log |y|; None where that is of no use."""
+        target = self._fewer(step)[1]
         if target is None:
             return None
-        tape = Tape(columns, self.functions, memory)
-        forms = Forms(tape, tree)
-        form = forms.logarithmic(tree)
-        if form.cores in ([], [ONE]):
-            return None
-        projection = Projection(tape, form, target)
-        fit = projection.at(np.array(tape.start))
+        form, places = logs
+        part = few.tape.needed([form.fixed, *form.cores], places)
+        projection = Projection(part, form, target)
+        fit = projection.at(np.array(part.start))
         enough = SETTLED * target.spread
-        if tape.parameters and not fit.square <= enough:
+        if part.parameters and not fit.square <= enough:
             fit = projection.descend(fit, EVALUATIONS, LOOSE)
             if not fit.square <= enough:
-                fit = _from_elsewhere(projection, fit, enough, most * step)
+                fit = _from_elsewhere(projection, fit, enough, most * step / 4)
+        few.spent += projection.spent
         if not isfinite(fit.square):
             return None
-        found = forms.assign(form, projection.polished(fit), fit.theta.tolist())
-        return tree.with_constants([_snapped(value) for value in found]) if all(map(isfinite, found)) else None
+        theta = np.array(few.tape.start)
+        theta[part.places] = fit.theta
+        for place, value in zip(places, projection.polished(fit), strict=False):
+            theta[place] = _snapped(value)
+        return theta
 
-    def _fewer(self, step: int) -> tuple[Array, Target | None, dict[Node, Array]]:
-        """Return some rows of the data, and log |y| on them if it is finite."""
+    def _fewer(self, step: int) -> tuple[Target, Target | None]:
+        """Return y on some of the rows, and log |y| if it is finite there."""
         found = self._few.get(step)
         if found is None:
-            y = self.target.y[::step]
-            target = Target(np.log(np.abs(y))) if y.all() else None
-            found = self._few[step] = np.ascontiguousarray(self.columns[:, ::step]), target, {}
+            y = np.ascontiguousarray(self.target.y[::step])
+            found = self._few[step] = Target(y), Target(np.log(np.abs(y))) if y.all() else None
         return found
 
-    def _projection(self, tree: Node) -> tuple[Forms, Projection]:
-        tape = Tape(self.columns, self.functions, self.memory)
-        forms = Forms(tape, tree)
-        return forms, Projection(tape, forms.of(tree), self.target)
+
+def _logarithm(projection: Projection) -> tuple[Form, list[int]] | None:
+    """Return the form of log |prediction|, and the parameters that its coefficients are; None if there are none."""
+    form, tape = projection.form, projection.tape
+    if len(form.cores) + (form.fixed != -1) != 1:
+        return None
+    fixed, cores, places = tape.logarithm(form.cores[0] if form.cores else form.fixed)
+    if not cores:
+        return None
+    return Form(fixed, [*cores, ONE] if form.cores else cores, [], form.put), places
 
 
 def _from_elsewhere(projection: Projection, fit: Fit, enough: float, most: float) -> Fit:
@@ -140,9 +148,6 @@ def _from_elsewhere(projection: Projection, fit: Fit, enough: float, most: float
 
 def _square(fit: Fit) -> float:
     return fit.square
-
-
-_PRODUCTS = frozenset({"*", "/", "^", "exp", "sqrt", "square", "cube", "inv", "neg", "abs"})
 
 
 def _snapped(value: float) -> float:

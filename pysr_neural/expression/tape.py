@@ -9,8 +9,9 @@ parameter is its column.  What does not depend on parameters is evaluated once, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,6 +24,10 @@ Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[Pullback, ...]]
 
 ONE = 0
 """The slot of the number 1 on every row."""
+LOG_FACTORS: Mapping[str, float] = MappingProxyType(
+    {"neg": 1.0, "abs": 1.0, "inv": -1.0, "sqrt": 0.5, "square": 2.0, "cube": 3.0}
+)
+"""By function: what the logarithm of its value is of that of its argument."""
 DIFFERENCE = 2.0**-17
 """Relative step of central differences, for operators whose derivative the table does not know."""
 
@@ -44,6 +49,8 @@ class Tape:
         By slot; of slots that depend on parameters, those of the last `run`.
     start : list of float
         By parameter: where it stands in the given tree.
+    places : list of int
+        By parameter, of a tape that `needed` returned: its place among those of the whole.
     origins : list of tuple
         By parameter: for a coefficient the slots of what it multiplies and of what it is added to (-1: nothing); for
         an exponent ``(-1, the base's slot)``.
@@ -58,7 +65,11 @@ class Tape:
         self.parameters: list[int] = []
         self.start: list[float] = []
         self.origins: list[tuple[int, int]] = []
+        self.places: list[int] = []
         self._known: dict[Node, int] = {}
+        self._sums: dict[int, tuple[int, list[int], list[int]]] = {}
+        self._made: dict[int, tuple[str, tuple[int, ...]]] = {}
+        """By slot: how a value that depends on parameters was made, where that tells its logarithm."""
 
     def known(self, node: Node) -> int:
         """Return the slot of a subtree without constants."""
@@ -81,7 +92,7 @@ class Tape:
         """Return the slot of an operator over slots."""
         function, row = self.functions[name], OPERATORS.get(name)
         if row is not None:
-            return self.step(function, sources, row.pullbacks)
+            return self._as(name, sources, self.step(function, sources, row.pullbacks))
         return self.step(function, sources, tuple([_differences(function, i) for i in range(len(sources))]))
 
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
@@ -98,7 +109,7 @@ class Tape:
         """Return the slot of a product."""
         if ONE in (left, right):
             return right if left == ONE else left
-        return self.step(np.multiply, (left, right), _TIMES)
+        return self._as("*", (left, right), self.step(np.multiply, (left, right), _TIMES))
 
     def plus(self, left: int, right: int) -> int:
         """Return the slot of a sum."""
@@ -106,10 +117,12 @@ class Tape:
 
     def negative(self, slot: int) -> int:
         """Return the slot of a value's negative."""
-        return self.step(np.negative, (slot,), OPERATORS["neg"].pullbacks)
+        return self._as("neg", (slot,), self.step(np.negative, (slot,), OPERATORS["neg"].pullbacks))
 
     def scaled(self, slot: int, factor: float) -> int:
         """Return the slot of a number times a value."""
+        if factor == 1.0:
+            return slot
         return self.step(lambda a: factor * a, (slot,), (lambda g, a, v: factor * g,))
 
     def log_size(self, slot: int) -> int:
@@ -118,15 +131,64 @@ class Tape:
 
     def reciprocal(self, slot: int) -> int:
         """Return the slot of 1 over a value, by the search's own division."""
-        return self.step(self.functions["/"], (ONE, slot), OPERATORS["/"].pullbacks)
+        return self._as("inv", (slot,), self.step(self.functions["/"], (ONE, slot), OPERATORS["/"].pullbacks))
 
     def power(self, base: int, exponent: int) -> int:
         """Return the slot of a power whose exponent is a parameter; the logarithm of a known base is taken once."""
         logs = self.log_size(base)
         negative = self.step(_is_negative, (base,), (None,))
         if not self.depends[base] and not self.values[negative].any():
-            return self.step(_positive_power, (logs, exponent), (None, _exponent_slope))
-        return self.step(_power, (logs, exponent, negative), (_log_slope, _exponent_slope, None))
+            slot = self.step(_positive_power, (logs, exponent), (None, _exponent_slope))
+        else:
+            slot = self.step(_power, (logs, exponent, negative), (_log_slope, _exponent_slope, None))
+        return self._as("^", (base, exponent), slot)
+
+    def _as(self, name: str, sources: tuple[int, ...], slot: int) -> int:
+        if self.depends[slot]:
+            self._made[slot] = name, sources
+        return slot
+
+    def logarithm(self, slot: int) -> tuple[int, list[int], list[int]]:
+        """Return the logarithm of a value's size as ``fixed + Σ parameter · core``, as far as powers and products go.
+
+        Returns
+        -------
+        fixed : int
+            Slot; -1 for none.
+        cores, places : list of int
+            Slots, and places of parameters, each at most once.
+        """
+        fixed, cores, places = -1, list[int](), list[int]()
+        pending = [(slot, 1.0)]
+        while pending:
+            slot, factor = pending.pop()
+            name, sources = self._made.get(slot, ("", ()))
+            if name == "*":
+                pending += [(source, factor) for source in sources]
+            elif name in LOG_FACTORS:
+                pending.append((sources[0], factor * LOG_FACTORS[name]))
+            elif name == "^" and self._place(sources[1]) not in places:
+                log, parts, _ = self.logarithm(sources[0])
+                if parts:
+                    log = self.log_size(sources[0])
+                cores.append(self.scaled(log, factor))
+                places.append(self._place(sources[1]))
+            elif name == "exp" and sources[0] in self._sums:
+                rest, coefficients, factors = self._sums[sources[0]]
+                cores += [self.scaled(core, factor) for core in factors]
+                places += [self._place(coefficient) for coefficient in coefficients]
+                if rest != -1:
+                    fixed = self._added(fixed, rest, factor)
+            else:
+                fixed = self._added(fixed, self.log_size(slot), factor)
+        return fixed, cores, places
+
+    def _added(self, total: int, slot: int, factor: float) -> int:
+        term = self.scaled(slot, factor)
+        return term if total == -1 else self.plus(total, term)
+
+    def _place(self, slot: int) -> int:
+        return self.parameters.index(slot)
 
     def parameter(self, start: float, core: int, rest: int) -> int:
         """Return the slot of a new parameter; `core` and `rest` are its origin, see the attributes."""
@@ -142,6 +204,7 @@ class Tape:
         for coefficient, core in zip(coefficients, cores, strict=True):
             term = self.times(coefficient, core)
             total = term if total == -1 else self.plus(total, term)
+        self._sums[total] = rest, coefficients, cores
         return total
 
     def run(self, parameters: Array) -> None:
@@ -198,6 +261,21 @@ class Tape:
                     part = pullback(factor, *arguments, value)
                     pulled[source] = part if source not in pulled else pulled[source] + part
         return [pulled.get(slot) for slot in self.parameters]
+
+    def needed(self, slots: Sequence[int], without: Sequence[int]) -> Tape:
+        """Return a tape of only those steps and parameters that some slots need, some parameters left out."""
+        part, wanted = copy(self), set(slots)
+        steps = []
+        for step in reversed(self.steps):
+            if step[1] in wanted:
+                steps.append(step)
+                wanted.update(step[2])
+        part.steps = steps[::-1]
+        kept = [i for i, slot in enumerate(self.parameters) if slot in wanted and i not in without]
+        part.places = kept
+        part.parameters = [self.parameters[i] for i in kept]
+        part.start, part.origins = [self.start[i] for i in kept], [self.origins[i] for i in kept]
+        return part
 
     def on(self, rows: slice) -> Tape:
         """Return a tape of the same steps on some of the rows."""
