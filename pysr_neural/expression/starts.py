@@ -19,9 +19,14 @@ from pysr_neural.operators import Array
 
 ROWS = 32
 """About as many rows are looked at."""
+ROUNDS = 9
+EACH = 48
 SETS = 128
 """Most sets drawn at first."""
 EXPONENTS = (2.0, 2.0, 2.0, 3.0, 2.0, 1.0, 0.5, -1.0, -2.0, 4.0, 3.0, 1.5, -0.5, 5.0, 1 / 3, -3.0)
+POWERS = tuple(sorted(set(EXPONENTS)))
+FACTORS = (0.01, 0.1, 0.3, 0.6, 0.8, 1.25, 1.6, 3.0, 10.0, -1.0, -0.1, -10.0)
+"""By which a coefficient is changed."""
 DECADES = (-2.5, 1.5)
 
 
@@ -49,9 +54,9 @@ class _Screen:
 
     def best(self, count: int) -> list[Array]:
         parameters, kept = len(self.exponents), 2 * count
-        found = self._evaluated(_first(min(SETS, 48 * parameters), tuple(self.exponents.tolist())))
+        found = self._evaluated(_first(min(SETS, EACH * parameters), tuple(self.exponents.tolist())))
         thetas, relative, losses = _lowest(found, kept)
-        for _ in range(1 + parameters):
+        for _ in range(min(1 + parameters, ROUNDS)):
             lowest = losses[0]
             more = self._evaluated(self._changes(relative[0]))
             joined = [np.concatenate(pair) for pair in zip((thetas, relative, losses), more, strict=True)]
@@ -62,21 +67,17 @@ class _Screen:
 
     def _changes(self, relative: Array) -> Array:
         """Return a set with one parameter changed, in all ways."""
-        changed = []
-        for place, exponent in enumerate(self.exponents):
-            current = relative[place]
-            values = (
-                sorted(set(EXPONENTS) | {current + 1, current - 1})
-                if exponent
-                else [
-                    current * factor for factor in (0.01, 0.1, 0.3, 0.6, 0.8, 1.25, 1.6, 3.0, 10.0, -1.0, -0.1, -10.0)
-                ]
-            )
-            for value in values:
-                row = relative.copy()
-                row[place] = value
-                changed.append(row)
-        return np.array(changed)
+        factors, powers = np.array(FACTORS), np.array(POWERS)
+        columns = [
+            powers if exponent else value * factors
+            for value, exponent in zip(relative.tolist(), self.exponents.tolist(), strict=True)
+        ]
+        changed = np.repeat(relative[None], sum(map(len, columns)), axis=0)
+        first = 0
+        for place, column in enumerate(columns):
+            changed[first : first + len(column), place] = column
+            first += len(column)
+        return changed
 
     def _evaluated(self, relative: Array) -> tuple[Array, Array, Array]:
         thetas = self.part.tape.run_relative(relative)

@@ -280,10 +280,15 @@ class Tape:
     def on(self, rows: slice) -> Tape:
         """Return a tape of the same steps on some of the rows."""
         part = copy(self)
-        part.values = [
-            value if depends or value.ndim == 0 else np.ascontiguousarray(value[rows])
-            for value, depends in zip(self.values, self.depends, strict=True)
-        ]
+        part.values = list(self.values)
+        whole = [i for i, depends in enumerate(self.depends) if not depends and self.values[i].ndim]
+        floats = [i for i in whole if self.values[i].dtype == np.float64]
+        fewer = np.ascontiguousarray(np.array([self.values[i] for i in floats])[:, rows])
+        for i, value in zip(floats, fewer, strict=True):
+            part.values[i] = value
+        if len(floats) < len(whole):
+            for i in set(whole).difference(floats):
+                part.values[i] = self.values[i][rows]
         return part
 
     def _add(self, value: Array, depends: bool) -> int:
