@@ -4,6 +4,7 @@ Owns: mean squared error, fraction of variance unexplained, `refine`.  Does not 
 """
 
 from collections.abc import Callable, Mapping
+from math import inf, isfinite
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from pysr_neural.operators import Array
 def mean_squared_error(tree: Node, X: Array, y: Array, functions: Mapping[str, Callable[..., Array]] = IEEE) -> float:
     """Return the mean squared error over all rows; infinite if any prediction is not finite."""
     with np.errstate(all="ignore"):
-        loss = float(np.mean(np.square(evaluate(tree, X, functions) - y)))
-    return loss if np.isfinite(loss) else float("inf")
+        difference = evaluate(tree, X, functions) - y
+        loss = float(np.dot(difference, difference)) / len(y)
+    return loss if isfinite(loss) else inf
 
 
 def fraction_unexplained(prediction: Array, y: Array) -> float:

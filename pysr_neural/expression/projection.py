@@ -14,7 +14,7 @@ D. W. Marquardt, SIAM J. Appl. Math. 11 (1963) 431; the damping's update by H. B
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import frexp, inf, isfinite, ldexp, sqrt
+from math import exp, frexp, inf, isfinite, ldexp, sqrt
 
 import numpy as np
 
@@ -105,6 +105,7 @@ class Projection:
         self.spent = 0.0
         self._last: Fit | None = None
         depends = tape.depends
+        self._factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
         self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
         """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
         known = sum(not depends[core] for core in form.cores)
@@ -239,12 +240,21 @@ class Projection:
         for row, slope in zip(rows, self.tape.pull(factors), strict=True):
             if slope is None:
                 continue
-            if np.ndim(slope) == 0:
+            if not isinstance(slope, np.ndarray) or slope.ndim == 0:
                 slope = np.full(len(self.target.y), slope)
             projected, _ = _projected(slope, fit.basis)
             if isfinite(float(np.dot(projected, projected))):
                 row[:] = projected
         return rows
+
+    def _moved(self, theta: Array, change: Array) -> Array:
+        """Return parameters after a step: a coefficient of a power changes by a factor, since the exponent does so."""
+        moved = theta + change
+        for place in self._factors:
+            old = float(theta[place])
+            if old:
+                moved[place] = old * exp(max(min(float(change[place]) / old, 5.0), -5.0))
+        return moved
 
     def descend(self, fit: Fit, most: float, least_gain: float = TOLERANCE) -> Fit:
         """Go down from a point, until little is gained or ``spent`` reaches a limit."""
@@ -262,7 +272,7 @@ class Projection:
                 if step is None:
                     return fit
                 change = np.array(step)
-                moved = self.at(fit.theta + change)
+                moved = self.at(self._moved(fit.theta, change))
                 gain = fit.square - moved.square
                 if gain > 0:
                     break

@@ -65,7 +65,7 @@ class Refinement:
         projection = Projection(tape, forms.of(tree), self.target)
         if tape.parameters:
             fit = self._searched(projection, most)
-            fit = projection.descend(fit, most)
+            fit = projection.descend(fit, min(most, projection.spent + EVALUATIONS))
         else:
             fit = projection.at(np.empty(0))
         if not isfinite(fit.square):

@@ -20,7 +20,8 @@ from pysr_neural.operators import OPERATORS, Array
 
 Functions = Mapping[str, Callable[..., Array]]
 Pullback = Callable[..., Array] | None
-Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[Pullback, ...]]
+Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[tuple[int, Callable[..., Array]], ...]]
+"""Function, the slot of its value, those of its arguments; those of them that depend on parameters, with pullbacks."""
 
 ONE = 0
 """The slot of the number 1 on every row."""
@@ -97,13 +98,13 @@ class Tape:
 
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
-        depends = self.depends
-        for source in sources:
-            if depends[source]:
-                slot = self._add(self.values[0], True)
-                self.steps.append((function, slot, sources, pullbacks))
-                return slot
-        return self._add(function(*[self.values[source] for source in sources]), False)
+        depends, values = self.depends, self.values
+        back = tuple([each for each in zip(sources, pullbacks, strict=True) if depends[each[0]]])
+        if not back:
+            return self._add(function(*[values[source] for source in sources]), False)
+        slot = self._add(values[0], True)
+        self.steps.append((function, slot, sources, tuple([each for each in back if each[1] is not None])))
+        return slot
 
     def times(self, left: int, right: int) -> int:
         """Return the slot of a product."""
@@ -249,17 +250,17 @@ class Tape:
 
         Values are those of the last `run`, of one set of parameters.
         """
-        values, depends = self.values, self.depends
+        values = self.values
         pulled: dict[int, Array] = dict(factors)  # type: ignore[arg-type]
-        for _, target, sources, pullbacks in reversed(self.steps):
+        for _, target, sources, back in reversed(self.steps):
             factor = pulled.get(target)
             if factor is None:
                 continue
-            arguments, value = [values[source] for source in sources], values[target]
-            for source, pullback in zip(sources, pullbacks, strict=True):
-                if pullback is not None and depends[source]:
-                    part = pullback(factor, *arguments, value)
-                    pulled[source] = part if source not in pulled else pulled[source] + part
+            arguments = [values[source] for source in sources]
+            arguments.append(values[target])
+            for source, pullback in back:
+                part = pullback(factor, *arguments)
+                pulled[source] = part if source not in pulled else pulled[source] + part
         return [pulled.get(slot) for slot in self.parameters]
 
     def needed(self, slots: Sequence[int], without: Sequence[int]) -> Tape:
