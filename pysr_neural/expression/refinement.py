@@ -20,11 +20,11 @@ from pysr_neural.expression.starts import promising
 from pysr_neural.expression.tape import ONE, Functions, Tape
 from pysr_neural.operators import Array
 
-ROWS = 64
+ROWS = 48
 """About as many rows are looked at in the search for parameters, and at least eight per constant."""
 SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
-LOOSE = 1e-2
+LOOSE = 0.1
 """Relative gain below which a descent of the search is given up."""
 EVALUATIONS = 24
 """Most evaluations of one descent of the search."""
@@ -89,7 +89,7 @@ class Refinement:
         else:
             best = few.descend(few.at(start), EVALUATIONS, LOOSE)
         if not best.square <= enough:
-            best = _from_elsewhere(few, best, enough, most * step / 2)
+            best = _from_elsewhere(few, best, most * step / 2)
         projection.spent += few.spent / step
         fit = projection.at(best.theta)
         return fit if isfinite(fit.square) else projection.at(start)
@@ -107,13 +107,13 @@ class Refinement:
         if part.parameters and not fit.square <= enough:
             fit = projection.descend(fit, EVALUATIONS, LOOSE)
             if not fit.square <= enough:
-                fit = _from_elsewhere(projection, fit, enough, most * step / 4)
+                fit = _from_elsewhere(projection, fit, most * step / 4)
         few.spent += projection.spent
         if not isfinite(fit.square):
             return None
         theta = np.array(few.tape.start)
         theta[part.places] = fit.theta
-        for place, value in zip(places, projection.polished(fit), strict=False):
+        for place, value in zip(places, fit.coefficients, strict=False):
             theta[place] = _snapped(value)
         return theta
 
@@ -137,9 +137,10 @@ def _logarithm(projection: Projection) -> tuple[Form, list[int]] | None:
     return Form(fixed, [*cores, ONE] if form.cores else cores, [], form.put), places
 
 
-def _from_elsewhere(projection: Projection, fit: Fit, enough: float, most: float) -> Fit:
+def _from_elsewhere(projection: Projection, fit: Fit, most: float) -> Fit:
     """Return the best of a fit and of descents from other starts."""
-    for theta in promising(projection, most, DESCENTS):
+    enough = SETTLED * projection.target.spread
+    for _, theta in zip(range(DESCENTS), promising(projection, SETTLED, most), strict=False):
         fit = min(fit, projection.descend(projection.at(theta), projection.spent + EVALUATIONS, LOOSE), key=_square)
         if fit.square <= enough or projection.spent >= most:
             break

@@ -9,19 +9,21 @@ eliminated; then the best are changed one parameter at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from math import isfinite
 
 import numpy as np
 
 from pysr_neural.expression.projection import Projection
 from pysr_neural.operators import Array
 
-ROWS = 32
+ROWS = 20
 """About as many rows are looked at."""
-ROUNDS = 9
-EACH = 48
-SETS = 128
+ROUNDS = 4
+KEPT = 4
+EACH = 40
+SETS = 96
 """Most sets drawn at first."""
 EXPONENTS = (2.0, 2.0, 2.0, 3.0, 2.0, 1.0, 0.5, -1.0, -2.0, 4.0, 3.0, 1.5, -0.5, 5.0, 1 / 3, -3.0)
 POWERS = tuple(sorted(set(EXPONENTS)))
@@ -30,42 +32,45 @@ FACTORS = (0.01, 0.1, 0.3, 0.6, 0.8, 1.25, 1.6, 3.0, 10.0, -1.0, -0.1, -10.0)
 DECADES = (-2.5, 1.5)
 
 
-def promising(projection: Projection, most: float, count: int) -> list[Array]:
-    """Return the most promising sets of parameters, the best first.
+def promising(projection: Projection, enough: float, most: float) -> Iterator[Array]:
+    """Give promising sets of parameters: the best drawn, the best after changes, and what came second.
 
     Parameters
     ----------
     projection : Projection
         Its count of evaluations goes up by the share of rows looked at.
+    enough : float
+        Sum of squares at which no better set is looked for, as a share of the target's spread.
     most : float
-        Bound on that count.
-    count : int
-        Of sets to return.
+        Bound on the projection's ``spent``.
     """
-    return _Screen(projection, most).best(count)
+    screen = _Screen(projection)
+    count = len(screen.exponents)
+    found = _lowest(screen.evaluated(_first(min(SETS, EACH * count), tuple(screen.exponents.tolist()))), KEPT)
+    if isfinite(found[-1][0]):
+        yield found[0][0]
+    if found[-1][0] <= enough * screen.part.target.spread:
+        return
+    given = found[0][0]
+    for _ in range(min(1 + count, ROUNDS)):
+        lowest = found[-1][0]
+        more = screen.evaluated(screen.changes(found[1][0]))
+        found = _lowest([np.concatenate(pair) for pair in zip(found, more, strict=True)], KEPT)
+        if not found[-1][0] < 0.99 * lowest or projection.spent >= most:
+            break
+    for theta, loss in zip(found[0], found[-1], strict=True):
+        if isfinite(loss) and theta is not given and not np.array_equal(theta, given):
+            yield theta
 
 
 class _Screen:
-    def __init__(self, projection: Projection, most: float) -> None:
-        self.projection, self.most = projection, most
+    def __init__(self, projection: Projection) -> None:
+        self.projection = projection
         step = max(len(projection.target.y) // ROWS, 1)
         self.part, self.share = projection.on(slice(None, None, step)), 1 / step
         self.exponents = np.array([core == -1 for core, _ in projection.tape.origins])
 
-    def best(self, count: int) -> list[Array]:
-        parameters, kept = len(self.exponents), 2 * count
-        found = self._evaluated(_first(min(SETS, EACH * parameters), tuple(self.exponents.tolist())))
-        thetas, relative, losses = _lowest(found, kept)
-        for _ in range(min(1 + parameters, ROUNDS)):
-            lowest = losses[0]
-            more = self._evaluated(self._changes(relative[0]))
-            joined = [np.concatenate(pair) for pair in zip((thetas, relative, losses), more, strict=True)]
-            thetas, relative, losses = _lowest(joined, kept)
-            if not losses[0] < 0.99 * lowest or self.projection.spent >= self.most:
-                break
-        return [theta for theta, loss in zip(thetas, losses, strict=True) if np.isfinite(loss)][:count]
-
-    def _changes(self, relative: Array) -> Array:
+    def changes(self, relative: Array) -> Array:
         """Return a set with one parameter changed, in all ways."""
         factors, powers = np.array(FACTORS), np.array(POWERS)
         columns = [
@@ -79,10 +84,10 @@ class _Screen:
             first += len(column)
         return changed
 
-    def _evaluated(self, relative: Array) -> tuple[Array, Array, Array]:
+    def evaluated(self, relative: Array) -> list[Array]:
         thetas = self.part.tape.run_relative(relative)
         self.projection.spent += len(relative) * self.share
-        return thetas, relative, self.part.losses(len(relative))
+        return [thetas, relative, self.part.losses(len(relative))]
 
 
 def _lowest(found: Sequence[Array], count: int) -> list[Array]:
