@@ -20,7 +20,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.forms import factored, fitted_sum, powers, products
+from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -41,8 +41,8 @@ BEAM, MOST_TERMS, GIVEN = 30, 5, 2
 SPLITS, NESTED_SPLITS = 20, 6
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-HOPELESS = 30.0
-"""What costs so many times more than the twentieth best is not written down."""
+BAR, HOPELESS = 20, 3.0
+"""What costs so many times more than that many others is not written down."""
 
 
 class Joiner:
@@ -83,6 +83,7 @@ class Joiner:
         """Unexplained fraction of the best answer."""
         self._values: dict[bytes, Node] = {}
         self._handed: set[Node] = set()
+        self._best: list[float] = []
         self._bar = np.inf
         self._round = -1
         self._steps = self._run()
@@ -176,9 +177,10 @@ class Joiner:
         found: list[tuple[float, Target]] = []
         if target.size <= LARGEST_WRAPPING and self.least > EXACT:
             count = NESTED_SPLITS if nested else SPLITS
-            for price, left, below, terms in factored(library, target, self.names, count):
+            for i, (price, left, below, terms) in enumerate(factored(library, target, self.names, count)):
                 if below.size + 3 <= self.max_size:
-                    self._offer(library, below, terms, left)
+                    if not nested and i % count < PER_FORM:
+                        self._offer(library, below, terms, left)
                     found.append((float(np.log(price)) + self.size_price * target.size, below))
         return found
 
@@ -208,8 +210,10 @@ class Joiner:
         if known is None or price < self.prices[known]:
             self._values[alike] = tree
         if price < self._bar:
-            best = sorted(self.prices.values())
-            self._bar = best[min(20, len(best) - 1)] if len(best) > 20 else np.inf
+            self._best.append(price)
+            self._best.sort()
+            del self._best[BAR:]
+            self._bar = self._best[-1] if len(self._best) == BAR else np.inf
 
 
 def combinations(
