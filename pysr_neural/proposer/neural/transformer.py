@@ -18,9 +18,10 @@ import torch
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
-from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.fit import mean_squared_error, refine
+from pysr_neural.expression.evaluate import IEEE, evaluate
+from pysr_neural.expression.fit import mean_squared_error
 from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.decoding import Prefix
 from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
@@ -128,6 +129,7 @@ class TransformerSession:
         rows = generator(0, "rows").permutation(len(problem.y))
         self.seen = p.shown_rows(len(problem.y))
         self.fitted = np.sort(rows[:REFINE_ROWS])
+        self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
         self._own_data = self._columns(problem.y)
@@ -369,8 +371,10 @@ class TransformerSession:
         if known is None:
             if len(self._known) >= KNOWN_TREES:
                 self._known.clear()
-            X, y = self.problem.X[self.fitted], self.problem.y[self.fitted]
-            known = refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
+            if tree.size > 1:
+                known = self._refinement.refined(tree, REFINE_EVALUATIONS)
+            else:
+                known = tree, mean_squared_error(tree, self.problem.X[self.fitted], self.problem.y[self.fitted])
             self._known[tree] = known
         return known
 
