@@ -7,6 +7,7 @@ All pairs are scored by matrix products over the rows that screening looks at; t
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.library import NESTED_FIRSTS, NESTED_PARTS, Library
 from pysr_neural.proposer.joins.splits import Target
-from pysr_neural.proposer.joins.sums import EXACT, Frame, smallest, sums
+from pysr_neural.proposer.joins.sums import Frame, smallest, sums
 from pysr_neural.proposer.joins.writing import NEGLIGIBLE, power_law, sum_of
 
 PER_FORM = 3
@@ -24,6 +25,36 @@ PER_FORM = 3
 LARGEST_POWER = 12
 """Twice the largest power of a product of powers."""
 MOST_FACTORS, BEAM = 5, 30
+
+
+class Split(NamedTuple):
+    """A factor that may be split off a target.
+
+    Parameters
+    ----------
+    cost : float
+        Unexplained fraction by ``a g + c`` below the factor, times what the nodes of both cost.
+    left : float
+        The fraction alone.
+    rank : int
+        Among those of its name, from 0.
+    name : str
+        ``"*"`` for a factor, ``"/"`` for a divisor.
+    factor, partner : int
+        Parts f and g.
+    """
+
+    cost: float
+    left: float
+    rank: int
+    name: str
+    factor: int
+    partner: int
+
+    def below(self, library: Library, target: Target) -> Target | None:
+        """Return what is left; None where that is not finite."""
+        split = target.times if self.name == "*" else target.over
+        return split(library.tree(self.factor), library.values[self.factor])
 
 
 def fitted_sum(library: Library, target: Target, terms: list[int], minus: bool) -> Node | None:
@@ -89,16 +120,8 @@ def _line(target: Target, values: Array, join: Node, minus: bool) -> Node | None
     return target.wrap(sum_of([(factor, join)], shift, float(np.ptp(target.values)), minus))
 
 
-def factored(
-    library: Library, target: Target, names: str, count: int
-) -> Iterator[tuple[float, float, Target, list[int]]]:
-    """Yield what is left when a factor or divisor is split off, the best by its fit of ``a g + c``.
-
-    Yields
-    ------
-    (float, float, Target, list of int)
-        Unexplained fraction times what the nodes of f and g cost; without the nodes; the target below; the part g.
-    """
+def factored(library: Library, target: Target, names: str, count: int) -> Iterator[Split]:
+    """Yield factors and divisors that may be split off, the best of each by its fit of ``a g + c``."""
     nested = target.weights is not None
     most, firsts = (NESTED_PARTS, NESTED_FIRSTS) if nested else (len(library), len(library.firsts))
     prices = library.base.prices[:most]
@@ -109,19 +132,17 @@ def factored(
     total = float(spread @ spread)
     for name in names:
         if nested:
-            factors = library.factors(name)[:firsts] * weights
-            largest = np.abs(factors).max(axis=1)
-            factors = np.where((largest > 0)[:, None], factors / np.where(largest > 0, largest, 1)[:, None], 0.0)
-            moments = library.moments(factors, most)
+            moments = library.moments(_weighed(library.factors(name)[:firsts], weights), most)
         else:
             moments = library.multiplied if name == "*" else library.divided
         along = moments.factors @ t
         heights = along / np.maximum(moments.squares, 1e-300)
-        steep = (moments.factors * t).astype(library.dtype) @ library.base.units[:most].T
-        steep -= heights[:, None].astype(library.dtype) * moments.shared
-        np.square(steep, out=steep)
-        steep /= moments.free
-        left = ((float(t @ t) - heights * along) / total).astype(library.dtype)[:, None] - steep / library.dtype(total)
+        left = (moments.factors * t).astype(library.dtype) @ library.base.units[:most].T
+        left -= heights[:, None].astype(library.dtype) * moments.shared
+        np.square(left, out=left)
+        left /= moments.free
+        left *= library.dtype(-1 / total)
+        left += ((float(t @ t) - heights * along) / total).astype(library.dtype)[:, None]
         np.maximum(left, library.base.floor, out=left)
         left *= prices
         left[moments.squares == 0] = np.inf
@@ -129,11 +150,16 @@ def factored(
         rows = np.arange(len(left))
         best = left[rows, partners]
         costs = best * library.base.prices[rows]
-        for i in smallest(costs, count).tolist():
-            split = target.times if name == "*" else target.over
-            below = split(library.tree(i), library.values[i])
-            if below is not None:
-                yield float(costs[i]), float(best[i] / prices[partners[i]]), below, [int(partners[i])]
+        for rank, i in enumerate(smallest(costs, count).tolist()):
+            partner = int(partners[i])
+            yield Split(float(costs[i]), float(best[i] / prices[partner]), rank, name, i, partner)
+
+
+def _weighed(factors: Array, weights: Array) -> Array:
+    """Multiply factors with weights; none above 1."""
+    factors = factors * weights
+    largest = np.abs(factors).max(axis=1)[:, None]
+    return np.where(largest > 0, factors / np.where(largest > 0, largest, 1), 0.0)
 
 
 def powers(library: Library, target: Target, operators: OperatorSet, minus: bool) -> Iterator[Node]:
@@ -168,6 +194,3 @@ def powers(library: Library, target: Target, operators: OperatorSet, minus: bool
             found = _line(target, evaluate(tree, library.parts.columns.T), tree, minus)
             if found is not None:
                 yield found
-
-
-__all__ = ["EXACT", "factored", "fitted_sum", "powers", "products"]

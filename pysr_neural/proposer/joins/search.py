@@ -13,6 +13,7 @@ then with many.
 import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,6 +44,12 @@ LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 BAR, HOPELESS = 20, 3.0
 """What costs so many times more than that many others is not written down."""
+
+
+Pending = Callable[[], Target | None]
+"""Makes a target once its turn comes."""
+Queue = list[tuple[float, int, Pending]]
+"""A heap: price, order of arrival, target."""
 
 
 class Joiner:
@@ -118,6 +125,11 @@ class Joiner:
         self._handed.update(fresh)
         return fresh
 
+    @property
+    def solved(self) -> bool:
+        """Whether an answer leaves nothing but rounding unexplained."""
+        return self.least < EXACT
+
     def best(self) -> list[Node]:
         """Return the cheapest expression of each of the values, the best first."""
         return sorted(self._values.values(), key=self.prices.__getitem__)
@@ -133,24 +145,30 @@ class Joiner:
             self._round += 1
             most, firsts, steps = ROUNDS[number]
             library = self._library(most, firsts)
-            queues = {target.base: [(0.0, 0, target)] for target in targets_of(self.y, self.operators)}
-            order, seen = itertools.count(1), set()
+            queues: dict[str, Queue] = {}
+            order, seen = itertools.count(), set[tuple[str, str]]()
+            for target in targets_of(self.y, self.operators):
+                queues[target.base] = [(0.0, next(order), partial(_itself, target))]
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
-                    while queue:
-                        target = heapq.heappop(queue)[2]
-                        if target.key not in seen:
-                            break
-                    else:
+                    target = self._next(queue, seen)
+                    if target is None:
                         continue
-                    seen.add(target.key)
-                    if target.weights is not None:
-                        steps -= 1
-                        if steps < 0:
-                            break
+                    steps -= target.weights is not None
+                    if steps < 0:
+                        break
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     yield
+
+    def _next(self, queue: Queue, seen: set[tuple[str, str]]) -> Target | None:
+        """Take the most promising target that was not seen before and leaves room for a part."""
+        while queue:
+            target = heapq.heappop(queue)[2]()
+            if target is not None and target.size + 3 <= self.max_size and target.key not in seen:
+                seen.add(target.key)
+                return target
+        return None
 
     def _library(self, most: int, firsts: int) -> Library:
         again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
@@ -159,7 +177,7 @@ class Joiner:
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
-    def _step(self, library: Library, target: Target) -> list[tuple[float, Target]]:
+    def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
         """Try all forms on a target; returns what is left when a factor is split off, with its price."""
         nested = target.weights is not None
         frame = library.frame(target.weights) if nested else library.base
@@ -174,14 +192,13 @@ class Joiner:
             if target.size == 0:
                 for tree in powers(library, target, self.operators, self.minus):
                     self._rate(tree)
-        found: list[tuple[float, Target]] = []
+        found: list[tuple[float, Pending]] = []
         if target.size <= LARGEST_WRAPPING and self.least > EXACT:
-            count = NESTED_SPLITS if nested else SPLITS
-            for i, (price, left, below, terms) in enumerate(factored(library, target, self.names, count)):
-                if below.size + 3 <= self.max_size:
-                    if not nested and i % count < PER_FORM:
-                        self._offer(library, below, terms, left)
-                    found.append((float(np.log(price)) + self.size_price * target.size, below))
+            for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
+                if not nested and split.rank < PER_FORM and (below := split.below(library, target)) is not None:
+                    self._offer(library, below, [split.partner], split.left)
+                price = float(np.log(split.cost)) + self.size_price * target.size
+                found.append((price, partial(split.below, library, target)))
         return found
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
@@ -214,6 +231,10 @@ class Joiner:
             self._best.sort()
             del self._best[BAR:]
             self._bar = self._best[-1] if len(self._best) == BAR else np.inf
+
+
+def _itself(target: Target) -> Target:
+    return target
 
 
 def combinations(
