@@ -185,9 +185,7 @@ class Forms:
 
     def product(self, left: Form, right: Form) -> Form:
         """Return the form of a product: that of one factor, times the other, whose scale goes into the coefficients."""
-        if len(right.cores) > len(left.cores) or (len(right.cores) == len(left.cores) and left.fixed != -1):
-            left, right = right, left
-        if len(left.cores) == len(right.cores) == 1 and right.signed and not left.signed:
+        if _terms(right) > _terms(left) or (_terms(right) == _terms(left) == 1 and right.signed and not left.signed):
             left, right = right, left
         scale = self.factor(right)
         slot, times = scale.cores[0] if scale.cores else scale.fixed, self.tape.times
@@ -328,3 +326,8 @@ class Forms:
     def _exponent(self, form: Form, base: int) -> int:
         self._puts.append((form.put, [len(self.tape.parameters)]))
         return self.tape.parameter(form.start[0], -1, base)
+
+
+def _terms(form: Form) -> int:
+    """Return how many terms a product with a scale would have, were it distributed; 0 without coefficients."""
+    return len(form.cores) + (form.fixed != -1) if form.cores else 0

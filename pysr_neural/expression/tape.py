@@ -142,7 +142,7 @@ class Tape:
             slot = self.step(_positive_power, (logs, exponent), (None, _exponent_slope))
         else:
             slot = self.step(_power, (logs, exponent, negative), (_log_slope, _exponent_slope, None))
-        return self._as("^", (base, exponent), slot)
+        return self._as("power", (base, exponent), slot)
 
     def _as(self, name: str, sources: tuple[int, ...], slot: int) -> int:
         if self.depends[slot]:
@@ -168,7 +168,7 @@ class Tape:
                 pending += [(source, factor) for source in sources]
             elif name in LOG_FACTORS:
                 pending.append((sources[0], factor * LOG_FACTORS[name]))
-            elif name == "^" and self._place(sources[1]) not in places:
+            elif name == "power" and self._place(sources[1]) not in places:
                 log, parts, _ = self.logarithm(sources[0])
                 if parts:
                     log = self.log_size(sources[0])

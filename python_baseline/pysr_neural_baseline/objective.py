@@ -8,6 +8,7 @@ from contextvars import copy_context
 
 import numpy as np
 
+from pysr_neural.errors import DataError
 from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.refinement import FIT_EVALUATIONS, Refinement
@@ -17,6 +18,8 @@ from pysr_neural_baseline.config import BasicSRConfig
 
 LARGEST_PREDICTION = 1e6
 CACHE_LIMIT = 200_000
+SMALLEST_SPREAD, LARGEST_VALUE = 1e-130, 1e145
+"""Of y: their squares, and what a good fit leaves of them, are floating-point numbers."""
 
 
 class Objective:
@@ -32,9 +35,15 @@ class Objective:
     ----------
     evaluations : int
         Trees evaluated so far; a loss found in the cache does not count.
+
+    Raises
+    ------
+    DataError
+        If squared errors of y would leave the range of floats.
     """
 
     def __init__(self, problem: Problem, config: BasicSRConfig) -> None:
+        _check_size(problem.y)
         self.problem, self.config = problem, config
         self.functions = GUARDED if config.guarded_arithmetic else IEEE
         self.scale = scale_of(problem.y) if config.relative_loss else 1.0
@@ -95,6 +104,18 @@ class Objective:
         if np.count_nonzero(good) < min(max(3, 0.5 * len(good)), len(good)):
             return float("inf")
         return float(np.mean(np.square((values - self.problem.y)[good])))
+
+
+def _check_size(y: Array) -> None:
+    """Raise if losses could not tell what explains y from what does not, since its squares vanish or overflow."""
+    half = y / 2  # Differences of halves do not overflow.
+    size = 2.0 * float(np.max(np.abs(half - half[0]))) or float(np.max(np.abs(y)))
+    if (size and size < SMALLEST_SPREAD) or float(np.max(np.abs(y))) > LARGEST_VALUE:
+        raise DataError(
+            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {LARGEST_VALUE:g} in size, so that its squared "
+            f"errors are floating-point numbers; got values that vary by {size:.3g}, up to "
+            f"{float(np.max(np.abs(y))):.3g}. Fit y in another unit, such as y / {float(np.max(np.abs(y))):.3g}."
+        )
 
 
 def _least_bad_total(y: Array) -> float:
