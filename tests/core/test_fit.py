@@ -46,7 +46,17 @@ def test_a_linear_constant_is_found_at_any_magnitude(text, target, expected):
     assert tree.constants() == [expected]
 
 
-LINEAR = ("c * x0", "x0 + c", "x0 - c", "c - x0", "x0 / c", "c / x0", "neg(c * x0)", "c * (x0 * x1)", "x0 * x1 + c * x2")
+LINEAR = (
+    "c * x0",
+    "x0 + c",
+    "x0 - c",
+    "c - x0",
+    "x0 / c",
+    "c / x0",
+    "neg(c * x0)",
+    "c * (x0 * x1)",
+    "x0 * x1 + c * x2",
+)
 
 
 @pytest.mark.parametrize("text", LINEAR)
