@@ -1,6 +1,6 @@
 """Other starts for the parameters of a fit whose first descent did not settle.
 
-Owns: what parameters are tried, and which of them are worth a descent.  Does not own: descents (`projection`).
+Owns: what parameters are tried, and which of them are worth a descent.  Does not own: descents (`descent`).
 
 Coefficients are tried relative to what they multiply and to what they are added to, over some decades and with both
 signs; exponents among the usual ones.  All sets are evaluated at once, on some of the rows, their linear coefficients

@@ -35,15 +35,9 @@ class Objective:
     ----------
     evaluations : int
         Trees evaluated so far; a loss found in the cache does not count.
-
-    Raises
-    ------
-    DataError
-        If squared errors of y would leave the range of floats.
     """
 
     def __init__(self, problem: Problem, config: BasicSRConfig) -> None:
-        _check_size(problem.y)
         self.problem, self.config = problem, config
         self.functions = GUARDED if config.guarded_arithmetic else IEEE
         self.scale = scale_of(problem.y) if config.relative_loss else 1.0
@@ -106,15 +100,22 @@ class Objective:
         return float(np.mean(np.square((values - self.problem.y)[good])))
 
 
-def _check_size(y: Array) -> None:
-    """Raise if losses could not tell what explains y from what does not, since its squares vanish or overflow."""
+def check_size(y: Array) -> None:
+    """Check that losses can tell what explains y from what does not.
+
+    Raises
+    ------
+    DataError
+        If squared errors of y leave the range of floats.
+    """
     half = y / 2  # Differences of halves do not overflow.
-    size = 2.0 * float(np.max(np.abs(half - half[0]))) or float(np.max(np.abs(y)))
-    if (size and size < SMALLEST_SPREAD) or float(np.max(np.abs(y))) > LARGEST_VALUE:
+    largest = float(np.max(np.abs(y)))
+    size = 2.0 * float(np.max(np.abs(half - half[0]))) or largest
+    if 0 < size < SMALLEST_SPREAD or largest > LARGEST_VALUE:
         raise DataError(
-            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {LARGEST_VALUE:g} in size, so that its squared "
-            f"errors are floating-point numbers; got values that vary by {size:.3g}, up to "
-            f"{float(np.max(np.abs(y))):.3g}. Fit y in another unit, such as y / {float(np.max(np.abs(y))):.3g}."
+            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {LARGEST_VALUE:g} in size, for squared errors "
+            f"to be floats; got values that vary by {size:.3g}, up to {largest:.3g}. Fit y in another unit, such as "
+            f"y / {largest:.3g}."
         )
 
 

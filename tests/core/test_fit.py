@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate
 from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine, refine_many
-from pysr_neural.expression.forms import Forms
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.numbers import number, set_number
 from pysr_neural.expression.projection import Projection, Target
+from pysr_neural.expression.structure import Forms
 from pysr_neural.expression.tape import Tape
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import OPERATORS
