@@ -195,10 +195,10 @@ def operator(name: str) -> Operator:
     ConfigError
         If the table has no such row.
     """
-    row = OPERATORS.get(ALIASES.get(name, name))
+    row = OPERATORS.get(ALIASES.get(name, name)) if isinstance(name, str) else None
     if row is None:
         raise ConfigError(
-            f"An operator must be a row of the operator table; got {name!r}." + did_you_mean(name, OPERATORS)
+            f"An operator must be a row of the operator table; got {name!r}." + did_you_mean(str(name), OPERATORS)
         )
     return row
 

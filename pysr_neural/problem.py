@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, DataError
 from pysr_neural.operators import OPERATORS, Array, operator
 
@@ -97,8 +98,8 @@ class Limits:
     arguments: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_size < 1 or self.max_depth < 1:
-            raise ConfigError(f"Size and depth limits must be at least 1; got {self.max_size} and {self.max_depth}.")
+        for name in ("max_size", "max_depth"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
 
 
 @dataclass(frozen=True, eq=False)

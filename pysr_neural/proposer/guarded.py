@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import number, whole
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
@@ -68,13 +68,9 @@ class GuardRules:
     kept_failures: int = 10
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_overhead <= 1:
-            raise ConfigError(
-                f"max_overhead is a share of the search's time, above 0 and at most 1; got {self.max_overhead}."
-            )
+        object.__setattr__(self, "max_overhead", number("max_overhead", self.max_overhead, above=0, most=1))
         for name in ("max_failures", "retry_after", "kept_failures"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ same loop with the transformer's help at every level.
 Owns: `BasicSR`: parameters, ``fit``, ``predict``, the table of equations.  Does not own: the search (`search`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pysr_neural.checks import number, texts, whole
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.sympy_bridge import to_sympy
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ACCEPTED_LOSS_RATIO = 1.5
 LEAST_LOSS = 1e-300
+LARGEST_SEED = 2**31 - 1
 
 
 class BasicSR(RegressorMixin, BaseEstimator):
@@ -58,8 +60,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         What the proposer is asked for, in place of the config's; ``"all"`` for all of `pysr_neural.state.LEVELS`.
     timeout_in_seconds : float, optional
         In place of the config's.
-    random_state : int
-        Not negative; the same state gives the same search.
+    random_state : int, RandomState, Generator or None
+        The same number, not negative, gives the same search; a generator is drawn from at each fit; None differs from
+        fit to fit.
 
     Attributes
     ----------
@@ -88,7 +91,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         population_size: int | None = None,
         levels: Sequence[str] | str | None = None,
         timeout_in_seconds: float | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     ) -> None:
         self.binary_operators = binary_operators
         self.unary_operators = unary_operators
@@ -125,12 +128,12 @@ class BasicSR(RegressorMixin, BaseEstimator):
         names = list(variable_names) if variable_names is not None else self._names()
         if names is not None and len(names) != columns.shape[1]:
             raise DataError(f"Each of the {columns.shape[1]} columns needs a name; got {names}.")
-        operators = self._operators()
+        operators, settings = self._operators(), self._settings()
         problem = Problem(columns, target, operators, self._limits(operators))
         self.variable_names_ = names
-        self.result_: SearchResult = run_search(problem, self._settings(), self.proposer, self.random_state)
+        self.result_: SearchResult = run_search(problem, settings, self.proposer, seed_of(self.random_state))
         self.equations_ = self._table()
-        self.neural_report_ = report_of(self.result_, self._settings(), self.proposer, names)
+        self.neural_report_ = report_of(self.result_, settings, self.proposer, names)
         return self
 
     def predict(self, X: npt.ArrayLike, index: int | None = None) -> Array:
@@ -156,47 +159,56 @@ class BasicSR(RegressorMixin, BaseEstimator):
         import sympy
 
         equation = self.sympy(index)
-        rounded = {number: sympy.Float(number, precision) for number in equation.atoms(sympy.Float)}
+        digits = whole("precision", precision, 1)
+        rounded = {each: sympy.Float(each, digits) for each in equation.atoms(sympy.Float)}
         return str(sympy.latex(equation.xreplace(rounded)))
 
     def _settings(self) -> BasicSRConfig:
-        own = {
+        own: dict[str, Any] = {
             "max_size": self.max_size,
             "generations": self.generations,
             "population_size": self.population_size,
             "levels": self.levels,
-            "timeout_seconds": self.timeout_in_seconds,
         }
+        if self.timeout_in_seconds is not None:
+            own["timeout_seconds"] = number("timeout_in_seconds", self.timeout_in_seconds, least=0, finite=False)
         if self.config is not None and not isinstance(self.config, BasicSRConfig):
             raise ConfigError(f"config must be a BasicSRConfig; got {type(self.config).__name__}.")
         return (self.config or BasicSRConfig()).changed(**{k: v for k, v in own.items() if v is not None})
 
     def _operators(self) -> OperatorSet:
-        operators = OperatorSet.of(*self.unary_operators, *self.binary_operators)
-        for given, arity in ((self.unary_operators, 1), (self.binary_operators, 2)):
-            if len(operators.of_arity(arity)) != len(given):
-                raise ConfigError(f"These must all be operators of {arity} argument(s): {tuple(given)}.")
+        unary, binary = (texts(name, getattr(self, name)) for name in ("unary_operators", "binary_operators"))
+        operators = OperatorSet.of(*unary, *binary)
+        for name, given, arity in (("unary_operators", unary, 1), ("binary_operators", binary, 2)):
+            if any(operator(each).arity != arity for each in given):
+                raise ConfigError(f"{name} must all be operators of {arity} argument(s); got {given}.")
         return operators
 
     def _limits(self, operators: OperatorSet) -> Limits:
         size = self._settings().max_size
-        nested = [
-            (_place(outer, operators, "nested_constraints"), _place(inner, operators, "nested_constraints"), most)
-            for outer, inners in (self.nested_constraints or {}).items()
-            for inner, most in inners.items()
-        ]
-        arguments = []
-        for name, given in (self.constraints or {}).items():
+        depth = size if self.max_depth is None else whole("max_depth", self.max_depth, 1)
+        return Limits(size, depth, tuple(self._nested(operators)), tuple(self._arguments(operators)))
+
+    def _nested(self, operators: OperatorSet) -> Iterator[tuple[int, int, int]]:
+        """Read `nested_constraints` as the problem's limits have them."""
+        parameter = "nested_constraints"
+        for outer, inners in _mapping(parameter, self.nested_constraints).items():
+            for inner, most in _mapping(f"{parameter}[{outer!r}]", inners).items():
+                count = whole(f"{parameter}[{outer!r}][{inner!r}]", most, 0)
+                yield _place(outer, operators, parameter), _place(inner, operators, parameter), count
+
+    def _arguments(self, operators: OperatorSet) -> Iterator[tuple[int, int, int]]:
+        """Read `constraints` as the problem's limits have them."""
+        for name, given in _mapping("constraints", self.constraints).items():
             place = _place(name, operators, "constraints")
-            sizes = (given,) if isinstance(given, int) else tuple(given)
-            if len(sizes) != operators.arities[place] or any(most == 0 or most < -1 for most in sizes):
+            several = isinstance(given, tuple | list) or getattr(given, "ndim", 0) == 1
+            sizes = [whole(f"constraints[{name!r}]", most, -1) for most in (given if several else (given,))]
+            if len(sizes) != operators.arities[place] or 0 in sizes:
                 raise ConfigError(
                     f"constraints must give {name!r} a size for each of its {operators.arities[place]} argument(s), at "
                     f"least 1, or -1 for any; got {given!r}."
                 )
-            arguments += [(place, argument, most) for argument, most in enumerate(sizes) if most > 0]
-        depth = size if self.max_depth is None else self.max_depth
-        return Limits(size, depth, tuple(nested), tuple(arguments))
+            yield from ((place, argument, most) for argument, most in enumerate(sizes) if most > 0)
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
         """Let scikit-learn check and convert data, and note or compare the features."""
@@ -231,6 +243,29 @@ def scores(sizes: Sequence[int], losses: Sequence[float]) -> list[float]:
     logarithms = np.log(np.maximum(losses, LEAST_LOSS))
     drops = -np.diff(logarithms) / np.diff(sizes)
     return [0.0, *drops.tolist()] if len(losses) else []
+
+
+def seed_of(random_state: object) -> int:
+    """Return the seed that a ``random_state`` stands for; see `BasicSR`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of what may be given.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(LARGEST_SEED))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(LARGEST_SEED))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(LARGEST_SEED))
+    return whole("random_state", random_state, 0)
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{name} must be a dict of operators; got {value!r}.")
+    return value or {}
 
 
 def _place(name: str, operators: OperatorSet, parameter: str) -> int:

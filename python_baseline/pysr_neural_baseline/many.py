@@ -5,7 +5,8 @@ Owns: `fit_many`.  Does not own: a single search (`search`), answering many requ
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.problem import Problem
@@ -57,7 +58,8 @@ def fit_many(
         If there are not as many configs, seeds or observers as problems, or as for `run_search`.
     """
     configs = list(config) if isinstance(config, Sequence) else [config or BasicSRConfig()] * len(problems)
-    each_seed = [seeds] * len(problems) if isinstance(seeds, int) else list(seeds)
+    single = not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) == 0
+    each_seed: list[Any] = [seeds] * len(problems) if single else list(seeds)  # type: ignore[arg-type]
     watchers = [None] * len(problems) if observers is None else list(observers)
     for name, given in (("config", configs), ("seeds", each_seed), ("observers", watchers)):
         if len(given) != len(problems):

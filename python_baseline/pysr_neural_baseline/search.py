@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
@@ -138,7 +139,8 @@ class Search:
                 f"BasicSR evaluates with the operator table; got operators that it lacks among "
                 f"{problem.operators.names}. Use PySR for operators of your own."
             )
-        self.problem, self.config, self.seed, self.clock, self.observer = problem, config, seed, clock, observer
+        self.problem, self.config, self.clock, self.observer = problem, config, clock, observer
+        self.seed = seed = whole("seed", seed, 0)
         self.objective = Objective(problem, config)
         self.selection = Selection(config, min(config.max_size, problem.limits.max_size))
         self.variation = Variation(problem, config, self.selection)

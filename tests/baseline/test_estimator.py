@@ -185,3 +185,72 @@ def test_three_rows_constant_target_and_many_features():
     assert constant.predict(X) == pytest.approx(3.25)
     wide = np.random.default_rng(1).normal(size=(30, 60))
     assert BasicSR(generations=300).fit(wide, wide[:, 59]).get_best()["equation"] == "x59"
+
+
+GIVEN = (
+    ({"constraints": {"sin": np.int64(3)}}, {"constraints": {"sin": 3}}),
+    ({"constraints": {"/": np.array([-1, 2])}}, {"constraints": {"/": (-1, 2)}}),
+    ({"constraints": {"/": [-1.0, 2.0]}}, {"constraints": {"/": (-1, 2)}}),
+    ({"nested_constraints": {"sin": {"sin": np.int8(0)}}}, {"nested_constraints": {"sin": {"sin": 0}}}),
+    ({"max_size": 10.0, "max_depth": np.int64(4)}, {"max_size": 10, "max_depth": 4}),
+    ({"population_size": 20.0, "generations": np.float32(3)}, {"population_size": 20, "generations": 3}),
+    ({"random_state": np.int64(3)}, {"random_state": 3}),
+    ({"unary_operators": "sin"}, {}),
+    ({"unary_operators": np.array(["sin"]), "binary_operators": np.array(["+", "-", "*", "/"])}, {}),
+    ({"timeout_in_seconds": np.int64(60)}, {"timeout_in_seconds": 60.0}),
+)
+
+
+@pytest.mark.parametrize(("given", "plain"), GIVEN, ids=str)
+def test_numbers_and_names_of_any_library_are_accepted(given, plain):
+    few = {"config": QUICK, "generations": 4, "unary_operators": ["sin"]}
+    first, again = BasicSR(**{**few, **given}).fit(X, Y), BasicSR(**{**few, **plain}).fit(X, Y)
+    assert first.equations_["equation"].tolist() == again.equations_["equation"].tolist()
+
+
+def test_no_operators_of_an_arity_is_none():
+    model = BasicSR(config=QUICK, generations=2, unary_operators=None, binary_operators=["+"]).fit(X, Y)
+    assert model.result_.generations == 2
+    assert BasicSR(config=QUICK, generations=2, unary_operators=["sin"], binary_operators=None).fit(X, Y)
+
+
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+def test_a_generator_as_state_is_drawn_from(make):
+    def equations(state):
+        return BasicSR(config=QUICK, generations=4, random_state=state).fit(X, Y).equations_["equation"].tolist()
+
+    one = make(0)
+    assert equations(one) == equations(make(0))
+    assert one.random() != make(0).random()
+    assert BasicSR(config=QUICK, generations=1, random_state=None).fit(X, Y).result_.generations == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"random_state": -1}, "random_state"),
+        ({"random_state": "3"}, "random_state"),
+        ({"random_state": 1.5}, "random_state"),
+        ({"max_size": 10.5}, "max_size"),
+        ({"max_size": "10"}, "max_size"),
+        ({"max_depth": 0}, "max_depth"),
+        ({"generations": True}, "generations"),
+        ({"population_size": [20]}, "population_size"),
+        ({"timeout_in_seconds": "2"}, "timeout_in_seconds"),
+        ({"timeout_in_seconds": float("nan")}, "timeout_in_seconds"),
+        ({"constraints": {"sin": "3"}}, "constraints"),
+        ({"constraints": {"sin": 2.5}}, "constraints"),
+        ({"constraints": ["sin"]}, "constraints"),
+        ({"nested_constraints": {"sin": 0}}, "nested_constraints"),
+        ({"nested_constraints": {"sin": {"sin": -1}}}, "nested_constraints"),
+        ({"unary_operators": [3]}, "unary_operators"),
+        ({"unary_operators": 3}, "unary_operators"),
+        ({"binary_operators": ["sin"], "unary_operators": None}, "binary_operators"),
+        ({"levels": 3}, "levels"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_named(given, name):
+    with pytest.raises(ConfigError, match=f"^{name}") as refused:
+        BasicSR(**{"config": QUICK, "unary_operators": ["sin"], **given}).fit(X, Y)
+    assert "got" in str(refused.value)

@@ -133,3 +133,13 @@ def test_lists_must_match_and_may_be_empty():
         fit_many(PROBLEMS, seeds=[1, 2])
     with pytest.raises(ConfigError, match="config must be one for all"):
         fit_many(PROBLEMS, [settings()])
+
+
+def test_seeds_of_any_library():
+    problems = [make_problem(("+", "*"), target=lambda a, b: a * b)] * 2
+    config = BasicSRConfig(generations=2)
+    plain = fit_many(problems, config, seeds=[1, 1])
+    for seeds in (np.int64(1), np.array([1, 1]), 1.0):
+        assert [r.best.tree for r in fit_many(problems, config, seeds=seeds)] == [r.best.tree for r in plain]
+    with pytest.raises(ConfigError, match="seed must be"):
+        fit_many(problems, config, seeds=-1)
