@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pysr_neural.checks import number, texts, whole
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.sympy_bridge import to_sympy
+from pysr_neural.expression.names import checked_names
+from pysr_neural.expression.sympy_bridge import Style, to_latex, to_sympy
 from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array, operator
 from pysr_neural.problem import Limits, OperatorSet, Problem
@@ -67,8 +68,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     equations_ : pandas.DataFrame
-        The Pareto front: complexity, loss, score, equation, tree, neural.
+        The Pareto front: complexity, loss, score, equation, tree, neural.  Equations say what is calculated, also where
+        the reference preset guards an operator: ``sqrt(abs(x0))``, ``(x0 / where(abs(x1) < 1e-10, 1e-10, x1))``.
     result_ : SearchResult
+    settings_ : BasicSRConfig
+        What the search went by.
     neural_report_ : NeuralReport or None
         What the injected proposer did.
     feature_names_in_ : array of str
@@ -125,12 +129,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
             If a parameter or an operator cannot be used.
         """
         columns, target = self._checked(X, y, reset=True)
-        names = list(variable_names) if variable_names is not None else self._names()
-        if names is not None and len(names) != columns.shape[1]:
-            raise DataError(f"Each of the {columns.shape[1]} columns needs a name; got {names}.")
+        given = variable_names if variable_names is not None else self._names()
+        names = None if given is None else checked_names(given, columns.shape[1])
         operators, settings = self._operators(), self._settings()
         problem = Problem(columns, target, operators, self._limits(operators))
-        self.variable_names_ = names
+        self.variable_names_, self.settings_ = names, settings
         self.result_: SearchResult = run_search(problem, settings, self.proposer, seed_of(self.random_state))
         self.equations_ = self._table()
         self.neural_report_ = report_of(self.result_, settings, self.proposer, names)
@@ -140,7 +143,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         """Evaluate the chosen equation, or the one in a given row of ``equations_``; shape (rows,)."""
         check_is_fitted(self, "equations_")
         columns, _ = self._checked(X, "no_validation", reset=False)
-        return evaluate(self.get_best(index)["tree"], columns, self._settings().functions)
+        return evaluate(self.get_best(index)["tree"], columns, self.settings_.functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
         """Return a row of ``equations_``: of highest score among those with at most 1.5 times the lowest loss."""
@@ -151,17 +154,17 @@ class BasicSR(RegressorMixin, BaseEstimator):
         return self.equations_.loc[accepted["score"].idxmax()]
 
     def sympy(self, index: int | None = None) -> "sympy.Expr":
-        """Return an equation as a SymPy expression."""
-        return to_sympy(self.get_best(index)["tree"], self.variable_names_)
+        """Return an equation as a SymPy expression of plain symbols: ``sympy.Symbol("x0")``, as PySR's.
+
+        A name that would be misread, such as ``T/K``, is a symbol in backquotes.
+        """
+        style = Style(real=False, guarded=self.settings_.guarded_arithmetic)
+        return to_sympy(self.get_best(index)["tree"], self.variable_names_, style=style)
 
     def latex(self, index: int | None = None, precision: int = 3) -> str:
-        """Return an equation in LaTeX, numbers rounded to significant digits."""
-        import sympy
-
-        equation = self.sympy(index)
-        digits = whole("precision", precision, 1)
-        rounded = {each: sympy.Float(each, digits) for each in equation.atoms(sympy.Float)}
-        return str(sympy.latex(equation.xreplace(rounded)))
+        """Return an equation in LaTeX, constants rounded to significant digits as PySR prints them."""
+        tree, guarded = self.get_best(index)["tree"], self.settings_.guarded_arithmetic
+        return to_latex(tree, self.variable_names_, whole("precision", precision, 1), guarded)
 
     def _settings(self) -> BasicSRConfig:
         own: dict[str, Any] = {
@@ -225,13 +228,13 @@ class BasicSR(RegressorMixin, BaseEstimator):
     def _table(self) -> "pd.DataFrame":
         import pandas as pd
 
-        front = self.result_.hall_of_fame.front()
+        front, guarded = self.result_.hall_of_fame.front(), self.settings_.guarded_arithmetic
         return pd.DataFrame(
             {
                 "complexity": [member.tree.size for member in front],
                 "loss": [member.loss for member in front],
                 "score": scores([member.tree.size for member in front], [member.loss for member in front]),
-                "equation": [to_string(member.tree, self.variable_names_) for member in front],
+                "equation": [to_string(member.tree, self.variable_names_, guarded) for member in front],
                 "tree": [member.tree for member in front],
                 "neural": [member.neural for member in front],
             }

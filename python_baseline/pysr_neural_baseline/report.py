@@ -41,7 +41,9 @@ def report_of(
         injected=result.injected,
         invalid=dict(counts.invalid),
         skipped=dict(counts.skipped),
-        neural_hall_of_fame=tuple(to_string(m.tree, names) for m in result.hall_of_fame.front() if m.neural),
+        neural_hall_of_fame=tuple(
+            to_string(m.tree, names, config.guarded_arithmetic) for m in result.hall_of_fame.front() if m.neural
+        ),
         model_seconds=counts.seconds,
         search_seconds=result.seconds,
         failures=tuple(f"{failure.stage}: {failure.message}" for failure in result.failures),

@@ -30,7 +30,7 @@ def fitted():
 def test_the_law_is_found_and_predicts(fitted):
     np.testing.assert_allclose(fitted.predict(X), Y, rtol=1e-9)
     assert fitted.score(X, Y) == pytest.approx(1.0)
-    x0, x1 = sympy.symbols("x0 x1", real=True)
+    x0, x1 = sympy.symbols("x0 x1")
     assert sympy.simplify(fitted.sympy() - x0 * x1) == 0
     assert "x_{0}" in fitted.latex()
     assert fitted.neural_report_ is None
@@ -254,3 +254,60 @@ def test_what_cannot_be_used_is_named(given, name):
     with pytest.raises(ConfigError, match=f"^{name}") as refused:
         BasicSR(**{"config": QUICK, "unary_operators": ["sin"], **given}).fit(X, Y)
     assert "got" in str(refused.value)
+
+
+UNARY = ("inv", "sqrt", "exp", "log", "log2", "log10", "log1p", "tan", "sinh", "cosh", "asin", "acos")
+
+
+def test_a_guarded_root_is_printed_and_exported_as_it_is_calculated():
+    config = BasicSRConfig.reference()
+    model = BasicSR(config=config, unary_operators=["sqrt"]).fit([[-4.0], [4.0], [9.0]], [2, 2, 3])
+    assert model.predict([[-4.0], [4.0], [9.0]]) == pytest.approx([2, 2, 3])
+    assert model.get_best()["equation"] == "sqrt(abs(x0))"
+    assert model.sympy() == sympy.sqrt(sympy.Abs(sympy.Symbol("x0")))
+    assert model.latex() == r"\sqrt{\left|{x_{0}}\right|}"
+
+
+@pytest.mark.parametrize("name", [*UNARY, "/", "^"])
+def test_what_the_reference_preset_predicts_is_what_it_exports(name):
+    """At every point where a guard acts, whatever the search was shown."""
+    tree = parse(f"x0 {name} x1") if name in "/^" else parse(f"{name}(x0)")
+    model = BasicSR(config=BasicSRConfig.reference(generations=0)).fit(X, Y)
+    row = model.equations_.index[-1]
+    model.equations_["tree"] = [*model.equations_["tree"][:-1], tree]
+    points = np.array([[a, b] for a in (-40.0, -2.0, 0.0, 1e-12, 3.0, 40.0) for b in (-1.5, 0.0, 1e-11, 2.0)])
+    exported = model.sympy(row)
+    for point, predicted in zip(points, model.predict(points, row), strict=True):
+        values = {sympy.Symbol(f"x{i}"): sympy.Float(value) for i, value in enumerate(point)}
+        assert float(exported.subs(values, simultaneous=True)) == pytest.approx(predicted, rel=1e-9)
+
+
+def test_symbols_are_plain_as_pysr_s():
+    model = BasicSR(config=QUICK).fit([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0])
+    assert model.sympy().diff(sympy.Symbol("x0")) == 1
+
+
+def test_latex_rounds_whole_constants_too():
+    model = BasicSR(config=QUICK, generations=1).fit(X, Y)
+    row = model.equations_.index[-1]
+    model.equations_["tree"] = [*model.equations_["tree"][:-1], parse("299792458.0 * x0")]
+    assert model.latex(row) == r"3.00 \cdot 10^{8} x_{0}"
+    assert model.latex(row, precision=np.int64(1)) == r"3. \cdot 10^{8} x_{0}"
+
+
+def test_odd_column_names_stay_true_everywhere():
+    frame = pd.DataFrame(X, columns=["T/K", "50%"])
+    model = BasicSR(config=QUICK).fit(frame, Y)
+    best = model.get_best()
+    assert parse(best["equation"], list(frame)) == best["tree"]
+    assert {"`T/K`", "`50%`"} == set(map(str, model.sympy().free_symbols))
+    assert r"\text{50\%}" in model.latex()
+    np.testing.assert_allclose(model.predict(frame), Y, rtol=1e-9)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], [1, 2], "ab", ["a", ""]])
+def test_names_that_cannot_be_told_apart_are_refused(names):
+    with pytest.raises(DataError, match="name"):
+        BasicSR(config=QUICK).fit(X, Y, variable_names=names)
+    with pytest.raises(DataError, match="2 times"):
+        BasicSR(config=QUICK).fit(pd.DataFrame(X, columns=["a", "a"]), Y)
