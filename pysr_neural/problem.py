@@ -90,12 +90,15 @@ class Limits:
         positions in the operator set.
     arguments : tuple of (int, int, int)
         ``(operator, argument, size)``: that argument of an operator has at most ``size`` nodes; arguments count from 0.
+    constants : bool
+        Whether there may be any constants.
     """
 
     max_size: int = 30
     max_depth: int = 30
     nested: tuple[tuple[int, int, int], ...] = ()
     arguments: tuple[tuple[int, int, int], ...] = ()
+    constants: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_size", "max_depth"):

@@ -112,7 +112,8 @@ class RandomProposer:
 
     def open(self, problem: Problem) -> "RandomSession":
         """Start a search."""
-        sampler = GrowSampler(problem.operators, problem.X.shape[1], self.constants, self.rules)
+        constants = self.constants if problem.limits.constants else ()
+        sampler = GrowSampler(problem.operators, problem.X.shape[1], constants, self.rules)
         return RandomSession(sampler, self.max_depth, problem.limits.max_size)
 
 

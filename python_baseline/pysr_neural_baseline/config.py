@@ -107,7 +107,7 @@ class BasicSRConfig:
         Of ``"grow"``: chance that a mutation plants a terminal.
     constants : tuple of float
         Of ``"grow"``: what random constants may be.  ``"kinds"`` draws them from the normal distribution.  Empty means
-        that neither has any.
+        that there are none: neither variation nor simplification brings any in, and a proposer's are refused.
     grow : GrowRules
         Of ``"grow"``.
     parsimony : float

@@ -14,7 +14,7 @@ The same seed gives the same search, unless time limits it: ``timeout_seconds``,
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -139,6 +139,8 @@ class Search:
                 f"BasicSR evaluates with the operator table; got operators that it lacks among "
                 f"{problem.operators.names}. Use PySR for operators of your own."
             )
+        if not config.constants and problem.limits.constants:
+            problem = replace(problem, limits=replace(problem.limits, constants=False))
         self.problem, self.config, self.clock, self.observer = problem, config, clock, observer
         self.seed = seed = whole("seed", seed, 0)
         self.objective = Objective(problem, config)

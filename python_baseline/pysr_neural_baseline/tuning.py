@@ -71,7 +71,7 @@ class Tuning:
 
     def simplified(self, member: Member) -> Member:
         """Return the member with its tree simplified, as old as before; the member itself if nothing changed."""
-        tree = simplify(member.tree)
+        tree = simplify(member.tree, self.objective.problem.limits.constants)
         if tree == member.tree:
             return member
         loss = self.objective.loss(tree)

@@ -75,6 +75,7 @@ class Variation:
         self.max_size = min(config.max_size, problem.limits.max_size)
         self.selection = selection or Selection(config, self.max_size)
         self.guidance = Guidance()
+        self.constants = config.constants if problem.limits.constants else ()
         self.maker: Grow | Kinds = (Grow if config.variation == "grow" else Kinds)(self)
         limits = problem.limits
         self._more_limits = bool(limits.nested or limits.arguments) or limits.max_depth < self.max_size
@@ -156,12 +157,12 @@ class Grow:
     def __init__(self, variation: Variation) -> None:
         config, problem = variation.config, variation.problem
         self.variation, self.config = variation, config
-        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], config.constants, config.grow)
+        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], variation.constants, config.grow)
         self.symbols: Symbols | None = None
 
     def heed(self, prior: Prior) -> None:
         """Draw planted subtrees from a proposer's prior."""
-        self.symbols = Symbols(self.variation.problem, bool(self.config.constants), prior)
+        self.symbols = Symbols(self.variation.problem, bool(self.variation.constants), prior)
 
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return the first ``count`` of: terminals, x + c and x * c, squares, unaries, then random trees."""
@@ -192,7 +193,7 @@ class Grow:
     def _building_blocks(self) -> list[Node]:
         problem = self.variation.problem
         variables = [variable(i) for i in range(problem.X.shape[1])]
-        constants = [constant(value) for value in self.config.constants]
+        constants = [constant(value) for value in self.variation.constants]
         pairs = [Node(name, (x, c)) for x in variables for c in constants for name in ("+", "*")]
         squares = [Node("*", (x, x)) for x in variables]
         unaries = [Node(name, (x,)) for name in self.sampler.unary for x in variables]
@@ -224,7 +225,7 @@ class Kinds:
 
     def __init__(self, variation: Variation) -> None:
         self.variation, self.config = variation, variation.config
-        self._use(Symbols(variation.problem, bool(self.config.constants)))
+        self._use(Symbols(variation.problem, bool(variation.constants)))
 
     def _use(self, symbols: Symbols) -> None:
         self.symbols = symbols
@@ -232,7 +233,7 @@ class Kinds:
 
     def heed(self, prior: Prior) -> None:
         """Draw symbols from a proposer's prior."""
-        self._use(Symbols(self.variation.problem, bool(self.config.constants), prior))
+        self._use(Symbols(self.variation.problem, bool(self.variation.constants), prior))
 
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return random trees of three operators, or of fewer where the limits are tight."""

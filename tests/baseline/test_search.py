@@ -15,7 +15,7 @@ from pysr_neural.proposer.base import Child, Prior, ProposalBatch
 from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from pysr_neural.state import KINDS
-from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.search import Search, run_search
 from pysr_neural_baseline.variation import EvolutionaryProposer
@@ -529,3 +529,59 @@ def test_odd_problems_finish(preset, case):
     result = run_search(problem, PRESETS[preset](generations=20), seed=0)
     assert np.isfinite(result.best.loss) or case == "huge"
     assert result.hall_of_fame.front() or case == "huge"
+
+
+BARE = (
+    BasicSRConfig(constants=(), generations=60),
+    BasicSRConfig(constants=(), generations=30, mutations=MutationWeights(simplify=5.0, rotate=1.0)),
+    BasicSRConfig.reference(constants=(), population_size=20, generations=20),
+    BasicSRConfig.reference(constants=(), population_size=20, generations=20, simplify=True, levels="all"),
+)
+
+
+class Everything(Diary):
+    """Every tree that a search accepted, wherever it came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.trees = []
+
+    def population(self, population, iteration, members):
+        self.trees += [member.tree for member in members]
+
+    def proposal(self, *event):
+        self.trees += [event[5]] if event[9] else []
+
+    def relink(self, population, iteration, event, old_ref, member):
+        self.trees.append(member.tree)
+
+
+@pytest.mark.parametrize("config", BARE)
+@pytest.mark.parametrize(
+    "proposer", [None, RandomProposer(), ScriptedProposer([parse("x0 + 0.7"), parse("x0 / x0")], cycle=True)]
+)
+def test_no_constants_means_none_anywhere(config, proposer):
+    problem = make_problem(ARITHMETIC, target=lambda a, b: a + 0.7 * b)
+    watcher = Everything()
+    config = config.changed(guard=GuardRules(max_overhead=1.0))
+    result = quiet_search(problem, config, proposer, seed=1, observer=watcher)
+    assert len(watcher.trees) > 50
+    found = [*watcher.trees, *(member.tree for member in result.hall_of_fame.front())]
+    assert not [tree for tree in found if tree.constants()]
+    if isinstance(proposer, ScriptedProposer):
+        assert result.counts.invalid["child: constant"]
+
+
+def test_a_transformer_proposes_no_constants_where_there_are_none():
+    from pysr_neural.model.config import ProposerConfig
+    from pysr_neural.model.policy import ProposerModel
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
+
+    model = ProposerModel(ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1))
+    proposer = TransformerProposer(model.eval())
+    problem = make_problem(ARITHMETIC, target=lambda a, b: a + 0.7 * b)
+    config = BasicSRConfig(constants=(), generations=4, levels="all", guard=GuardRules(max_overhead=1.0))
+    result = run_search(problem, config, proposer)
+    assert result.counts.served > 0
+    assert "child: constant" not in result.counts.invalid
+    assert not [member for member in result.population if member.tree.constants()]

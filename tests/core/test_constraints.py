@@ -50,6 +50,12 @@ def test_reasons(tree, reason):
     assert reason is None or reason in REASONS
 
 
+def test_a_search_may_admit_no_constants():
+    bare = make_problem(operators=("sin", "+"), limits=Limits(constants=False))
+    assert check_tree(parse("sin(x0) + x1"), bare) is None
+    assert check_tree(parse("sin(x0) + 1"), bare) == "constant"
+
+
 def test_current_size_limit_tightens_but_never_widens():
     tree = parse("x0 + x1 * x0")
     assert check_tree(tree, PROBLEM, max_size=4) == "size"

@@ -232,7 +232,8 @@ class TransformerSession:
         limits, operators = self.problem.limits, self.problem.operators
         tokens = p.operator_tokens(operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
-        grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
+        names = tuple(sorted(set(tokens)))
+        grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants)
         told = context or self._own_context
         prompt = p.build_prompt(
             task, operators, self.slots, limit, members, self.variance, self.shown_members, context=told
