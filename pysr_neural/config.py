@@ -8,7 +8,6 @@ The object is frozen and plain data, so that scikit-learn's `clone`, pickle and 
 
 import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pysr_neural.checks import number, whole
@@ -91,6 +90,13 @@ class NeuralProposer:
     trace: str | None = None
     trace_rate: float = 0.05
 
+    @property
+    def label(self) -> str:
+        """What reports call the proposer: the checkpoint's name, or that of your own proposer."""
+        if self.proposer is None:
+            return os.path.basename(self.checkpoint.rstrip("/")) or self.checkpoint
+        return self.proposer if isinstance(self.proposer, str) else type(self.proposer).__name__
+
     def __new__(cls, *_: object, **given: object) -> Self:
         """Refuse unknown keywords by name, before the dataclass would with less help."""
         known = [field.name for field in fields(cls)]
@@ -121,13 +127,15 @@ class NeuralProposer:
         _check_proposer(self.proposer)
 
 
-def neural_proposer_of(value: object) -> NeuralProposer | None:
-    """Read the estimator's ``neural_proposer`` parameter.
+def neural_proposer_of(value: object, name: str = "neural_proposer") -> NeuralProposer | None:
+    """Read an estimator's parameter for neural help.
 
     Parameters
     ----------
     value : None, str, path, NeuralProposer, or Proposer
         None switches neural help off; a text or path is a checkpoint; an object with ``open`` is a proposer.
+    name : str
+        Of the parameter, for the message.
 
     Raises
     ------
@@ -136,13 +144,13 @@ def neural_proposer_of(value: object) -> NeuralProposer | None:
     """
     if value is None or isinstance(value, NeuralProposer):
         return value
-    if isinstance(value, str | Path):
+    if isinstance(value, str | os.PathLike):
         return NeuralProposer(checkpoint=str(value))
     if callable(getattr(value, "open", None)) and not isinstance(value, type):
         return NeuralProposer(proposer=value)
     raise ConfigError(
-        "neural_proposer must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object "
-        f"with the Proposer protocol; got {value!r}."
+        f"{name} must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object with the "
+        f"Proposer protocol; got {value!r}." + (" Pass an instance, not its class." if isinstance(value, type) else "")
     )
 
 

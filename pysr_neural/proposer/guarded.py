@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 
 from pysr_neural.checks import number, whole
+from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
@@ -101,11 +102,20 @@ class GuardedProposer:
     rules : GuardRules, optional
     clock : callable, optional
         Seconds, monotonic; injectable for tests.
+
+    Raises
+    ------
+    ConfigError
+        If it is no proposer.
     """
 
     def __init__(
         self, proposer: Proposer, rules: GuardRules | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
+        if isinstance(proposer, type) or not callable(getattr(proposer, "open", None)):
+            raise ConfigError(
+                f"A proposer must be an object with a method open(problem), not its class; got {proposer!r}."
+            )
         self.proposer = proposer
         self.rules = rules or GuardRules()
         self.clock = clock

@@ -129,6 +129,8 @@ class BasicSRConfig:
         Limit on the number of trees evaluated, looked at once per generation.
     proposal_share : float
         Share of each generation's children that an injected proposer is asked for; 1 leaves all to it.
+    proposal_temperature : float
+        At which an injected proposer is asked to sample, above 0.
     levels : tuple of str
         What an injected proposer is asked for; see `pysr_neural.state.LEVELS`.  ``"grow"`` has no kinds to weigh.
     stagnation : int
@@ -172,6 +174,7 @@ class BasicSRConfig:
     timeout_seconds: float | None = None
     max_evaluations: int | None = None
     proposal_share: float = 0.2
+    proposal_temperature: float = 1.0
     levels: tuple[str, ...] = ("seed", "child")
     stagnation: int = 50
     guard: GuardRules = field(default_factory=GuardRules)
@@ -186,7 +189,7 @@ class BasicSRConfig:
             if getattr(self, name) not in known:
                 got = getattr(self, name)
                 raise ConfigError(f"{name} must be one of {known}; got {got!r}." + did_you_mean(str(got), known))
-        for name in ("annealing", "tournament_p"):
+        for name in ("annealing", "tournament_p", "proposal_temperature"):
             number(name, getattr(self, name), above=0, finite=False)
         for name, kind in _PARTS.items():
             if not isinstance(getattr(self, name), kind):

@@ -1,12 +1,14 @@
 """BasicSR as a scikit-learn estimator.
 
-``BasicSR(proposer=TransformerProposer.from_checkpoint(), levels="all")`` is what the research code called NeuralSR: the
-same loop with the transformer's help at every level.
+``BasicSR(proposer="default", levels="all")`` is what the research code called NeuralSR: the same loop with the
+transformer's help at every level.
 
 Owns: `BasicSR`: parameters, ``fit``, ``predict``, the table of equations.  Does not own: the search (`search`).
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pysr_neural.checks import number, texts, whole
+from pysr_neural.config import NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.names import checked_names
@@ -23,6 +26,7 @@ from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array, operator
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Proposer
+from pysr_neural.proposer.load import proposer_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.report import report_of
 from pysr_neural_baseline.search import SearchResult, run_search
@@ -45,8 +49,10 @@ class BasicSR(RegressorMixin, BaseEstimator):
         Names of the operator table or their aliases.
     config : BasicSRConfig, optional
         Everything about the search.
-    proposer : Proposer, optional
-        Injected into the search, for instance a `TransformerProposer`.
+    proposer : None, str, path, NeuralProposer, or Proposer
+        As PySR's ``neural_proposer``: ``"default"`` is the bundled checkpoint, a text or path another one, an object
+        with the Proposer protocol is asked itself.  Of a `NeuralProposer`, ``levels``, ``max_overhead`` and
+        ``temperature`` hold in place of the config's; what concerns PySR's server has no meaning here.
     max_size : int, optional
         In place of the config's.
     max_depth : int, optional
@@ -86,7 +92,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         binary_operators: Sequence[str] = ("+", "-", "*", "/"),
         unary_operators: Sequence[str] = (),
         config: BasicSRConfig | None = None,
-        proposer: Proposer | None = None,
+        proposer: NeuralProposer | Proposer | str | os.PathLike[str] | None = None,
         max_size: int | None = None,
         max_depth: int | None = None,
         constraints: Mapping[str, int | tuple[int, ...]] | None = None,
@@ -127,16 +133,21 @@ class BasicSR(RegressorMixin, BaseEstimator):
             If the data cannot be used.
         ConfigError
             If a parameter or an operator cannot be used.
+        CheckpointError
+            If the proposer's checkpoint cannot.
         """
         columns, target = self._checked(X, y, reset=True)
         given = variable_names if variable_names is not None else self._names()
         names = None if given is None else checked_names(given, columns.shape[1])
         operators, settings = self._operators(), self._settings()
         problem = Problem(columns, target, operators, self._limits(operators))
+        helped = self._help()
+        proposer = None if helped is None or not settings.levels else proposer_of(helped)
+        result = run_search(problem, settings, proposer, seed_of(self.random_state))
         self.variable_names_, self.settings_ = names, settings
-        self.result_: SearchResult = run_search(problem, settings, self.proposer, seed_of(self.random_state))
+        self.result_: SearchResult = result
         self.equations_ = self._table()
-        self.neural_report_ = report_of(self.result_, settings, self.proposer, names)
+        self.neural_report_ = None if helped is None else report_of(result, settings, helped.label, names)
         return self
 
     def predict(self, X: npt.ArrayLike, index: int | None = None) -> Array:
@@ -167,6 +178,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         return to_latex(tree, self.variable_names_, whole("precision", precision, 1), guarded)
 
     def _settings(self) -> BasicSRConfig:
+        helped = self._help()
         own: dict[str, Any] = {
             "max_size": self.max_size,
             "generations": self.generations,
@@ -177,7 +189,21 @@ class BasicSR(RegressorMixin, BaseEstimator):
             own["timeout_seconds"] = number("timeout_in_seconds", self.timeout_in_seconds, least=0, finite=False)
         if self.config is not None and not isinstance(self.config, BasicSRConfig):
             raise ConfigError(f"config must be a BasicSRConfig; got {type(self.config).__name__}.")
-        return (self.config or BasicSRConfig()).changed(**{k: v for k, v in own.items() if v is not None})
+        config = self.config or BasicSRConfig()
+        if helped is not None and helped is self.proposer:
+            guard = replace(config.guard, max_overhead=helped.max_overhead)
+            config = config.changed(levels=helped.levels, guard=guard, proposal_temperature=helped.temperature)
+        return config.changed(**{k: v for k, v in own.items() if v is not None})
+
+    def _help(self) -> NeuralProposer | None:
+        """Read `proposer` in full form."""
+        helped = neural_proposer_of(self.proposer, "proposer")
+        if helped is not None and helped.trace is not None:
+            raise ConfigError(
+                f"BasicSR records no trace by itself; got trace={helped.trace!r}. Use pysr-neural traces generate, or "
+                "run_search with a Recorder."
+            )
+        return helped
 
     def _operators(self) -> OperatorSet:
         unary, binary = (texts(name, getattr(self, name)) for name in ("unary_operators", "binary_operators"))

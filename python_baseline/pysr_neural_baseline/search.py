@@ -336,8 +336,15 @@ class Search:
             return NOTHING
         seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
         views = tuple([member.view() for member in members])
-        size = self.variation.max_size
-        answer = yield ProposalRequest(views, count, levels, seed, max_size=size, progress=self.progress)
+        answer = yield ProposalRequest(
+            views,
+            count,
+            levels,
+            seed,
+            temperature=self.config.proposal_temperature,
+            max_size=self.variation.max_size,
+            progress=self.progress,
+        )
         return answer
 
     def _wanted(self, level: str) -> int:

@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from pysr_neural.errors import ConfigError, DataError
+from pysr_neural.config import NeuralProposer
+from pysr_neural.errors import CheckpointError, ConfigError, DataError
 from pysr_neural.expression.text import parse
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.scripted import ScriptedProposer
@@ -311,3 +312,75 @@ def test_names_that_cannot_be_told_apart_are_refused(names):
         BasicSR(config=QUICK).fit(X, Y, variable_names=names)
     with pytest.raises(DataError, match="2 times"):
         BasicSR(config=QUICK).fit(pd.DataFrame(X, columns=["a", "a"]), Y)
+
+
+FREE = GuardRules(max_overhead=1.0)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    from pysr_neural.model.config import ProposerConfig
+    from pysr_neural.model.policy import ProposerModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    config = ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1)
+    ProposerModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_proposers_have_the_short_forms_of_pysr_s(checkpoint):
+    few = QUICK.changed(generations=2, guard=FREE)
+    for form in (checkpoint, str(checkpoint), NeuralProposer(checkpoint=str(checkpoint), max_overhead=1.0)):
+        model = BasicSR(config=few, proposer=form).fit(X, Y)
+        assert model.neural_report_.checkpoint == "tiny"
+        assert model.neural_report_.served > 0
+        assert not model.neural_report_.failures
+        assert clone(model).proposer == form
+    mine = BasicSR(config=few, proposer="pysr_neural.proposer.scripted:RandomProposer")
+    with pytest.raises(CheckpointError):  # as with PySR, a text alone is a checkpoint
+        mine.fit(X, Y)
+    mine.set_params(proposer=NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer"))
+    assert mine.fit(X, Y).neural_report_.checkpoint.endswith("RandomProposer")
+
+
+def test_the_bundled_checkpoint_goes_by_name():
+    model = BasicSR(config=QUICK.changed(guard=FREE), generations=1, proposer="default").fit(X, Y)
+    assert model.neural_report_.checkpoint == "default"
+    assert model.neural_report_.served > 0
+
+
+def test_settings_of_neural_help_hold_in_place_of_the_config_s():
+    script = ScriptedProposer([parse("x0 * x1")])
+    helped = NeuralProposer(proposer=script, levels=("seed",), max_overhead=0.5, temperature=0.7)
+    settings = BasicSR(config=QUICK, proposer=helped)._settings()
+    assert (settings.levels, settings.guard.max_overhead, settings.proposal_temperature) == (("seed",), 0.5, 0.7)
+    assert BasicSR(config=QUICK, proposer=helped, levels="child")._settings().levels == ("child",)
+    asked = []
+    opened = script.open
+    script.open = lambda problem: asked.append(opened(problem)) or asked[-1]
+    assert BasicSR(config=QUICK, proposer=helped).fit(X, Y).neural_report_.levels == ("seed",)
+    assert [request.temperature for request in asked[0].requests] == [0.7]
+    silent = BasicSR(config=QUICK, generations=1, proposer=NeuralProposer(proposer=script, levels=())).fit(X, Y)
+    assert silent.neural_report_ is None
+
+
+@pytest.mark.parametrize(
+    ("proposer", "said"),
+    [
+        (ScriptedProposer, "proposer must be .* Pass an instance, not its class"),
+        (3, "proposer must be None, 'default'"),
+        ({}, "proposer must be"),
+        (NeuralProposer(trace="somewhere"), "trace='somewhere'"),
+    ],
+)
+def test_what_is_no_proposer_is_refused_before_the_search(proposer, said):
+    model = BasicSR(config=QUICK, proposer=proposer)
+    with pytest.raises(ConfigError, match=said):
+        model.fit(X, Y)
+    assert not hasattr(model, "result_")
+
+
+def test_no_checkpoint_is_refused_before_the_search(tmp_path):
+    for nowhere in (tmp_path / "nowhere", str(tmp_path / "nowhere")):
+        with pytest.raises(CheckpointError, match="does not exist"):
+            BasicSR(config=QUICK, proposer=nowhere).fit(X, Y)

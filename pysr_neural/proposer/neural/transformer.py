@@ -11,6 +11,7 @@ children, ``f + g`` and ``f * g``).  Parts of all samples and members are combin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,7 @@ class TransformerProposer:
         self.combine = combine
 
     @classmethod
-    def from_checkpoint(cls, name: str = "default", device: str = "cpu") -> "TransformerProposer":
+    def from_checkpoint(cls, name: str | PathLike[str] = "default", device: str = "cpu") -> "TransformerProposer":
         """Load a checkpoint by name, directory or hub id, onto a device as torch names them.
 
         Raises
