@@ -7,6 +7,7 @@ Owns: `BasicSR`: parameters, ``fit``, ``predict``, the table of equations.  Does
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -29,7 +30,7 @@ from pysr_neural.proposer.base import Proposer
 from pysr_neural.proposer.load import proposer_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.report import report_of
-from pysr_neural_baseline.search import SearchResult, run_search
+from pysr_neural_baseline.search import INTERRUPT, SearchResult, run_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +80,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
     result_ : SearchResult
     settings_ : BasicSRConfig
         What the search went by.
+    interrupted_ : bool
+        Whether the search was ended by Ctrl-C.
     neural_report_ : NeuralReport or None
         What the injected proposer did.
     feature_names_in_ : array of str
@@ -118,7 +121,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, variable_names: Sequence[str] | None = None) -> Self:
-        """Search for expressions of y in the columns of X.
+        """Search for expressions of y in the columns of X; Ctrl-C ends the search and keeps what was found.
 
         Parameters
         ----------
@@ -147,6 +150,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.variable_names_, self.settings_ = names, settings
         self.result_: SearchResult = result
         self.equations_ = self._table()
+        self.interrupted_ = result.stopped_by == INTERRUPT
+        if self.interrupted_:
+            warnings.warn(
+                "The search was interrupted; the model holds what it had found.", RuntimeWarning, stacklevel=2
+            )
         self.neural_report_ = None if helped is None else report_of(result, settings, helped.label, names)
         return self
 

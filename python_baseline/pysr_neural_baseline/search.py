@@ -36,6 +36,7 @@ from pysr_neural_baseline.variation import Variation
 
 NOTHING = ProposalBatch()
 NAN = float("nan")
+INTERRUPT = "interrupt"
 SOFT_LEVELS = ("kind", "parents", "crossover", "prior")
 """Levels that weigh ordinary variation instead of replacing it."""
 Callback = Callable[["Search"], object]
@@ -58,7 +59,7 @@ class SearchResult:
     generations, evaluations : int
     seconds : float
     stopped_by : str
-        ``"solved"``, ``"generations"``, ``"time"``, ``"evaluations"`` or ``"callback"``.
+        ``"solved"``, ``"generations"``, ``"time"``, ``"evaluations"``, ``"callback"`` or ``"interrupt"`` (Ctrl-C).
     counts : ProposalCounts or None
         Of the injected proposer.
     failures : tuple of Failure
@@ -90,7 +91,7 @@ def run_search(
     clock: Callable[[], float] = time.perf_counter,
     observer: SearchObserver | None = None,
 ) -> SearchResult:
-    """Search for an expression.
+    """Search for an expression; Ctrl-C ends the search, and what was found so far is returned.
 
     Parameters
     ----------
@@ -177,24 +178,33 @@ class Search:
     def run(self, callback: Callback | None = None) -> SearchResult:
         """Run until a limit is reached; see `run_search`."""
         steps = self.steps(callback)
-        answer: ProposalBatch | None = None
-        while True:
-            try:
-                request = steps.send(answer)  # type: ignore[arg-type]
-            except StopIteration as end:
-                result: SearchResult = end.value
-                return result
-            answer = self.session.propose(request) if self.session is not None else NOTHING
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self.session.propose(request) if self.session is not None else NOTHING
+                except KeyboardInterrupt as interrupt:
+                    request = steps.throw(interrupt)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            result: SearchResult = end.value
+            return result
 
     def steps(self, callback: Callback | None = None) -> Generator[ProposalRequest, ProposalBatch, SearchResult]:
-        """Run, and yield whenever the proposer is to be asked; see `many.fit_many`."""
-        yield from self._begin()
-        while (stopped_by := self._limit_reached()) is None:
-            if callback is not None and callback(self):
-                stopped_by = "callback"
-                break
-            yield from self._generation()
-        self._finish()
+        """Run, and yield whenever the proposer is to be asked; see `many.fit_many`.
+
+        An interrupt ends the search with what it has found; it goes on as an exception only if that is nothing.
+        """
+        try:
+            stopped_by = yield from self._until_stopped(callback)
+            self._finish()
+        except KeyboardInterrupt:
+            if not self.hall_of_fame.best:
+                raise
+            stopped_by = INTERRUPT
+            known = [self.best] if self.best is not None else []
+            self.best = min([*known, *self.hall_of_fame.best.values()], key=cost_of)
         if self.best is None:
             raise AssertionError("A population has at least two members.")
         return SearchResult(
@@ -211,6 +221,15 @@ class Search:
             self.seeded,
             self.injected,
         )
+
+    def _until_stopped(self, callback: Callback | None) -> Generator[ProposalRequest, ProposalBatch, str]:
+        """Run generations until a limit is reached; returns which."""
+        yield from self._begin()
+        while (stopped_by := self._limit_reached()) is None:
+            if callback is not None and callback(self):
+                return "callback"
+            yield from self._generation()
+        return stopped_by
 
     def _begin(self) -> Asking:
         """Fill the populations: with what the proposer seeds, dealt out in turn, and with ordinary members."""

@@ -1,6 +1,7 @@
 """BasicSR as a scikit-learn estimator."""
 
 import pickle
+import signal
 
 import numpy as np
 import pandas as pd
@@ -384,3 +385,24 @@ def test_no_checkpoint_is_refused_before_the_search(tmp_path):
     for nowhere in (tmp_path / "nowhere", str(tmp_path / "nowhere")):
         with pytest.raises(CheckpointError, match="does not exist"):
             BasicSR(config=QUICK, proposer=nowhere).fit(X, Y)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm clock")
+def test_ctrl_c_keeps_what_was_found():
+    def press(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, press)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.warns(RuntimeWarning, match="interrupted"):
+            model = BasicSR(generations=10**9, timeout_in_seconds=100).fit(X, np.sin(7 * Y))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert model.interrupted_
+    assert model.result_.stopped_by == "interrupt"
+    assert model.result_.seconds < 50
+    assert model.predict(X).shape == Y.shape
+    assert len(model.equations_) > 0
+    assert not BasicSR(config=QUICK, generations=1).fit(X, Y).interrupted_

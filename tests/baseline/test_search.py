@@ -585,3 +585,58 @@ def test_a_transformer_proposes_no_constants_where_there_are_none():
     assert result.counts.served > 0
     assert "child: constant" not in result.counts.invalid
     assert not [member for member in result.population if member.tree.constants()]
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt instead of the n-th call of a function."""
+
+    def __init__(self, function, n):
+        self.function, self.left = function, n
+
+    def __call__(self, *args, **kws):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.function(*args, **kws)
+
+
+@pytest.mark.parametrize("preset", ["default", "reference"])
+@pytest.mark.parametrize("after", [5, 60, 333])
+def test_an_interrupt_keeps_what_was_found(monkeypatch, preset, after):
+    config = BasicSRConfig.of(preset, population_size=20, generations=10**6, timeout_seconds=60)
+    search = Search(hard_problem(), config, None, 0)
+    interrupting = Interrupting(search.objective._values, after)
+    monkeypatch.setattr(search.objective, "_values", interrupting)
+    result = search.run()
+    assert interrupting.left == 0
+    assert result.stopped_by == "interrupt"
+    front = result.hall_of_fame.front()
+    assert front
+    assert result.best.cost == min(member.cost for member in result.hall_of_fame.best.values())
+    objective = Objective(hard_problem(), config)
+    assert all(objective.loss(member.tree) == member.loss for member in front)
+
+
+def test_an_interrupt_before_anything_was_found_goes_on_as_one():
+    with pytest.raises(KeyboardInterrupt):
+        run_search(hard_problem(), unlimited(), ScriptedProposer([KeyboardInterrupt()]))
+
+
+def test_an_interrupt_within_the_proposer_or_the_callback_keeps_what_was_found():
+    script = ScriptedProposer([parse("x0"), KeyboardInterrupt()])
+    result = run_search(hard_problem(), unlimited(), script)
+    assert (result.stopped_by, result.generations) == ("interrupt", 1)
+
+    def stop(search):
+        if search.generation == 3:
+            raise KeyboardInterrupt
+
+    result = run_search(hard_problem(), small(), callback=stop)
+    assert (result.stopped_by, result.generations) == ("interrupt", 3)
+
+
+def test_an_interrupt_of_the_last_fits_keeps_what_was_found(monkeypatch):
+    config = BasicSRConfig(generations=3)
+    search = Search(hard_problem(), config, None, 0)
+    monkeypatch.setattr(search, "_finish", Interrupting(None, 1))
+    assert search.run().stopped_by == "interrupt"
