@@ -28,7 +28,7 @@ from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.hall_of_fame import HallOfFame
 from pysr_neural_baseline.objective import Objective
-from pysr_neural_baseline.observer import SearchObserver
+from pysr_neural_baseline.observer import Proposal, SearchObserver
 from pysr_neural_baseline.population import Ancestry, Member, Population, cost_of
 from pysr_neural_baseline.selection import REPLACEMENTS, AllLeave, OldestLeaves, Selection
 from pysr_neural_baseline.tuning import Tuning
@@ -315,20 +315,10 @@ class Search:
             left, ref = cycle.place(member), member.ref
             self._count(member, parents, proposed)
         if self.observer is not None:
-            self.observer.proposal(
-                population.index,
-                population.iteration,
-                population.cycle,
-                child.kind,
-                refs,
-                child.tree,
-                ref,
-                (parents[0].loss, parents[0].cost) if parents else (NAN, NAN),
-                (loss, cost),
-                not reason,
-                reason,
-                proposed,
-            )
+            before = (parents[0].loss, parents[0].cost) if parents else (NAN, NAN)
+            place = (population.index, population.iteration, population.cycle)
+            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed)
+            self.observer.proposal(told)
             if left is not None:
                 self._tell_death(population, left)
 

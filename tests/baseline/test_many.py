@@ -151,8 +151,8 @@ def test_an_interrupt_ends_all_searches_with_what_they_have():
     for interrupting in (0, 2):
         diaries = [Diary() for _ in PROBLEMS]
 
-        def proposal(*event, diary=diaries[interrupting]):
-            if event[1] == 1:
+        def proposal(told):
+            if told.iteration == 1:
                 raise KeyboardInterrupt
 
         diaries[interrupting].proposal = proposal

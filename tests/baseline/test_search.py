@@ -549,8 +549,8 @@ class Everything(Diary):
     def population(self, population, iteration, members):
         self.trees += [member.tree for member in members]
 
-    def proposal(self, *event):
-        self.trees += [event[5]] if event[9] else []
+    def proposal(self, told):
+        self.trees += [told.child] if told.accepted else []
 
     def relink(self, population, iteration, event, old_ref, member):
         self.trees.append(member.tree)

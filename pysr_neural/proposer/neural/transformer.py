@@ -9,7 +9,7 @@ children, ``f + g`` and ``f * g``).  Parts of all samples and members are combin
 (`proposer.joins.forms`).  Constants are refined by least squares before a child leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
@@ -29,7 +29,7 @@ from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, Prior, ProposalBatch, ProposalRequest, normalized
 from pysr_neural.proposer.joins.forms import combinations
-from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place
+from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place, shares
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p
@@ -172,7 +172,7 @@ class TransformerSession:
         """Return the questions that a request makes; the first is about the state of the search."""
         if request.temperature <= 0:
             raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
-        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+        size = self._size(request)
         temperature, members = request.temperature, request.members
         wanted = request.count if CHILD_LEVELS & set(request.levels) else 0
         if not members:
@@ -181,9 +181,8 @@ class TransformerSession:
             return [state, *self._direct_questions(self.problem.y, size, SEED_OVERSAMPLING * wanted, temperature, rng)]
         total = CHILD_OVERSAMPLING * wanted
         best = p.best_members(members, 1)[0].tree
-        data = self._columns(self.problem.y, self.problem.y - self._values(best))
         limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
-        state = self._question("onestep", data, limit, total // 2, temperature, rng, members)
+        state = self._question("onestep", self._beside(best), limit, total // 2, temperature, rng, members)
         direct = self._direct_questions(self.problem.y, size, total // 4, temperature, rng)
         return [state, *direct, *self._residual_questions(request, size, total // 4, rng)]
 
@@ -229,18 +228,29 @@ class TransformerSession:
         members: Sequence[MemberView] = (),
         base: tuple[str, int] | None = None,
         context: Context | None = None,
+        kind: str = "",
+        parents: Sequence[MemberView] = (),
     ) -> Question:
-        limits, operators = self.problem.limits, self.problem.operators
-        tokens = p.operator_tokens(operators)
+        limits, tokens = self.problem.limits, p.operator_tokens(self.problem.operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         names = tuple(sorted(set(tokens)))
         grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants)
-        told = context or self._own_context
-        prompt = p.build_prompt(
-            task, operators, self.slots, limit, members, self.variance, self.shown_members, context=told
-        )
+        prompt = self._prompt(task, limit, members, context or self._own_context, kind, parents)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
+
+    def _prompt(
+        self,
+        task: str,
+        limit: int,
+        members: Sequence[MemberView],
+        context: Context,
+        kind: str,
+        parents: Sequence[MemberView],
+    ) -> p.Prompt:
+        """Say in tokens what is asked."""
+        told, operators = (members, self.variance, self.shown_members), self.problem.operators
+        return p.build_prompt(task, operators, self.slots, limit, *told, kind=kind, parents=parents, context=context)
 
     def _direct_questions(
         self,
@@ -259,10 +269,9 @@ class TransformerSession:
         ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
         own = y is self.problem.y
         data, context = (self._own_data, self._own_context) if own else (self._columns(y), self._context(y))
-        shares = [count // len(ladder) + (i < count % len(ladder)) for i in range(len(ladder))]
         return [
             self._question("direct", data, limit, share, temperature, rng, base=base, context=context)
-            for limit, share in zip(ladder, shares, strict=True)
+            for limit, share in zip(ladder, shares(count, len(ladder)), strict=True)
             if share
         ]
 
@@ -285,6 +294,14 @@ class TransformerSession:
             room, share = size - base.size - 1, count // len(ways)
             questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
         return questions
+
+    def _size(self, request: ProposalRequest) -> int:
+        """Return the largest size of an answer."""
+        return min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+
+    def _beside(self, tree: Node) -> npt.NDArray[np.float32]:
+        """Lay out the rows that the model sees, beside what a tree leaves of y."""
+        return self._columns(self.problem.y, self.problem.y - self._values(tree))
 
     def _context(self, y: Array) -> Context:
         """Describe some values of y as the model was trained to be told of them."""
@@ -326,11 +343,16 @@ class TransformerSession:
     def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
         """Return the distinct sampled trees with their log-probabilities."""
         found: dict[Node, float] = {}
+        for tree, score in self._sampled(question, rng):
+            found.setdefault(tree, score)
+        return list(found.items())
+
+    def _sampled(self, question: Question, rng: np.random.Generator) -> Iterator[tuple[Node, float]]:
+        """Yield the sampled trees as they were drawn, repeated ones too, with their log-probabilities."""
         if question.samples is not None:
             scores = question.samples.log_probabilities.tolist()
             for row, score in zip(question.samples.tokens.tolist(), scores, strict=True):
-                found.setdefault(self._tree(row, rng), score)
-        return list(found.items())
+                yield self._tree(row, rng), score
 
     def _tree(self, row: list[int], rng: np.random.Generator) -> Node:
         """Read one sampled token sequence, which the grammar made well-formed."""

@@ -1,7 +1,7 @@
 """One part of a trace: some searches, run one after the other, as the bytes of its files.
 
 Owns: running and recording searches with either engine.  Does not own: which searches there are (`generate`), where
-jobs run (`workers`).
+jobs run (`pysr_neural_training.workers`).
 """
 
 import json

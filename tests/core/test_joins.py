@@ -111,7 +111,7 @@ def test_few_rows_and_no_samples() -> None:
 
 def test_other_processes_find_the_same() -> None:
     code = (
-        "import numpy as np, tests.core.test_combine as t\n"
+        "import numpy as np, tests.core.test_joins as t\n"
         "y = np.random.default_rng(1).normal(size=40)\n"
         "print([str(tree) for tree in t.combinations(t.PARTS, t.X, y, t.ALL, 25)])"
     )
