@@ -5,8 +5,10 @@ derives them from these rows) and the operator set of one search (`problem.Opera
 
 Two meanings per row.  ``function`` is IEEE arithmetic as SymbolicRegression.jl's safe operators define it: outside its
 domain an operator returns NaN.  ``guarded`` is the reference preset's arithmetic, which clips instead.  Neither raises.
+``pullbacks`` are the derivatives of both, where no guard clips.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -44,6 +46,10 @@ class Operator:
         A SymPy expression in the placeholders ``a`` and ``b``.
     guarded : callable
         The reference preset's version, always finite for moderate input.
+    pullbacks : tuple of callable
+        One per argument: from a factor (the derivative of some result with respect to the operator's value), the
+        arguments and the value to the factor times the partial derivative.  Where there are two one-sided derivatives,
+        one of them or their mean.
     shown : (str, str) or None
         What ``guarded`` calculates, where that differs from ``function``, in the placeholders ``a`` and ``b``: as our
         own texts say it, with NumPy's ``where`` and ``nan_to_num`` where operators alone cannot, and as a SymPy
@@ -56,6 +62,7 @@ class Operator:
     julia: tuple[str, ...]
     sympy: str
     guarded: Function
+    pullbacks: tuple[Function, ...]
     shown: tuple[str, str] | None = None
 
 
@@ -64,6 +71,13 @@ def _where(domain: npt.NDArray[np.bool_], values: Array) -> Array:
 
 
 def _power(base: Array, exponent: Array) -> Array:
+    if exponent.ndim == 0 and exponent > 0:  # One exponent for all rows, the usual case.
+        if exponent == 2:
+            return np.square(base)
+        if exponent == 1:
+            return np.multiply(base, 1.0)
+        if exponent == np.round(exponent):
+            return np.power(base, exponent)
     integer = exponent == np.round(exponent)
     undefined = np.where(integer, (exponent < 0) & (base == 0), (base < 0) | ((exponent < 0) & (base == 0)))
     return _where(~undefined, np.power(np.where(undefined, 1.0, base), exponent))
@@ -80,6 +94,46 @@ def _guarded_power(base: Array, exponent: Array) -> Array:
     return np.nan_to_num(_power(base, exponent), nan=0.0, posinf=1e6, neginf=-1e6)
 
 
+def _log_slope(g: Array, a: Array, b: Array, v: Array) -> Array:
+    """Pull a factor back to the exponent of a power; NaN where the base is negative, 0 where it is 0."""
+    return g * np.where(a == 0, 0.0, v * np.log(a))
+
+
+_PULLBACKS: Mapping[str, tuple[Function, ...]] = MappingProxyType(
+    {
+        "neg": (lambda g, a, v: -g,),
+        "abs": (lambda g, a, v: g * np.sign(a),),
+        "inv": (lambda g, a, v: -g * v * v,),
+        "square": (lambda g, a, v: g * (2.0 * a),),
+        "cube": (lambda g, a, v: g * (3.0 * a * a),),
+        "sqrt": (lambda g, a, v: g * (0.5 * np.sign(a) / v),),
+        "exp": (lambda g, a, v: g * v,),
+        "log": (lambda g, a, v: g / a,),
+        "log2": (lambda g, a, v: g / (a * math.log(2.0)),),
+        "log10": (lambda g, a, v: g / (a * math.log(10.0)),),
+        "log1p": (lambda g, a, v: g / (1.0 + a),),
+        "sin": (lambda g, a, v: g * np.cos(a),),
+        "cos": (lambda g, a, v: -g * np.sin(a),),
+        "tan": (lambda g, a, v: g * (1.0 + v * v),),
+        "sinh": (lambda g, a, v: g * np.cosh(a),),
+        "cosh": (lambda g, a, v: g * np.sinh(a),),
+        "tanh": (lambda g, a, v: g * (1.0 - v * v),),
+        "asin": (lambda g, a, v: g / np.sqrt(1.0 - a * a),),
+        "acos": (lambda g, a, v: -g / np.sqrt(1.0 - a * a),),
+        "atan": (lambda g, a, v: g / (1.0 + a * a),),
+        "sign": (lambda g, a, v: g * (0.0 * v),),
+        "relu": (lambda g, a, v: g * (a > 0),),
+        "+": (lambda g, a, b, v: g, lambda g, a, b, v: g),
+        "-": (lambda g, a, b, v: g, lambda g, a, b, v: -g),
+        "*": (lambda g, a, b, v: g * b, lambda g, a, b, v: g * a),
+        "/": (lambda g, a, b, v: g / b, lambda g, a, b, v: -g * v / b),
+        "^": (lambda g, a, b, v: g * (b * _power(a, b - 1.0)), _log_slope),
+        "max": (lambda g, a, b, v: g * (a >= b), lambda g, a, b, v: g * (a < b)),
+        "min": (lambda g, a, b, v: g * (a <= b), lambda g, a, b, v: g * (a > b)),
+    }
+)
+
+
 def _row(
     name: str,
     arity: int,
@@ -89,7 +143,8 @@ def _row(
     guarded: Function | None = None,
     shown: tuple[str, str] | None = None,
 ) -> Operator:
-    return Operator(name, arity, function, (*julia, name) if julia else (name,), sympy, guarded or function, shown)
+    names = (*julia, name) if julia else (name,)
+    return Operator(name, arity, function, names, sympy, guarded or function, _PULLBACKS[name], shown)
 
 
 _ROWS = (
