@@ -1,46 +1,54 @@
 """Losses of expressions on data, and least-squares refinement of their constants.
 
-Owns: mean squared error, fraction of variance unexplained, `refine`.  Does not own: evaluation (`evaluate`).
+Owns: mean squared error, fraction of variance unexplained, `refine`.  Does not own: evaluation (`evaluate`), how
+constants are found (`refinement`).
 """
 
-from collections.abc import Callable, Mapping
-from math import inf, isfinite
+from collections.abc import Callable, Iterable, Mapping
+from math import frexp, inf, isfinite, ldexp
 
 import numpy as np
 
 from pysr_neural.expression.evaluate import IEEE, evaluate
 from pysr_neural.expression.node import Node
-from pysr_neural.expression.refinement import Refinement
+from pysr_neural.expression.refinement import FIT_EVALUATIONS, Refinement, mean_square
 from pysr_neural.operators import Array
 
 
 def mean_squared_error(tree: Node, X: Array, y: Array, functions: Mapping[str, Callable[..., Array]] = IEEE) -> float:
-    """Return the mean squared error over all rows; infinite if any prediction is not finite."""
+    """Return the mean squared error over all rows; infinite if any prediction is not finite.
+
+    It is 0 only if every prediction is exact: squares too small for the range of floats give the smallest number.
+    """
     with np.errstate(all="ignore"):
-        difference = evaluate(tree, X, functions) - y
-        loss = float(np.dot(difference, difference)) / len(y)
-    return loss if isfinite(loss) else inf
+        return mean_square(evaluate(tree, X, functions) - y)
 
 
 def fraction_unexplained(prediction: Array, y: Array) -> float:
     """Return the mean squared error over the variance of y; infinite if a prediction is not finite.
 
-    A constant y is compared with its mean square instead of its variance.
+    A constant y is compared with its mean square instead of its variance.  The unit of y does not matter.
     """
+    unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max(initial=0.0)))[1], 1000), -1000))
     with np.errstate(all="ignore"):
-        scale = float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
-        value = float(np.mean(np.square(prediction - y))) / scale
-    return value if np.isfinite(value) else float("inf")
+        scaled = y * unit
+        scale = float(np.var(scaled)) or float(np.mean(np.square(scaled))) or 1.0
+        value = float(np.mean(np.square(prediction * unit - scaled))) / scale
+    return value if isfinite(value) else inf
 
 
 def refine(
     tree: Node,
     X: Array,
     y: Array,
-    max_evaluations: int = 120,
+    max_evaluations: int = FIT_EVALUATIONS,
     functions: Mapping[str, Callable[..., Array]] = IEEE,
 ) -> tuple[Node, float]:
     """Fit the constants of an expression by least squares, starting at their present values.
+
+    Constants that enter linearly are found from any start, and at any magnitude, by linear least squares inside the
+    fit of the others.  Where the first descent of those does not settle, others follow from other starts.  The result
+    has the same bits wherever the data lie in memory.
 
     Parameters
     ----------
@@ -48,7 +56,8 @@ def refine(
     X : array, shape (rows, features)
     y : array, shape (rows,)
     max_evaluations : int
-        Bound on the evaluations of the tree, numerical derivatives included.
+        Bound on the evaluations of the tree, derivatives included, in the search for parameters that do not enter
+        linearly; twice as many if it looks at some of the rows.  At most 24 more on all rows end the fit.
     functions : mapping, optional
         The meaning of operators, see `evaluate`.
 
@@ -59,14 +68,19 @@ def refine(
     loss : float
         Mean squared error of the returned tree; infinite where it is not finite on some row.
     """
-    start = tree.constants()
-    loss = mean_squared_error(tree, X, y, functions)
-    if not start or len(start) > len(y):
-        return tree, loss
-    with np.errstate(all="ignore"):
-        constants = Refinement(X, y, functions).constants(tree, max_evaluations)
-    if constants is None or not np.all(np.isfinite(constants)):
-        return tree, loss
-    candidate = tree.with_constants(constants)
-    new_loss = mean_squared_error(candidate, X, y, functions)
-    return (candidate, new_loss) if new_loss < loss else (tree, loss)
+    return Refinement(X, y, functions).refined(tree, max_evaluations)
+
+
+def refine_many(
+    trees: Iterable[Node],
+    X: Array,
+    y: Array,
+    max_evaluations: int = FIT_EVALUATIONS,
+    functions: Mapping[str, Callable[..., Array]] = IEEE,
+) -> list[tuple[Node, float]]:
+    """Fit the constants of several expressions to the same data; each result is that of `refine`.
+
+    What they share, such as the values of subtrees without constants, is calculated once.
+    """
+    refinement = Refinement(X, y, functions)
+    return [refinement.refined(tree, max_evaluations) for tree in trees]

@@ -115,18 +115,21 @@ class Forms:
         kind = self._kinds.get(id(node))
         if kind is None:
             first, *others = [self._kind(child) for child in node.children]
-            kind = self._kinds[id(node)] = first if all([other == first for other in others]) else MIXED
+            kind = self._kinds[id(node)] = MIXED if any(other != first for other in others) else first
         return kind
 
     def _number(self, node: Node) -> Form:
         """Return the form of a subtree of constants only: one number."""
         constants, first = self.constants, self._count
-        self._count += 1 if node.value is not None else len(node.constants())
+        if node.value is not None:
+            self._count += 1
+            return Form(-1, [ONE], [node.value], lambda values: constants.__setitem__(first, values[0]))
+        self._count += len(node.constants())
 
         def put(values: Sequence[float]) -> None:
             set_number(node, values[0], constants, first)
 
-        return Form(-1, [ONE], [number(node)], put, node.value is not None)
+        return Form(-1, [ONE], [number(node)], put, False)
 
     def fixed(self, slot: int) -> Form:
         """Return a form without coefficients."""

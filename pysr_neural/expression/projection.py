@@ -14,6 +14,7 @@ D. W. Marquardt, SIAM J. Appl. Math. 11 (1963) 431; the damping's update by H. B
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, frexp, inf, isfinite, ldexp, sqrt
 
 import numpy as np
@@ -72,17 +73,21 @@ class Target:
         A power of two that brings the largest |y| near 1.
     values : array, shape (rows,)
         y times the unit.
-    total, spread : float
-        Sum of squares of the values, and the same about their mean; that of a constant is the sum itself.
+    total : float
+        Sum of squares of the values.
     """
 
     def __init__(self, y: Array) -> None:
         self.y = y
-        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max()))[1], 1000), -1000))
+        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max(initial=0.0)))[1], 1000), -1000))
         self.values = y * self.unit
         self.total = float(np.dot(self.values, self.values))
-        centred = self.values - float(np.add.reduce(self.values)) / len(y)
-        self.spread = float(np.dot(centred, centred)) or self.total
+
+    @cached_property
+    def spread(self) -> float:
+        """Sum of squares of the values about their mean; that of a constant is the sum itself."""
+        centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
+        return float(np.dot(centred, centred)) or self.total
 
 
 class Projection:

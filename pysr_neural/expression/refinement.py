@@ -9,10 +9,11 @@ also fitted in logarithms, where exponents are linear coefficients.
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite, nextafter
 
 import numpy as np
 
+from pysr_neural.expression.evaluate import evaluate_columns
 from pysr_neural.expression.forms import Form, Forms
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.projection import Fit, Projection, Target
@@ -25,11 +26,17 @@ ROWS = 48
 SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
 LOOSE = 0.1
-"""Relative gain below which a descent of the search is given up."""
+"""Relative gain below which a descent of the search from another start is given up."""
+GIVEN = 1e-3
+"""The same for the descent from the given start, or from logarithms."""
+FIT_EVALUATIONS = 120
+"""Evaluations on all rows that a fit may take where nothing else is said."""
 EVALUATIONS = 24
 """Most evaluations of one descent of the search."""
 DESCENTS = 3
 """Most other starts that are followed."""
+CAPACITY = 2**20
+"""Most values of subtrees without constants that are remembered between trees."""
 SNAP = 1e-6
 """A constant found in logarithms that is this close to a whole number becomes it: signs need whole exponents."""
 
@@ -48,8 +55,27 @@ class Refinement:
     def __init__(self, X: Array, y: Array, functions: Functions) -> None:
         self.functions = functions
         self.columns, self.target = np.ascontiguousarray(X.T), Target(np.ascontiguousarray(y))
-        self.memory: dict[Node, Array] = {}
-        self._few: dict[int, tuple[Target, Target | None]] = {}
+        self._memory: dict[Node, Array] = {}
+        self._few: dict[int, Target] = {}
+        self._logs: dict[int, Target | None] = {}
+
+    def loss(self, tree: Node) -> float:
+        """Return the mean squared error over all rows; infinite if any prediction is not finite."""
+        return mean_square(evaluate_columns(tree, self.columns, self.functions) - self.target.y)
+
+    def refined(self, tree: Node, most: int) -> tuple[Node, float]:
+        """Fit the constants of a tree; the arguments and the result are those of `fit.refine`."""
+        with np.errstate(all="ignore"):
+            loss = self.loss(tree)
+            count = sum([node.value is not None for node in tree])
+            if not count or count > len(self.target.y) or loss == 0:
+                return tree, loss
+            constants = self.constants(tree, most)
+            if constants is None or not all(map(isfinite, constants)):
+                return tree, loss
+            candidate = tree.with_constants(constants)
+            new_loss = self.loss(candidate)
+        return (candidate, new_loss) if new_loss < loss else (tree, loss)
 
     def constants(self, tree: Node, most: int) -> list[float] | None:
         """Return fitted constants, which may be no better than the given; None where nothing finite was found.
@@ -58,14 +84,16 @@ class Refinement:
         ----------
         tree : Node
         most : int
-            Bound on evaluations; those of derivatives count, and those on fewer rows by their share.
+            Bound on the evaluations of the search, derivatives included; twice as many if they are of fewer rows.
         """
-        tape = Tape(self.columns, self.functions, self.memory)
+        if len(self._memory) * len(self.target.y) > CAPACITY:
+            self._memory.clear()
+        tape = Tape(self.columns, self.functions, self._memory)
         forms = Forms(tape, tree)
         projection = Projection(tape, forms.of(tree), self.target)
         if tape.parameters:
             fit = self._searched(projection, most)
-            fit = projection.descend(fit, min(most, projection.spent + EVALUATIONS))
+            fit = projection.descend(fit, projection.spent + min(most, EVALUATIONS))
         else:
             fit = projection.at(np.empty(0))
         if not isfinite(fit.square):
@@ -78,25 +106,23 @@ class Refinement:
         step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
         start = np.array(projection.tape.start)
         logs = _logarithm(projection)
-        few = projection.on(slice(None, None, step), self._fewer(step)[0])
-        enough = SETTLED * few.target.spread
-        if logs is not None and (theta := self._by_logarithms(few, logs, step, most)) is not None:
-            best = few.at(theta)
-            if not best.square <= enough:
-                best = min(
-                    few.descend(best, EVALUATIONS, LOOSE), few.descend(few.at(start), EVALUATIONS, LOOSE), key=_square
-                )
-        else:
-            best = few.descend(few.at(start), EVALUATIONS, LOOSE)
+        few = projection.on(slice(None, None, step), self._few_rows(step))
+        enough, most = SETTLED * few.target.spread, most if step == 1 else 2 * most
+        theta = None if logs is None else self._by_logarithms(few, logs, step, most // 2)
+        best = few.at(start if theta is None else theta)
         if not best.square <= enough:
-            best = _from_elsewhere(few, best, most * step / 2)
-        projection.spent += few.spent / step
+            best = few.descend(best, few.spent + min(most, EVALUATIONS), GIVEN)
+            if theta is not None and not best.square <= enough:
+                other = few.descend(few.at(start), few.spent + min(most, EVALUATIONS), LOOSE)
+                best = min(best, other, key=_square)
+            if not best.square <= enough and few.spent < most:
+                best = _from_elsewhere(few, best, most)
         fit = projection.at(best.theta)
         return fit if isfinite(fit.square) else projection.at(start)
 
     def _by_logarithms(self, few: Projection, logs: tuple[Form, list[int]], step: int, most: int) -> Array | None:
         """Return parameters from a fit of log |y|; None where that is of no use."""
-        target = self._fewer(step)[1]
+        target = self._log_target(few.target, step)
         if target is None:
             return None
         form, places = logs
@@ -105,9 +131,9 @@ class Refinement:
         fit = projection.at(np.array(part.start))
         enough = SETTLED * target.spread
         if part.parameters and not fit.square <= enough:
-            fit = projection.descend(fit, EVALUATIONS, LOOSE)
-            if not fit.square <= enough:
-                fit = _from_elsewhere(projection, fit, most * step / 4)
+            fit = projection.descend(fit, min(most, EVALUATIONS), LOOSE)
+            if not fit.square <= enough and projection.spent < most:
+                fit = _from_elsewhere(projection, fit, most)
         few.spent += projection.spent
         if not isfinite(fit.square):
             return None
@@ -117,13 +143,17 @@ class Refinement:
             theta[place] = _snapped(value)
         return theta
 
-    def _fewer(self, step: int) -> tuple[Target, Target | None]:
-        """Return y on some of the rows, and log |y| if it is finite there."""
+    def _few_rows(self, step: int) -> Target:
         found = self._few.get(step)
         if found is None:
-            y = np.ascontiguousarray(self.target.y[::step])
-            found = self._few[step] = Target(y), Target(np.log(np.abs(y))) if y.all() else None
+            found = self._few[step] = Target(np.ascontiguousarray(self.target.y[::step]))
         return found
+
+    def _log_target(self, few: Target, step: int) -> Target | None:
+        """Return log |y| on some of the rows, if it is finite there."""
+        if step not in self._logs:
+            self._logs[step] = Target(np.log(np.abs(few.y))) if few.y.all() else None
+        return self._logs[step]
 
 
 def _logarithm(projection: Projection) -> tuple[Form, list[int]] | None:
@@ -135,6 +165,17 @@ def _logarithm(projection: Projection) -> tuple[Form, list[int]] | None:
     if not cores:
         return None
     return Form(fixed, [*cores, ONE] if form.cores else cores, [], form.put), places
+
+
+def mean_square(values: Array) -> float:
+    """Return the mean of squares: infinite if a value is not finite, and 0 for zeros only.
+
+    What is too small for the range of floats is the smallest number above 0.
+    """
+    size = float(np.dot(values, values)) / values.size
+    if size == 0 and values.any():
+        return nextafter(0.0, 1.0)
+    return size if isfinite(size) else inf
 
 
 def _from_elsewhere(projection: Projection, fit: Fit, most: float) -> Fit:

@@ -9,8 +9,8 @@ from contextvars import copy_context
 import numpy as np
 
 from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
-from pysr_neural.expression.fit import refine
 from pysr_neural.expression.node import Node
+from pysr_neural.expression.refinement import FIT_EVALUATIONS, Refinement
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural_baseline.config import BasicSRConfig
@@ -40,6 +40,7 @@ class Objective:
         self.scale = scale_of(problem.y) if config.relative_loss else 1.0
         self.evaluations = 0
         self._values = remembering(problem.X, self.functions)
+        self._refinement = Refinement(problem.X, problem.y, self.functions)
         self._known: dict[Node, float] = {}
         # NumPy's error state belongs to the context; entering this one takes a tenth of the time of `np.errstate`.
         self._quiet = copy_context()
@@ -82,7 +83,7 @@ class Objective:
 
     def refined(self, tree: Node) -> tuple[Node, float]:
         """Fit the constants of a tree; returns the better of the two trees and its loss."""
-        fitted, _ = refine(tree, self.problem.X, self.problem.y, functions=self.functions)
+        fitted, _ = self._refinement.refined(tree, FIT_EVALUATIONS)
         loss, old_loss = self.loss(fitted), self.loss(tree)
         return (fitted, loss) if loss < old_loss else (tree, old_loss)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, parametric, remembering
+from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
 from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error, refine
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.text import parse, to_string
@@ -128,17 +128,6 @@ def test_constant_tree_is_fitted_to_the_mean():
     y = X[:, 0]
     tree, _ = refine(constant(0.0), X, y)
     assert tree.value == pytest.approx(y.mean())
-
-
-@given(trees())
-def test_parametric_gives_the_values_of_evaluate_for_any_constants(tree):
-    sets = np.array([[scale * value for value in tree.constants()] for scale in (1.0, -0.3)])
-    with np.errstate(all="ignore"):
-        values = parametric(tree, X)
-        for constants, together in zip(sets, values(sets), strict=True):
-            expected = evaluate(tree.with_constants(constants.tolist()), X)
-            np.testing.assert_array_equal(values(constants), expected)
-            np.testing.assert_array_equal(together, expected)
 
 
 def test_refinement_gives_the_same_bits_wherever_memory_lies():

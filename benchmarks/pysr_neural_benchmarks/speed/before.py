@@ -1,7 +1,7 @@
 """The fit of constants as it was before exact derivatives: what `bench constants` compares with.
 
-Owns: a plain copy of `refine` at commit 2bfb38b, with what it called.  Does not own: the product's fit
-(`pysr_neural.expression.fit`); nothing but the benchmark may import this.
+Owns: a plain copy of `refine` at commit 2bfb38b, with what it called, down to the powers; SciPy's fit.  Does not own:
+the product's fit (`pysr_neural.expression.fit`); nothing but the benchmark may import this.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from math import isfinite
 import numpy as np
 
 from pysr_neural.expression.evaluate import IEEE, evaluate
-from pysr_neural.expression.fit import mean_squared_error
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 
@@ -18,6 +17,23 @@ LARGE = 1e150
 DIFFERENCE = 2.0**-26
 INITIAL_DAMPING = 1e-4
 TOLERANCE = 1.5e-8
+
+
+def power_before(base: Array, exponent: Array) -> Array:
+    """Return a power; NaN outside its domain."""
+    integer = exponent == np.round(exponent)
+    undefined = np.where(integer, (exponent < 0) & (base == 0), (base < 0) | ((exponent < 0) & (base == 0)))
+    return np.where(~undefined, np.power(np.where(undefined, 1.0, base), exponent), np.nan)
+
+
+FUNCTIONS = {**IEEE, "^": power_before}
+
+
+def mean_squared_error(tree: Node, X: Array, y: Array) -> float:
+    """Return the mean squared error; infinite if any prediction is not finite."""
+    with np.errstate(all="ignore"):
+        loss = float(np.mean(np.square(evaluate(tree, X, FUNCTIONS) - y)))
+    return loss if np.isfinite(loss) else float("inf")
 
 
 def refine_before(tree: Node, X: Array, y: Array, max_evaluations: int = 120) -> tuple[Node, float]:
@@ -94,7 +110,7 @@ def parametric(tree: Node, X: Array) -> Callable[[Array], Array]:
         if node.operator is None:
             return add(columns[int(node.index or 0)]), False
         placed = [place(child) for child in node.children]
-        function, sources = IEEE[node.operator], tuple(slot for slot, _ in placed)
+        function, sources = FUNCTIONS[node.operator], tuple(slot for slot, _ in placed)
         if not any(depends for _, depends in placed):
             return add(function(*[slots[slot] for slot in sources])), False
         steps.append((function, len(slots), sources))
@@ -132,7 +148,7 @@ def refine_by_scipy(tree: Node, X: Array, y: Array, max_evaluations: int = 120) 
         return tree, loss
 
     def residuals(constants: Array) -> Array:
-        return evaluate(tree.with_constants(constants.tolist()), X) - y
+        return evaluate(tree.with_constants(constants.tolist()), X, FUNCTIONS) - y
 
     try:
         with np.errstate(all="ignore"):

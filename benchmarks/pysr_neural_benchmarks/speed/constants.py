@@ -5,8 +5,9 @@ Owns: the measurement.  Does not own: the fit (`pysr_neural.expression.fit`), th
 Each formula of the suites gets the constant 1 in place of every constant, exponents included, and is fitted from that
 one start with one budget.  It counts as reached if the result leaves a fraction of variance unexplained of at most
 2^-23 on rows that the fit has not seen.  The methods take turns, each with all formulas in a row, as an engine or a
-request fits many; processor time is counted, the fastest round of each fit.  Formulas without constants count in the share, as in the published figure (an oracle with the true
-form and 64 restarts reaches .733 of FastSRB), and not in the speed.
+request fits many; processor time is counted, the fastest round of each fit.  Formulas without constants count in the
+share, as in the published figure (an oracle with the true form and 64 restarts reaches .733 of FastSRB), and not in the
+speed.
 """
 
 import argparse

@@ -6,7 +6,7 @@ Owns: which questions a request makes and how samples become children.  Does not
 Children come from three questions: what explains the data (``direct``), what would improve this population
 (``onestep``), and what explains the rest of the data once a good member is taken away or divided out (residual
 children, ``f + g`` and ``f * g``).  Parts of all samples and members are combined to further children
-(`proposer.joins.forms`).  Constants are refined by least squares before a child leaves.
+(`proposer.joins.search`).  Constants are refined by least squares before a child leaves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ import torch
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
-from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.fit import mean_squared_error, refine
+from pysr_neural.expression.evaluate import IEEE, evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.decoding import Prefix
 from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, Prior, ProposalBatch, ProposalRequest, normalized
-from pysr_neural.proposer.joins.forms import combinations
+from pysr_neural.proposer.joins.search import FIT_ROWS, Joiner
 from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place, shares
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
@@ -38,11 +38,15 @@ from pysr_neural.wire.context import Context, context_of
 
 SHOWN_MEMBERS = 6
 """Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
-REFINE_ROWS = 200
-REFINE_EVALUATIONS = 60
-SEED_OVERSAMPLING = 4
-CHILD_OVERSAMPLING = 2
-SIZE_LADDER = (7, 12, 20)
+SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
+"""Most evaluations in the fit of a sample's constants, and of a joined answer's."""
+DRAWS = 0.5
+"""Samples drawn for each child that is wanted; the other children are joins."""
+FIRST_STEPS, STEPS = 14, 8
+"""Of joining, in the first request and in each later one."""
+REFINED_JOINS = 8
+"""How many joined answers have all their constants fitted; the others keep those of the join."""
+SIZE_LADDER = (7, 14)
 REPAIR_ROOM = 5
 TRAINED_KINDS = ("constant", "operator", "feature", "swap", "add", "insert")
 """Kinds that the training data teaches; weights of all others stay neutral."""
@@ -128,11 +132,14 @@ class TransformerSession:
         self.variance = float(np.var(problem.y)) or 1.0
         rows = generator(0, "rows").permutation(len(problem.y))
         self.seen = p.shown_rows(len(problem.y))
-        self.fitted = np.sort(rows[:REFINE_ROWS])
+        self.fitted = np.sort(rows[:FIT_ROWS])
+        self.joiner = self._joiner(rows[:FIT_ROWS]) if self.combine else None
+        self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
         self._own_data = self._columns(problem.y)
         self._own_context = self._context(problem.y)
+        self._asked = False
         self._direct: dict[int, Prefix] = {}
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -174,12 +181,12 @@ class TransformerSession:
             raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
         size = self._size(request)
         temperature, members = request.temperature, request.members
-        wanted = request.count if CHILD_LEVELS & set(request.levels) else 0
+        wanted = round(DRAWS * request.count) if CHILD_LEVELS & set(request.levels) else 0
         if not members:
-            limit = min(size, SIZE_LADDER[1])
+            limit = min(size, SIZE_LADDER[-1])
             state = self._question("direct", self._own_data, limit, 0, temperature, rng)
-            return [state, *self._direct_questions(self.problem.y, size, SEED_OVERSAMPLING * wanted, temperature, rng)]
-        total = CHILD_OVERSAMPLING * wanted
+            return [state, *self._direct_questions(self.problem.y, size, wanted, temperature, rng)]
+        total = wanted
         best = p.best_members(members, 1)[0].tree
         limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
         state = self._question("onestep", self._beside(best), limit, total // 2, temperature, rng, members)
@@ -194,11 +201,14 @@ class TransformerSession:
         rng: np.random.Generator,
     ) -> ProposalBatch:
         """Make the answer of what was sampled, and of the state where the heads read, if that was asked for."""
-        found = []
-        for question in questions:
-            found += self._candidates(question, request.members, rng)
-        if self.combine and found:
-            found += self._combined([c.tree for c in found] + [m.tree for m in request.members], request.max_size)
+        found: list[Candidate] = []
+        drawn = [self._placed(question, request.members, rng) for question in questions]
+        if self.joiner is not None and CHILD_LEVELS & set(request.levels):
+            samples = [tree for each in drawn for tree, _, _ in each]
+            found += self._joined(self.joiner, samples + [member.tree for member in request.members])
+        if self.joiner is None or not self.joiner.solved:
+            for each in drawn:
+                found += [Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), *rest) for tree, *rest in each]
         children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
         if hidden is None:
             return ProposalBatch(tuple(children))
@@ -314,31 +324,33 @@ class TransformerSession:
         rest = None if residual is None else residual[self.seen]
         return p.data_columns(self.problem.X[self.seen], y[self.seen], self.slots, rest)
 
-    def _candidates(
+    def _placed(
         self, question: Question, members: Sequence[MemberView], rng: np.random.Generator
-    ) -> list[Candidate]:
-        """Read a question's samples, put them into their place, and fit their constants."""
-        parents: tuple[int, ...] = ()
+    ) -> list[tuple[Node, float, tuple[int, ...]]]:
+        """Read a question's samples and put them into their place; with log-probabilities and parents."""
         drawn = self._read(question, rng)
-        if question.base is not None:
-            name, position = question.base
-            parents = (position,)
-            drawn = [(apply(name, members[position].tree, tree), score) for tree, score in drawn]
-        return [Candidate(*self._refined(tree), score, parents) for tree, score in drawn]
+        if question.base is None:
+            return [(tree, score, ()) for tree, score in drawn]
+        name, position = question.base
+        return [(apply(name, members[position].tree, tree), score, (position,)) for tree, score in drawn]
 
-    def _combined(self, trees: list[Node], max_size: int | None) -> list[Candidate]:
-        """Combine parts of trees to further candidates."""
-        problem, rows = self.problem, self.fitted
-        size = min(max_size or problem.limits.max_size, problem.limits.max_size)
-        combined = combinations(
-            trees,
-            problem.X[rows],
-            problem.y[rows],
-            problem.operators,
-            size,
-            lambda tree: check_tree(tree, problem, size) is None,
-        )
-        return [Candidate(*self._refined(tree), float("nan")) for tree in combined]
+    def _joiner(self, rows: npt.NDArray[np.int64]) -> Joiner:
+        problem = self.problem
+
+        def allowed(tree: Node) -> bool:
+            return check_tree(tree, problem) is None
+
+        return Joiner(problem.X[rows], problem.y[rows], problem.operators, problem.limits.max_size, allowed)
+
+    def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
+        """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
+        joiner.add(trees)
+        first = not self._asked
+        self._asked = True
+        found = joiner.work(FIRST_STEPS if first else STEPS)
+        told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
+        told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
+        return [Candidate(tree, loss, float("nan")) for tree, loss in told]
 
     def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
         """Return the distinct sampled trees with their log-probabilities."""
@@ -385,7 +397,7 @@ class TransformerSession:
         best = int(np.argmin(scores))
         return best if np.isfinite(scores[best]) else None
 
-    def _refined(self, tree: Node) -> tuple[Node, float]:
+    def _refined(self, tree: Node, most: int) -> tuple[Node, float]:
         """Fit a tree's constants; returns it with its loss on the rows for fitting, NaN if it cannot be evaluated."""
         if not self.problem.operators.evaluable:
             return tree, float("nan")
@@ -393,8 +405,10 @@ class TransformerSession:
         if known is None:
             if len(self._known) >= KNOWN_TREES:
                 self._known.clear()
-            X, y = self.problem.X[self.fitted], self.problem.y[self.fitted]
-            known = refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
+            if tree.size > 1:
+                known = self._refinement.refined(tree, most)
+            else:
+                known = tree, self._refinement.loss(tree)
             self._known[tree] = known
         return known
 
