@@ -124,7 +124,7 @@ class BasicSRConfig:
     extra_generations : int
         Generations spent on a simpler solution once solved.
     timeout_seconds : float or None
-        Wall-clock limit, looked at once per generation.
+        Wall-clock limit of the search; some of it may be kept for the last fits of constants.
     max_evaluations : int or None
         Limit on the number of trees evaluated, looked at once per generation.
     proposal_share : float

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pysr_neural.expression.constraints import check_tree
-from pysr_neural.expression.fit import refine
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.expression.sample import GrowSampler
 from pysr_neural.operators import Array
@@ -19,7 +18,7 @@ from pysr_neural.proposer.base import Child, Prior, ProposalBatch, ProposalReque
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.mutation import MUTATIONS, Mutations, cross
-from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.objective import Objective, scale_of
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.selection import Selection
 from pysr_neural_baseline.symbols import Symbols, parent_of
@@ -68,10 +67,19 @@ class Variation:
     config : BasicSRConfig
     selection : Selection, optional
         Shared with the search; without one, a fresh one.
+    objective : Objective, optional
+        Likewise.
     """
 
-    def __init__(self, problem: Problem, config: BasicSRConfig, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        config: BasicSRConfig,
+        selection: Selection | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         self.problem, self.config = problem, config
+        self.objective = objective or Objective(problem, config)
         self.max_size = min(config.max_size, problem.limits.max_size)
         self.selection = selection or Selection(config, self.max_size)
         self.guidance = Guidance()
@@ -266,8 +274,7 @@ class Kinds:
         return self.symbols.leaf(None, rng)
 
     def _refine(self, tree: Node) -> Node:
-        problem = self.variation.problem
-        return refine(tree, problem.X, problem.y, functions=self.config.functions)[0]
+        return self.variation.objective.refined(tree)[0]
 
 
 @dataclass(frozen=True)
