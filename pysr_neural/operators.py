@@ -50,6 +50,10 @@ class Operator:
         One per argument: from a factor (the derivative of some result with respect to the operator's value), the
         arguments and the value to the factor times the partial derivative.  Where there are two one-sided derivatives,
         one of them or their mean.
+    shown : (str, str) or None
+        What ``guarded`` calculates, where that differs from ``function``, in the placeholders ``a`` and ``b``: as our
+        own texts say it, with NumPy's ``where`` and ``nan_to_num`` where operators alone cannot, and as a SymPy
+        expression.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Operator:
     sympy: str
     guarded: Function
     pullbacks: tuple[Function, ...]
+    shown: tuple[str, str] | None = None
 
 
 def _where(domain: npt.NDArray[np.bool_], values: Array) -> Array:
@@ -136,9 +141,10 @@ def _row(
     sympy: str,
     *julia: str,
     guarded: Function | None = None,
+    shown: tuple[str, str] | None = None,
 ) -> Operator:
     names = (*julia, name) if julia else (name,)
-    return Operator(name, arity, function, names, sympy, guarded or function, _PULLBACKS[name])
+    return Operator(name, arity, function, names, sympy, guarded or function, _PULLBACKS[name], shown)
 
 
 _ROWS = (
@@ -151,6 +157,7 @@ _ROWS = (
         "1/a",
         "inv",
         guarded=lambda a: np.divide(1.0, np.where(np.abs(a) < INVERSE_EPSILON, INVERSE_EPSILON, a)),
+        shown=("inv(where(abs(a) < 1e-06, 1e-06, a))", "1/Piecewise((1e-06, Abs(a) < 1e-06), (a, True))"),
     ),
     _row("square", 1, np.square, "a**2", "square"),
     _row("cube", 1, lambda a: a * a * a, "a**3", "cube"),
@@ -162,8 +169,17 @@ _ROWS = (
         "sqrt",
         "safe_sqrt",
         guarded=lambda a: np.sqrt(np.abs(a)),
+        shown=("sqrt(abs(a))", "sqrt(Abs(a))"),
     ),
-    _row("exp", 1, np.exp, "exp(a)", "exp", guarded=lambda a: np.exp(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
+    _row(
+        "exp",
+        1,
+        np.exp,
+        "exp(a)",
+        "exp",
+        guarded=lambda a: np.exp(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT)),
+        shown=("exp(max(min(a, 14.0), -14.0))", "exp(Max(Min(a, 14), -14))"),
+    ),
     _row(
         "log",
         1,
@@ -172,6 +188,7 @@ _ROWS = (
         "log",
         "safe_log",
         guarded=lambda a: np.log(np.maximum(np.abs(a), LOG_EPSILON)),
+        shown=("log(max(abs(a), 1e-12))", "log(Max(Abs(a), 1e-12))"),
     ),
     _row(
         "log2",
@@ -181,6 +198,7 @@ _ROWS = (
         "log2",
         "safe_log2",
         guarded=lambda a: np.log2(np.maximum(np.abs(a), LOG_EPSILON)),
+        shown=("log2(max(abs(a), 1e-12))", "log(Max(Abs(a), 1e-12))/log(2)"),
     ),
     _row(
         "log10",
@@ -190,6 +208,7 @@ _ROWS = (
         "log10",
         "safe_log10",
         guarded=lambda a: np.log10(np.maximum(np.abs(a), LOG_EPSILON)),
+        shown=("log10(max(abs(a), 1e-12))", "log(Max(Abs(a), 1e-12))/log(10)"),
     ),
     _row(
         "log1p",
@@ -199,12 +218,37 @@ _ROWS = (
         "log1p",
         "safe_log1p",
         guarded=lambda a: np.log(np.maximum(np.abs(1.0 + a), LOG_EPSILON)),
+        shown=("log(max(abs((1.0 + a)), 1e-12))", "log(Max(Abs(1 + a), 1e-12))"),
     ),
     _row("sin", 1, np.sin, "sin(a)", "sin"),
     _row("cos", 1, np.cos, "cos(a)", "cos"),
-    _row("tan", 1, np.tan, "tan(a)", "tan", guarded=lambda a: np.clip(np.tan(a), -TANGENT_LIMIT, TANGENT_LIMIT)),
-    _row("sinh", 1, np.sinh, "sinh(a)", "sinh", guarded=lambda a: np.sinh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
-    _row("cosh", 1, np.cosh, "cosh(a)", "cosh", guarded=lambda a: np.cosh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT))),
+    _row(
+        "tan",
+        1,
+        np.tan,
+        "tan(a)",
+        "tan",
+        guarded=lambda a: np.clip(np.tan(a), -TANGENT_LIMIT, TANGENT_LIMIT),
+        shown=("max(min(tan(a), 1000000.0), -1000000.0)", "Max(Min(tan(a), 1000000), -1000000)"),
+    ),
+    _row(
+        "sinh",
+        1,
+        np.sinh,
+        "sinh(a)",
+        "sinh",
+        guarded=lambda a: np.sinh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT)),
+        shown=("sinh(max(min(a, 14.0), -14.0))", "sinh(Max(Min(a, 14), -14))"),
+    ),
+    _row(
+        "cosh",
+        1,
+        np.cosh,
+        "cosh(a)",
+        "cosh",
+        guarded=lambda a: np.cosh(np.clip(a, -EXPONENT_LIMIT, EXPONENT_LIMIT)),
+        shown=("cosh(max(min(a, 14.0), -14.0))", "cosh(Max(Min(a, 14), -14))"),
+    ),
     _row("tanh", 1, np.tanh, "tanh(a)", "tanh"),
     _row(
         "asin",
@@ -214,6 +258,7 @@ _ROWS = (
         "asin",
         "safe_asin",
         guarded=lambda a: np.arcsin(np.clip(a, -1.0, 1.0)),
+        shown=("asin(max(min(a, 1.0), -1.0))", "asin(Max(Min(a, 1), -1))"),
     ),
     _row(
         "acos",
@@ -223,6 +268,7 @@ _ROWS = (
         "acos",
         "safe_acos",
         guarded=lambda a: np.arccos(np.clip(a, -1.0, 1.0)),
+        shown=("acos(max(min(a, 1.0), -1.0))", "acos(Max(Min(a, 1), -1))"),
     ),
     _row("atan", 1, np.arctan, "atan(a)", "atan"),
     _row("sign", 1, np.sign, "sign(a)", "sign"),
@@ -230,8 +276,33 @@ _ROWS = (
     _row("+", 2, np.add, "a + b", "+", "plus"),
     _row("-", 2, np.subtract, "a - b", "-", "sub"),
     _row("*", 2, np.multiply, "a * b", "*", "mult"),
-    _row("/", 2, np.divide, "a / b", "/", guarded=_guarded_divide),
-    _row("^", 2, _power, "a**b", "^", "pow", "safe_pow", guarded=_guarded_power),
+    _row(
+        "/",
+        2,
+        np.divide,
+        "a / b",
+        "/",
+        guarded=_guarded_divide,
+        shown=(
+            "(a / where(abs(b) < 1e-10, 1e-10, b))",
+            "a / Piecewise((1e-10, Abs(b) < 1e-10), (b, True))",
+        ),
+    ),
+    _row(
+        "^",
+        2,
+        _power,
+        "a**b",
+        "^",
+        "pow",
+        "safe_pow",
+        guarded=_guarded_power,
+        shown=(
+            "where((a == 0.0) & (b < 0.0), 0.0, nan_to_num((a ^ b), 0.0, 1000000.0, -1000000.0))",
+            "Piecewise((0, ((a < 0) & Ne(b, floor(b))) | (Eq(a, 0) & (b < 0))),"
+            " (1000000 * Piecewise(((-1)**b, a < 0), (1, True)), Max(Abs(a), LEAST)**b > MOST), (a**b, True))",
+        ),
+    ),
     _row("max", 2, np.maximum, "Max(a, b)", "max"),
     _row("min", 2, np.minimum, "Min(a, b)", "min"),
 )
@@ -250,10 +321,10 @@ def operator(name: str) -> Operator:
     ConfigError
         If the table has no such row.
     """
-    row = OPERATORS.get(ALIASES.get(name, name))
+    row = OPERATORS.get(ALIASES.get(name, name)) if isinstance(name, str) else None
     if row is None:
         raise ConfigError(
-            f"An operator must be a row of the operator table; got {name!r}." + did_you_mean(name, OPERATORS)
+            f"An operator must be a row of the operator table; got {name!r}." + did_you_mean(str(name), OPERATORS)
         )
     return row
 

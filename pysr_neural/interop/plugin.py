@@ -120,7 +120,7 @@ class NeuralProposerPlugin:
         return NeuralReport.from_engine(
             answer,
             engine=f"PySR {julia.boot().__version__}",
-            checkpoint=_name_of(config),
+            checkpoint=config.label,
             levels=config.levels,
             fronts=fronts,
         )
@@ -153,7 +153,7 @@ class NeuralProposerPlugin:
         answer = julia.plain(julia.load_package().report(self.session))
         facts = {
             "version": str(julia.boot().__version__),
-            "proposer": _name_of(config) if config.levels else "",
+            "proposer": config.label if config.levels else "",
             "seed": seed,
             "config": dict(parameters or {}),
             "population_rate": config.trace_rate,
@@ -172,9 +172,3 @@ def _prepared(trace: str | None) -> str:
     if not os.access(trace, os.W_OK):
         raise ConfigError(f"trace must be a directory that can be written; {trace!r} cannot.")
     return os.path.abspath(trace)
-
-
-def _name_of(config: NeuralProposer) -> str:
-    if config.proposer is None:
-        return os.path.basename(config.checkpoint.rstrip("/")) or config.checkpoint
-    return config.proposer if isinstance(config.proposer, str) else type(config.proposer).__name__

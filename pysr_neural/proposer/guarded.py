@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pysr_neural.checks import number, whole
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.operators import Array
@@ -68,13 +69,9 @@ class GuardRules:
     kept_failures: int = 10
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_overhead <= 1:
-            raise ConfigError(
-                f"max_overhead is a share of the search's time, above 0 and at most 1; got {self.max_overhead}."
-            )
+        object.__setattr__(self, "max_overhead", number("max_overhead", self.max_overhead, above=0, most=1))
         for name in ("max_failures", "retry_after", "kept_failures"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
 
 
 @dataclass(frozen=True)
@@ -105,11 +102,20 @@ class GuardedProposer:
     rules : GuardRules, optional
     clock : callable, optional
         Seconds, monotonic; injectable for tests.
+
+    Raises
+    ------
+    ConfigError
+        If it is no proposer.
     """
 
     def __init__(
         self, proposer: Proposer, rules: GuardRules | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
+        if isinstance(proposer, type) or not callable(getattr(proposer, "open", None)):
+            raise ConfigError(
+                f"A proposer must be an object with a method open(problem), not its class; got {proposer!r}."
+            )
         self.proposer = proposer
         self.rules = rules or GuardRules()
         self.clock = clock
@@ -177,19 +183,24 @@ class GuardedSession:
         """Answer a request with valid children only; an empty batch if the proposer is out of time or out of order.
 
         The time of one call is not known in advance: the budget decides whether to ask, so that the share may be
-        exceeded by the last call, and is made good by waiting.
+        exceeded by the last call, and is made good by waiting.  The proposer is not asked either where the request gives
+        it less time than it usually takes.
         """
         begun = self.clock()
-        session = self.ready()
+        session = self.ready(request)
         if session is None:
             return EMPTY
         answer = self._asked(session, request)
         return self.take(answer, request, self.clock() - begun)
 
-    def ready(self) -> Session | None:
+    def ready(self, request: ProposalRequest) -> Session | None:
         """Begin a call: return the wrapped session, opened if need be; None if it must not or cannot be asked now."""
         if self.time_share > self.rules.max_overhead:
             self.counts.skip("time budget")
+            return None
+        usual = self.counts.seconds / self.counts.calls if self.counts.calls else 0.0
+        if request.seconds is not None and usual > request.seconds:
+            self.counts.skip("too little time left")
             return None
         if not self._breaker.lets_through():
             self.counts.skip("circuit breaker open")
@@ -321,7 +332,7 @@ def propose_together(sessions: Sequence[GuardedSession], requests: Sequence[Prop
     if not isinstance(proposer, BatchProposer):
         return [session.propose(request) for session, request in zip(sessions, requests, strict=True)]
     begun = sessions[0].clock()
-    ready = {i: inner for i, session in enumerate(sessions) if (inner := session.ready()) is not None}
+    ready = {i: inner for i, each in enumerate(sessions) if (inner := each.ready(requests[i])) is not None}
     answers: list[ProposalBatch] = [EMPTY] * len(sessions)
     if not ready:
         return answers

@@ -119,9 +119,10 @@ class Joiner:
         """
         if self.usable:
             with np.errstate(all="ignore"):
-                for _ in itertools.islice(self._steps, steps):
+                for _ in range(steps):
                     if self.least < EXACT or stop():
                         break
+                    next(self._steps, None)
         fresh = [tree for tree in self.best() if tree not in self._handed][:KEPT]
         self._handed.update(fresh)
         return fresh

@@ -11,11 +11,14 @@ children, ``f + g`` and ``f * g``).  Parts of all samples and members are combin
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.evaluate import IEEE, evaluate
@@ -81,7 +84,7 @@ class TransformerProposer:
         self.combine = combine
 
     @classmethod
-    def from_checkpoint(cls, name: str = "default", device: str = "cpu") -> "TransformerProposer":
+    def from_checkpoint(cls, name: str | PathLike[str] = "default", device: str = "cpu") -> "TransformerProposer":
         """Load a checkpoint by name, directory or hub id, onto a device as torch names them.
 
         Raises
@@ -138,7 +141,7 @@ class TransformerSession:
         self.operators_by_token = _operators_by_token(problem)
         self._own_data = self._columns(problem.y)
         self._own_context = self._context(problem.y)
-        self._asked = False
+        self._asked, self.deadline = False, Deadline()
         self._direct: dict[int, Prefix] = {}
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -205,8 +208,10 @@ class TransformerSession:
             samples = [tree for each in drawn for tree, _, _ in each]
             found += self._joined(self.joiner, samples + [member.tree for member in request.members])
         if self.joiner is None or not self.joiner.solved:
-            for each in drawn:
-                found += [Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), *rest) for tree, *rest in each]
+            for tree, *rest in chain.from_iterable(drawn):
+                if self.deadline.passed():
+                    break
+                found.append(Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), *rest))
         children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
         if hidden is None:
             return ProposalBatch(tuple(children))
@@ -241,7 +246,8 @@ class TransformerSession:
     ) -> Question:
         limits, tokens = self.problem.limits, p.operator_tokens(self.problem.operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
-        grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
+        names = tuple(sorted(set(tokens)))
+        grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants)
         prompt = self._prompt(task, limit, members, context or self._own_context, kind, parents)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
@@ -344,7 +350,7 @@ class TransformerSession:
         joiner.add(trees)
         first = not self._asked
         self._asked = True
-        found = joiner.work(FIRST_STEPS if first else STEPS)
+        found = joiner.work(FIRST_STEPS if first else STEPS, self.deadline.passed)
         told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
         told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
         return [Candidate(tree, loss, float("nan")) for tree, loss in told]
@@ -399,6 +405,8 @@ class TransformerSession:
         if not self.problem.operators.evaluable:
             return tree, float("nan")
         known = self._known.get(tree)
+        if known is None and self.deadline.passed():
+            return tree, self._refinement.loss(tree)
         if known is None:
             if len(self._known) >= KNOWN_TREES:
                 self._known.clear()
@@ -475,6 +483,8 @@ def propose_many(sessions: Sequence[TransformerSession], requests: Sequence[Prop
     with torch.inference_mode(), place(model):
         rngs = [generator(request.seed, "propose") for request in requests]
         each = list(zip(sessions, requests, rngs, strict=True))
+        for session, request, _ in each:
+            session.deadline = Deadline(request.seconds)
         plans = [session.plan(request, rng) for session, request, rng in each]
         ask(model, [question for plan in plans for question in plan])
         steered = [i for i, request in enumerate(requests) if HEAD_LEVELS & set(request.levels)]

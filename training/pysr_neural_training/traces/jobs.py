@@ -108,7 +108,7 @@ def record_basic(search: Search, settings: Settings) -> Tables:
 @cache
 def proposer_named(name: str) -> Proposer:
     """Load a proposer, once per process."""
-    from pysr_neural.interop.server import load_proposer
+    from pysr_neural.proposer.load import load_proposer
 
     given = name if name == "random" or ":" in name else "transformer"
     return load_proposer(given, name, "cpu")
