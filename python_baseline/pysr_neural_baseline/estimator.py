@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
+from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.sympy_bridge import to_sympy
 from pysr_neural.expression.text import to_string
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import sympy
 
-ACCEPTED_LOSS_RATIO = 1.5
 LEAST_LOSS = 1e-300
 
 
@@ -65,6 +65,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
     ----------
     equations_ : pandas.DataFrame
         The Pareto front: complexity, loss, score, equation, tree, neural.
+    equation_ : str
+        The one that is handed over, and predicts: of least description length (`pysr_neural.expression.choice`).
     result_ : SearchResult
     neural_report_ : NeuralReport or None
         What the injected proposer did.
@@ -130,6 +132,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.variable_names_ = names
         self.result_: SearchResult = run_search(problem, self._settings(), self.proposer, self.random_state)
         self.equations_ = self._table()
+        lengths = DescriptionLength(problem.y)
+        self._chosen = lengths.choose(self.equations_["tree"].to_list(), self.equations_["loss"].to_list())
+        self.equation_: str = self.equations_["equation"].iloc[self._chosen]
         self.neural_report_ = report_of(self.result_, self._settings(), self.proposer, names)
         return self
 
@@ -140,12 +145,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         return evaluate(self.get_best(index)["tree"], columns, self._settings().functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
-        """Return a row of ``equations_``: of highest score among those with at most 1.5 times the lowest loss."""
+        """Return a row of ``equations_``: the one handed over, or that of an index."""
         check_is_fitted(self, "equations_")
-        if index is not None:
-            return self.equations_.iloc[index]
-        accepted = self.equations_[self.equations_["loss"] <= ACCEPTED_LOSS_RATIO * self.equations_["loss"].min()]
-        return self.equations_.loc[accepted["score"].idxmax()]
+        return self.equations_.iloc[self._chosen if index is None else index]
 
     def sympy(self, index: int | None = None) -> "sympy.Expr":
         """Return an equation as a SymPy expression."""
