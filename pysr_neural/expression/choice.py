@@ -6,9 +6,9 @@ Owns: `DescriptionLength`, the rule of BasicSR, the demo and the benchmarks.  Do
 Handed over is the formula with which data and formula together take the fewest bits.  The data take
 ``(n - 1) / 2 * log2(FVU)`` more than with their mean alone.  A node of the formula takes `NODE_BITS`.  A fitted
 constant takes as many bits as data with that rest can tell of it, ``log2(n / FVU) / 2``; a whole number no more than
-its digits.  A constant that scales or shifts comes with its operator, so that a free slope is little dearer than a wrong
-one.  The fraction of variance unexplained (FVU) counts as `FLOOR` at least, so that of several exact formulas the
-simplest is handed over, whatever rounding left of each.
+its digits.  A constant that scales or shifts comes with its operator, so that a free slope is little dearer than a
+wrong one.  The fraction of variance unexplained (FVU) counts as `FLOOR` at least, so that of several exact formulas
+the simplest is handed over, whatever rounding left of each.
 
 References
 ----------
