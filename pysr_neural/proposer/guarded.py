@@ -183,8 +183,8 @@ class GuardedSession:
         """Answer a request with valid children only; an empty batch if the proposer is out of time or out of order.
 
         The time of one call is not known in advance: the budget decides whether to ask, so that the share may be
-        exceeded by the last call, and is made good by waiting.  The proposer is not asked either where the request gives
-        it less time than it usually takes.
+        exceeded by the last call, and is made good by waiting.  Nor is the proposer asked where the request gives it
+        less time than it usually takes.
         """
         begun = self.clock()
         session = self.ready(request)
