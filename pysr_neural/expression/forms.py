@@ -1,7 +1,7 @@
-"""Which constants of a tree enter linearly, and which of the rest matter.
+"""Sums of terms with free coefficients, and what operators make of them.
 
-Owns: the rewriting of a tree into a sum of terms with free coefficients over a tape with as few other parameters as
-possible, and the way back from coefficients and parameters to constants.  Does not own: the fit (`projection`).
+Owns: forms, their arithmetic over a tape with as few other parameters as possible, and the way back from coefficients
+and parameters to constants.  Does not own: the reading of trees (`structure`), the fit (`projection`).
 
 A form is ``fixed + Σ coefficient · core``.  Products of scales become one coefficient (``c·x·d/e``), a scale is
 distributed over a sum (``c·(x + d)`` has the terms x and 1), and comes out of powers, roots and logarithms
@@ -14,11 +14,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pysr_neural.expression.node import Node
-from pysr_neural.expression.numbers import exponential, number, real_power, set_number
+from pysr_neural.expression.numbers import exponential, real_power
 from pysr_neural.expression.tape import ONE, Tape
 
-KNOWN, NUMBER, MIXED = range(3)
 Put = Callable[[Sequence[float]], None]
 
 
@@ -47,18 +45,18 @@ class Form:
     signed: bool = True
 
 
-def _nothing(_: Sequence[float]) -> None:
-    pass
+def nothing(_: Sequence[float]) -> None:
+    """Set no constants."""
 
 
-_ROOT_POWERS = {"sqrt": 0.5, "square": 2.0, "cube": 3.0, "abs": 1.0, "inv": -1.0, "relu": 1.0}
+ROOT_POWERS = {"sqrt": 0.5, "square": 2.0, "cube": 3.0, "abs": 1.0, "inv": -1.0, "relu": 1.0}
 """Functions f with f(s·x) = |s|^p · f(x) for s > 0."""
 _ODD = frozenset({"cube", "inv", "/"})
-_LOGARITHMS = {"log": 1.0, "log2": math.log(2.0), "log10": math.log(10.0)}
+LOGARITHMS = {"log": 1.0, "log2": math.log(2.0), "log10": math.log(10.0)}
 
 
-class Forms:
-    """Builds forms of the subtrees of one tree.
+class Algebra:
+    """Makes forms of forms.
 
     Parameters
     ----------
@@ -66,86 +64,18 @@ class Forms:
 
     Attributes
     ----------
-    constants : list of float
-        Of the tree, in prefix order; the `put` of forms writes here.
     theta : list of float
         The tape's parameters, to be set before constants are put.
     """
 
-    def __init__(self, tape: Tape, tree: Node) -> None:
+    def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.constants = tree.constants()
         self.theta: Sequence[float] = ()
         self._puts: list[tuple[Put, list[int]]] = []
-        self._kinds: dict[int, int] = {}
-        self._count = 0
-
-    def assign(self, form: Form, coefficients: Sequence[float], theta: Sequence[float]) -> list[float]:
-        """Return the tree's constants for coefficients of its form and parameters of the tape."""
-        self.theta = theta
-        for put, places in self._puts:
-            put([theta[place] for place in places])
-        form.put(coefficients)
-        return self.constants
-
-    def of(self, node: Node) -> Form:
-        """Return the form of a subtree; to be called on the subtrees in prefix order."""
-        kind = self._kind(node)
-        if kind == KNOWN:
-            return Form(self.tape.known(node), [], [], _nothing)
-        if kind == NUMBER:
-            return self._number(node)
-        name, children = node.operator, node.children
-        if len(children) == 1:
-            return self._unary(str(name), children[0])
-        if name in ("+", "-"):
-            left, right = self.of(children[0]), self.of(children[1])
-            return self.sum(left, right if name == "+" else self.scaled(right, -1.0))
-        if name in ("*", "/"):
-            left, right = self.of(children[0]), self.of(children[1])
-            return self.product(left, right if name == "*" else self.power(right, -1.0, "/"))
-        if name == "^":
-            return self._to_power(*children)
-        return self.fixed(self.tape.apply(str(name), *[self.opaque(self.of(child)) for child in children]))
-
-    def _kind(self, node: Node) -> int:
-        """Tell whether a subtree holds no constants, nothing else, or both."""
-        if not node.children:
-            return KNOWN if node.value is None else NUMBER
-        kind = self._kinds.get(id(node))
-        if kind is None:
-            first, *others = [self._kind(child) for child in node.children]
-            kind = self._kinds[id(node)] = MIXED if any(other != first for other in others) else first
-        return kind
-
-    def _number(self, node: Node) -> Form:
-        """Return the form of a subtree of constants only: one number."""
-        constants, first = self.constants, self._count
-        if node.value is not None:
-            self._count += 1
-            return Form(-1, [ONE], [node.value], lambda values: constants.__setitem__(first, values[0]))
-        self._count += len(node.constants())
-
-        def put(values: Sequence[float]) -> None:
-            set_number(node, values[0], constants, first)
-
-        return Form(-1, [ONE], [number(node)], put, False)
 
     def fixed(self, slot: int) -> Form:
         """Return a form without coefficients."""
-        return Form(slot, [], [], _nothing)
-
-    def _unary(self, name: str, child: Node) -> Form:
-        inner = self.of(child)
-        if name == "neg":
-            return self.scaled(inner, -1.0)
-        if name in _ROOT_POWERS and inner.fixed == -1:
-            return self.power(inner, _ROOT_POWERS[name], name)
-        if name in _LOGARITHMS and inner.fixed == -1:
-            return self.logarithm(inner, name)
-        if name == "exp" and ONE in inner.cores:
-            return self.exponential(inner)
-        return self.fixed(self.tape.apply(name, self.opaque(inner)))
+        return Form(slot, [], [], nothing)
 
     def scaled(self, form: Form, factor: float) -> Form:
         """Return a form times a number."""
@@ -185,9 +115,7 @@ class Forms:
 
     def product(self, left: Form, right: Form) -> Form:
         """Return the form of a product: that of one factor, times the other, whose scale goes into the coefficients."""
-        if len(right.cores) > len(left.cores) or (len(right.cores) == len(left.cores) and left.fixed != -1):
-            left, right = right, left
-        if len(left.cores) == len(right.cores) == 1 and right.signed and not left.signed:
+        if _terms(right) > _terms(left) or (_terms(right) == _terms(left) == 1 and right.signed and not left.signed):
             left, right = right, left
         scale = self.factor(right)
         slot, times = scale.cores[0] if scale.cores else scale.fixed, self.tape.times
@@ -284,7 +212,7 @@ class Forms:
         slot, sign, scale = self._oriented(form)
         if slot == ONE:
             return self.fixed(self.tape.apply(name, self.opaque(form)))
-        unit, put_scale, value = _LOGARITHMS[name], scale.put, abs(scale.start[0])
+        unit, put_scale, value = LOGARITHMS[name], scale.put, abs(scale.start[0])
         fixed = self.tape.apply(name, slot)
         start = math.log(value) / unit if value > 0 else 0.0
         return Form(fixed, [ONE], [start], lambda values: put_scale([sign * exponential(unit * values[0])]))
@@ -304,9 +232,9 @@ class Forms:
 
         return Form(-1, [self.tape.apply("exp", slot)], [exponential(form.start[at])], put, False)
 
-    def _to_power(self, base: Node, exponent: Node) -> Form:
-        inner = self.of(base)
-        outer, tape = self.of(exponent), self.tape
+    def raised(self, inner: Form, outer: Form) -> Form:
+        """Return the form of a power whose exponent may be a parameter."""
+        tape = self.tape
         if outer.fixed != -1 or outer.cores != [ONE]:
             return self.fixed(tape.apply("^", self.opaque(inner), self.opaque(outer)))
         if inner.fixed != -1:
@@ -328,3 +256,8 @@ class Forms:
     def _exponent(self, form: Form, base: int) -> int:
         self._puts.append((form.put, [len(self.tape.parameters)]))
         return self.tape.parameter(form.start[0], -1, base)
+
+
+def _terms(form: Form) -> int:
+    """Return how many terms a product with a scale would have, were it distributed; 0 without coefficients."""
+    return len(form.cores) + (form.fixed != -1) if form.cores else 0

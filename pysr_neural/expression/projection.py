@@ -1,21 +1,21 @@
 """Least squares in which the linear coefficients are eliminated inside the fit of the rest (variable projection).
 
-Owns: the linear solution, and the Levenberg–Marquardt descent over the parameters.  Does not own: which constants enter
-linearly (`forms`), where descents start (`starts`).
+Owns: the linear solution, and the derivatives of what it leaves.  Does not own: which constants enter linearly
+(`forms`), the descent over the parameters (`descent`).
 
 Sums of squares are of values divided by a power of two near the largest |y|, to keep within the range of floats.
 
 References
 ----------
 G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobian by L. Kaufman, BIT 15 (1975) 49.
-D. W. Marquardt, SIAM J. Appl. Math. 11 (1963) 431; the damping's update by H. B. Nielsen, IMM-REP-1999-05.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, frexp, inf, isfinite, ldexp, sqrt
+from math import frexp, inf, isfinite, ldexp, sqrt
 
 import numpy as np
 
@@ -23,11 +23,6 @@ from pysr_neural.expression.forms import Form
 from pysr_neural.expression.tape import ONE, Tape
 from pysr_neural.operators import Array
 
-INITIAL_DAMPING = 1e-4
-TOLERANCE = 1.5e-8
-"""Relative gain, and relative change of every parameter, below which a descent is done."""
-EXACT = 1e-28
-"""Share of the sum of squares of y below which nothing is left to gain."""
 DEPENDENT = 1e-12
 """A column of which no more than this share is independent of those before it gets the coefficient 0."""
 MODERATE = 1e100
@@ -101,6 +96,8 @@ class Projection:
 
     Attributes
     ----------
+    factors : list of int
+        Parameters that are coefficients of what depends on other parameters.
     spent : float
         Evaluations of values or of derivatives, those on other rows by their share.
     """
@@ -110,7 +107,7 @@ class Projection:
         self.spent = 0.0
         self._last: Fit | None = None
         depends = tape.depends
-        self._factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
+        self.factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
         self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
         """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
         known = sum(not depends[core] for core in form.cores)
@@ -119,7 +116,8 @@ class Projection:
         self._triangle: list[list[float]] = []
         self._extend(self._basis, self._triangle, self.order[:known])
         self._rest = self.order[known:]
-        self._rests, self._shares = target.values, []
+        self._rests = target.values
+        self._shares: list[float] = []
         if not self._fixed_changes:
             self._rests, self._shares = _projected(self._without_fixed(), self._basis)
 
@@ -159,9 +157,10 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice, target: Target | None = None) -> Projection:
-        """Return the same fit to some of the rows, the target being that of those rows."""
-        return Projection(self.tape.on(rows), self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
+    def on(self, rows: slice, target: Target | None = None, more: Iterable[int] = ()) -> Projection:
+        """Return the same fit to some of the rows, the target being that of those rows; more slots are kept."""
+        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed, *more])
+        return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
 
     def at(self, theta: Array) -> Fit:
         """Evaluate at parameters, with the best coefficients for them."""
@@ -251,69 +250,6 @@ class Projection:
             if isfinite(float(np.dot(projected, projected))):
                 row[:] = projected
         return rows
-
-    def _moved(self, theta: Array, change: Array) -> Array:
-        """Return parameters after a step: a coefficient of a power changes by a factor, since the exponent does so."""
-        moved = theta + change
-        for place in self._factors:
-            old = float(theta[place])
-            if old:
-                moved[place] = old * exp(max(min(float(change[place]) / old, 5.0), -5.0))
-        return moved
-
-    def descend(self, fit: Fit, most: float, least_gain: float = TOLERANCE) -> Fit:
-        """Go down from a point, until little is gained or ``spent`` reaches a limit."""
-        fit = self.at(fit.theta)
-        damping, growth, enough = INITIAL_DAMPING, 2.0, EXACT * self.target.total
-        while enough < fit.square < inf and self.spent < most:
-            jacobian = self.jacobian(fit)
-            curvature, gradient = jacobian @ jacobian.T, jacobian @ fit.residuals
-            matrix, slope = curvature.tolist(), gradient.tolist()
-            diagonal = [row[i] or 1.0 for i, row in enumerate(matrix)]
-            while True:
-                if self.spent >= most:
-                    return fit
-                step = _solve(matrix, [damping * value for value in diagonal], slope)
-                if step is None:
-                    return fit
-                change = np.array(step)
-                moved = self.at(self._moved(fit.theta, change))
-                gain = fit.square - moved.square
-                if gain > 0:
-                    break
-                if np.all(np.abs(change) <= TOLERANCE * np.abs(fit.theta)):
-                    return fit
-                damping, growth = damping * growth, growth * 2
-            expected = sum([d * (damping * w * d + g) for d, w, g in zip(step, diagonal, slope, strict=True)])
-            done = gain <= least_gain * fit.square
-            fit = moved
-            if done:
-                return fit
-            quality = min(gain / expected, 1.0) if expected > 0 else 1.0
-            damping *= max(1 / 3, 1 - (2 * quality - 1) ** 3)
-            growth = 2.0
-        return fit
-
-
-def _solve(curvature: list[list[float]], damping: list[float], gradient: list[float]) -> list[float] | None:
-    """Solve a small positive definite system with something added to its diagonal; None where it is singular."""
-    size = len(gradient)
-    rows = [[*row, value] for row, value in zip(curvature, gradient, strict=True)]
-    for i, row in enumerate(rows):
-        row[i] += damping[i]
-    for i in range(size):
-        pivot = rows[i][i]
-        if not pivot > 0:
-            return None
-        for j in range(i + 1, size):
-            factor = rows[j][i] / pivot
-            if factor:
-                rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i], strict=True)]
-    solution = [0.0] * size
-    for i in range(size - 1, -1, -1):
-        row = rows[i]
-        solution[i] = (row[size] - sum([row[j] * solution[j] for j in range(i + 1, size)])) / row[i]
-    return solution
 
 
 def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:

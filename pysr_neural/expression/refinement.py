@@ -1,6 +1,6 @@
 """The fit of one tree's constants: from where they stand, from logarithms, and from other starts.
 
-Owns: the order of the attempts, and what each may cost.  Does not own: descents (`projection`), starts (`starts`), the
+Owns: the order of the attempts, and what each may cost.  Does not own: descents (`descent`), starts (`starts`), the
 decision whether the result is better (`fit`).
 
 The search for parameters looks at some of the rows; what it finds is then fitted on all.  A tree that is a product is
@@ -13,12 +13,15 @@ from math import inf, isfinite, nextafter
 
 import numpy as np
 
+from pysr_neural.expression.descent import descend
 from pysr_neural.expression.evaluate import evaluate_columns
-from pysr_neural.expression.forms import Form, Forms
+from pysr_neural.expression.forms import Form
+from pysr_neural.expression.logarithms import log_form
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.projection import Fit, Projection, Target
 from pysr_neural.expression.starts import promising
-from pysr_neural.expression.tape import ONE, Functions, Tape
+from pysr_neural.expression.structure import Forms
+from pysr_neural.expression.tape import Functions, Tape
 from pysr_neural.operators import Array
 
 ROWS = 48
@@ -93,7 +96,7 @@ class Refinement:
         projection = Projection(tape, forms.of(tree), self.target)
         if tape.parameters:
             fit = self._searched(projection, most)
-            fit = projection.descend(fit, projection.spent + min(most, EVALUATIONS))
+            fit = descend(projection, fit, projection.spent + min(most, EVALUATIONS))
         else:
             fit = projection.at(np.empty(0))
         if not isfinite(fit.square):
@@ -105,15 +108,16 @@ class Refinement:
         count = len(projection.tape.parameters) + len(projection.form.cores)
         step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
         start = np.array(projection.tape.start)
-        logs = _logarithm(projection)
-        few = projection.on(slice(None, None, step), self._few_rows(step))
+        logs = log_form(projection.tape, projection.form)
+        more = () if logs is None else (logs[0].fixed, *logs[0].cores)
+        few = projection.on(slice(None, None, step), self._few_rows(step), more)
         enough, most = SETTLED * few.target.spread, most if step == 1 else 2 * most
         theta = None if logs is None else self._by_logarithms(few, logs, step, most // 2)
         best = few.at(start if theta is None else theta)
         if not best.square <= enough:
-            best = few.descend(best, few.spent + min(most, EVALUATIONS), GIVEN)
+            best = descend(few, best, few.spent + min(most, EVALUATIONS), GIVEN)
             if theta is not None and not best.square <= enough:
-                other = few.descend(few.at(start), few.spent + min(most, EVALUATIONS), LOOSE)
+                other = descend(few, few.at(start), few.spent + min(most, EVALUATIONS), LOOSE)
                 best = min(best, other, key=_square)
             if not best.square <= enough and few.spent < most:
                 best = _from_elsewhere(few, best, most)
@@ -131,7 +135,7 @@ class Refinement:
         fit = projection.at(np.array(part.start))
         enough = SETTLED * target.spread
         if part.parameters and not fit.square <= enough:
-            fit = projection.descend(fit, min(most, EVALUATIONS), LOOSE)
+            fit = descend(projection, fit, min(most, EVALUATIONS), LOOSE)
             if not fit.square <= enough and projection.spent < most:
                 fit = _from_elsewhere(projection, fit, most)
         few.spent += projection.spent
@@ -156,17 +160,6 @@ class Refinement:
         return self._logs[step]
 
 
-def _logarithm(projection: Projection) -> tuple[Form, list[int]] | None:
-    """Return the form of log |prediction|, and the parameters that its coefficients are; None if there are none."""
-    form, tape = projection.form, projection.tape
-    if len(form.cores) + (form.fixed != -1) != 1:
-        return None
-    fixed, cores, places = tape.logarithm(form.cores[0] if form.cores else form.fixed)
-    if not cores:
-        return None
-    return Form(fixed, [*cores, ONE] if form.cores else cores, [], form.put), places
-
-
 def mean_square(values: Array) -> float:
     """Return the mean of squares: infinite if a value is not finite, and 0 for zeros only.
 
@@ -182,7 +175,7 @@ def _from_elsewhere(projection: Projection, fit: Fit, most: float) -> Fit:
     """Return the best of a fit and of descents from other starts."""
     enough = SETTLED * projection.target.spread
     for _, theta in zip(range(DESCENTS), promising(projection, SETTLED, most), strict=False):
-        fit = min(fit, projection.descend(projection.at(theta), projection.spent + EVALUATIONS, LOOSE), key=_square)
+        fit = min(fit, descend(projection, projection.at(theta), projection.spent + EVALUATIONS, LOOSE), key=_square)
         if fit.square <= enough or projection.spent >= most:
             break
     return fit

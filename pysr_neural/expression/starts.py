@@ -1,6 +1,6 @@
 """Other starts for the parameters of a fit whose first descent did not settle.
 
-Owns: what parameters are tried, and which of them are worth a descent.  Does not own: descents (`projection`).
+Owns: what parameters are tried, and which of them are worth a descent.  Does not own: descents (`descent`).
 
 Coefficients are tried relative to what they multiply and to what they are added to, over some decades and with both
 signs; exponents among the usual ones.  All sets are evaluated at once, on some of the rows, their linear coefficients
@@ -22,9 +22,8 @@ ROWS = 20
 """About as many rows are looked at."""
 ROUNDS = 4
 KEPT = 4
-EACH = 40
-SETS = 96
-"""Most sets drawn at first."""
+SETS = (160, 80, 96)
+"""Sets drawn at first: for one parameter, for two, for more."""
 EXPONENTS = (2.0, 2.0, 2.0, 3.0, 2.0, 1.0, 0.5, -1.0, -2.0, 4.0, 3.0, 1.5, -0.5, 5.0, 1 / 3, -3.0)
 POWERS = tuple(sorted(set(EXPONENTS)))
 FACTORS = (0.01, 0.1, 0.3, 0.6, 0.8, 1.25, 1.6, 3.0, 10.0, -1.0, -0.1, -10.0)
@@ -46,7 +45,7 @@ def promising(projection: Projection, enough: float, most: float) -> Iterator[Ar
     """
     screen = _Screen(projection)
     count = len(screen.exponents)
-    found = _lowest(screen.evaluated(_first(min(SETS, EACH * count), tuple(screen.exponents.tolist()))), KEPT)
+    found = _lowest(screen.evaluated(_first(SETS[min(count, len(SETS)) - 1], tuple(screen.exponents.tolist()))), KEPT)
     if isfinite(found[-1][0]):
         yield found[0][0]
     if found[-1][0] <= enough * screen.part.target.spread:

@@ -9,12 +9,12 @@ parameter is its column.  What does not depend on parameters is evaluated once, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from types import MappingProxyType
 
 import numpy as np
 
+from pysr_neural.expression import steps
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import OPERATORS, Array
 
@@ -25,12 +25,7 @@ Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[tuple[int, Callab
 
 ONE = 0
 """The slot of the number 1 on every row."""
-LOG_FACTORS: Mapping[str, float] = MappingProxyType(
-    {"neg": 1.0, "abs": 1.0, "inv": -1.0, "sqrt": 0.5, "square": 2.0, "cube": 3.0}
-)
-"""By function: what the logarithm of its value is of that of its argument."""
-DIFFERENCE = 2.0**-17
-"""Relative step of central differences, for operators whose derivative the table does not know."""
+_TIMES, _PLUS = OPERATORS["*"].pullbacks, OPERATORS["+"].pullbacks
 
 
 class Tape:
@@ -50,6 +45,8 @@ class Tape:
         By slot; of slots that depend on parameters, those of the last `run`.
     start : list of float
         By parameter: where it stands in the given tree.
+    made, sums : dict
+        By slot of a value that depends on parameters: operator and arguments; those of `weighted`.
     places : list of int
         By parameter, of a tape that `needed` returned: its place among those of the whole.
     origins : list of tuple
@@ -68,9 +65,8 @@ class Tape:
         self.origins: list[tuple[int, int]] = []
         self.places: list[int] = []
         self._known: dict[Node, int] = {}
-        self._sums: dict[int, tuple[int, list[int], list[int]]] = {}
-        self._made: dict[int, tuple[str, tuple[int, ...]]] = {}
-        """By slot: how a value that depends on parameters was made, where that tells its logarithm."""
+        self.made: dict[int, tuple[str, tuple[int, ...]]] = {}
+        self.sums: dict[int, tuple[int, list[int], list[int]]] = {}
 
     def known(self, node: Node) -> int:
         """Return the slot of a subtree without constants."""
@@ -94,16 +90,16 @@ class Tape:
         function, row = self.functions[name], OPERATORS.get(name)
         if row is not None:
             return self._as(name, sources, self.step(function, sources, row.pullbacks))
-        return self.step(function, sources, tuple([_differences(function, i) for i in range(len(sources))]))
+        return self.step(function, sources, tuple([steps.differences(function, i) for i in range(len(sources))]))
 
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
         depends, values = self.depends, self.values
-        back = tuple([each for each in zip(sources, pullbacks, strict=True) if depends[each[0]]])
-        if not back:
+        if not any(map(depends.__getitem__, sources)):
             return self._add(function(*[values[source] for source in sources]), False)
         slot = self._add(values[0], True)
-        self.steps.append((function, slot, sources, tuple([each for each in back if each[1] is not None])))
+        back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if pull and depends[source]]
+        self.steps.append((function, slot, sources, tuple(back)))
         return slot
 
     def times(self, left: int, right: int) -> int:
@@ -128,7 +124,7 @@ class Tape:
 
     def log_size(self, slot: int) -> int:
         """Return the slot of the logarithm of a value's size."""
-        return self.step(_log_size, (slot,), (lambda g, a, v: g / a,))
+        return self.step(steps.log_size, (slot,), (lambda g, a, v: g / a,))
 
     def reciprocal(self, slot: int) -> int:
         """Return the slot of 1 over a value, by the search's own division."""
@@ -137,59 +133,17 @@ class Tape:
     def power(self, base: int, exponent: int) -> int:
         """Return the slot of a power whose exponent is a parameter; the logarithm of a known base is taken once."""
         logs = self.log_size(base)
-        negative = self.step(_is_negative, (base,), (None,))
+        negative = self.step(steps.is_negative, (base,), (None,))
         if not self.depends[base] and not self.values[negative].any():
-            slot = self.step(_positive_power, (logs, exponent), (None, _exponent_slope))
+            slot = self.step(steps.positive_power, (logs, exponent), (None, steps.exponent_slope))
         else:
-            slot = self.step(_power, (logs, exponent, negative), (_log_slope, _exponent_slope, None))
-        return self._as("^", (base, exponent), slot)
+            slot = self.step(steps.power, (logs, exponent, negative), (steps.log_slope, steps.exponent_slope, None))
+        return self._as("power", (base, exponent), slot)
 
     def _as(self, name: str, sources: tuple[int, ...], slot: int) -> int:
         if self.depends[slot]:
-            self._made[slot] = name, sources
+            self.made[slot] = name, sources
         return slot
-
-    def logarithm(self, slot: int) -> tuple[int, list[int], list[int]]:
-        """Return the logarithm of a value's size as ``fixed + Σ parameter · core``, as far as powers and products go.
-
-        Returns
-        -------
-        fixed : int
-            Slot; -1 for none.
-        cores, places : list of int
-            Slots, and places of parameters, each at most once.
-        """
-        fixed, cores, places = -1, list[int](), list[int]()
-        pending = [(slot, 1.0)]
-        while pending:
-            slot, factor = pending.pop()
-            name, sources = self._made.get(slot, ("", ()))
-            if name == "*":
-                pending += [(source, factor) for source in sources]
-            elif name in LOG_FACTORS:
-                pending.append((sources[0], factor * LOG_FACTORS[name]))
-            elif name == "^" and self._place(sources[1]) not in places:
-                log, parts, _ = self.logarithm(sources[0])
-                if parts:
-                    log = self.log_size(sources[0])
-                cores.append(self.scaled(log, factor))
-                places.append(self._place(sources[1]))
-            elif name == "exp" and sources[0] in self._sums:
-                rest, coefficients, factors = self._sums[sources[0]]
-                cores += [self.scaled(core, factor) for core in factors]
-                places += [self._place(coefficient) for coefficient in coefficients]
-                if rest != -1:
-                    fixed = self._added(fixed, rest, factor)
-            else:
-                fixed = self._added(fixed, self.log_size(slot), factor)
-        return fixed, cores, places
-
-    def _added(self, total: int, slot: int, factor: float) -> int:
-        term = self.scaled(slot, factor)
-        return term if total == -1 else self.plus(total, term)
-
-    def _place(self, slot: int) -> int:
-        return self.parameters.index(slot)
 
     def parameter(self, start: float, core: int, rest: int) -> int:
         """Return the slot of a new parameter; `core` and `rest` are its origin, see the attributes."""
@@ -205,7 +159,7 @@ class Tape:
         for coefficient, core in zip(coefficients, cores, strict=True):
             term = self.times(coefficient, core)
             total = term if total == -1 else self.plus(total, term)
-        self._sums[total] = rest, coefficients, cores
+        self.sums[total] = rest, coefficients, cores
         return total
 
     def run(self, parameters: Array) -> None:
@@ -238,8 +192,8 @@ class Tape:
                 if place is not None:
                     core, rest = self.origins[place]
                     if core != -1:
-                        above = 1.0 if rest == -1 else _largest(values[rest])
-                        size = above / _largest(values[core])
+                        above = 1.0 if rest == -1 else steps.largest(values[rest])
+                        size = above / steps.largest(values[core])
                         thetas[:, place] *= np.where(np.isfinite(size) & (size > 0), size, 1.0)
                     values[source] = thetas[:, place, None]
             values[target] = function(*[values[source] for source in sources])
@@ -266,88 +220,38 @@ class Tape:
     def needed(self, slots: Sequence[int], without: Sequence[int]) -> Tape:
         """Return a tape of only those steps and parameters that some slots need, some parameters left out."""
         part, wanted = copy(self), set(slots)
-        steps = []
+        kept_steps = []
         for step in reversed(self.steps):
             if step[1] in wanted:
-                steps.append(step)
+                kept_steps.append(step)
                 wanted.update(step[2])
-        part.steps = steps[::-1]
+        part.steps = kept_steps[::-1]
         kept = [i for i, slot in enumerate(self.parameters) if slot in wanted and i not in without]
         part.places = kept
         part.parameters = [self.parameters[i] for i in kept]
         part.start, part.origins = [self.start[i] for i in kept], [self.origins[i] for i in kept]
         return part
 
-    def on(self, rows: slice) -> Tape:
-        """Return a tape of the same steps on some of the rows."""
-        part = copy(self)
-        part.values = list(self.values)
-        whole = [i for i, depends in enumerate(self.depends) if not depends and self.values[i].ndim]
-        floats = [i for i in whole if self.values[i].dtype == np.float64]
-        fewer = np.ascontiguousarray(np.array([self.values[i] for i in floats])[:, rows])
-        for i, value in zip(floats, fewer, strict=True):
-            part.values[i] = value
-        if len(floats) < len(whole):
-            for i in set(whole).difference(floats):
-                part.values[i] = self.values[i][rows]
+    def on(self, rows: slice, slots: Iterable[int]) -> Tape:
+        """Return a tape of the same steps on some of the rows; of known values, only those needed and some slots."""
+        part, wanted = copy(self), {ONE, *slots}
+        for _, _, sources, _ in self.steps:
+            wanted.update(sources)
+        for core, rest in self.origins:
+            wanted.update((core, rest))
+        wanted.discard(-1)
+        part.values = values = list(self.values)
+        known = [slot for slot in wanted if not self.depends[slot] and values[slot].ndim]
+        floats = [slot for slot in known if values[slot].dtype == np.float64]
+        for slot, value in zip(
+            floats, np.ascontiguousarray(np.array([values[i] for i in floats])[:, rows]), strict=True
+        ):
+            values[slot] = value
+        for slot in set(known).difference(floats):
+            values[slot] = values[slot][rows]
         return part
 
     def _add(self, value: Array, depends: bool) -> int:
         self.values.append(value)
         self.depends.append(depends)
         return len(self.values) - 1
-
-
-_TIMES, _PLUS = OPERATORS["*"].pullbacks, OPERATORS["+"].pullbacks
-
-
-def _largest(values: Array) -> Array:
-    size = np.abs(values)
-    return np.where(np.isfinite(size), size, 0.0).max(axis=-1)
-
-
-def _log_size(base: Array) -> Array:
-    return np.log(np.abs(base))
-
-
-def _is_negative(base: Array) -> Array:
-    return base < 0
-
-
-def _positive_power(logs: Array, exponent: Array) -> Array:
-    return np.exp(exponent * logs)
-
-
-def _power(logs: Array, exponent: Array, negative: Array) -> Array:
-    """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
-    size = np.exp(exponent * logs)
-    whole = exponent == np.round(exponent)
-    sign = np.where(whole, 1.0 - 2.0 * np.mod(exponent, 2.0), np.nan)
-    if sign.ndim == 0 and sign == 1:
-        return size
-    return np.where(negative, sign * size, size)
-
-
-def _log_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
-    return g * (exponent * rest[-1])
-
-
-def _exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
-    """Pull a factor back to an exponent; NaN, so that it stays, where a base is negative."""
-    slope = rest[-1] * logs
-    if len(rest) == 2 and rest[0].any():
-        return np.full_like(slope, np.nan)
-    return g * np.where(logs == -np.inf, 0.0, slope)
-
-
-def _differences(function: Callable[..., Array], place: int) -> Pullback:
-    def pullback(g: Array, *given: Array) -> Array:
-        arguments = list(given[:-1])
-        at = arguments[place]
-        size = DIFFERENCE * np.maximum(np.abs(at), DIFFERENCE)
-        arguments[place] = at + size
-        above = function(*arguments)
-        arguments[place] = at - size
-        return g * ((above - function(*arguments)) / (2 * size))
-
-    return pullback

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pysr_neural.checks import number, texts, whole
 from pysr_neural.config import NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
+from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.names import checked_names
 from pysr_neural.expression.sympy_bridge import Style, to_latex, to_sympy
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import sympy
 
-ACCEPTED_LOSS_RATIO = 1.5
 LEAST_LOSS = 1e-300
 LARGEST_SEED = 2**31 - 1
 
@@ -77,6 +77,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
     equations_ : pandas.DataFrame
         The Pareto front: complexity, loss, score, equation, tree, neural.  Equations say what is calculated, also where
         the reference preset guards an operator: ``sqrt(abs(x0))``, ``(x0 / where(abs(x1) < 1e-10, 1e-10, x1))``.
+    equation_ : str
+        The one that is handed over, and predicts: of least description length (`pysr_neural.expression.choice`).
     result_ : SearchResult
     settings_ : BasicSRConfig
         What the search went by.
@@ -150,6 +152,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.variable_names_, self.settings_ = names, settings
         self.result_: SearchResult = result
         self.equations_ = self._table()
+        lengths = DescriptionLength(problem.y)
+        self._chosen = lengths.choose(self.equations_["tree"].to_list(), self.equations_["loss"].to_list())
+        self.equation_: str = self.equations_["equation"].iloc[self._chosen]
         self.interrupted_ = result.stopped_by == INTERRUPT
         if self.interrupted_:
             warnings.warn(
@@ -165,12 +170,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         return evaluate(self.get_best(index)["tree"], columns, self.settings_.functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
-        """Return a row of ``equations_``: of highest score among those with at most 1.5 times the lowest loss."""
+        """Return a row of ``equations_``: the one handed over, or that of an index."""
         check_is_fitted(self, "equations_")
-        if index is not None:
-            return self.equations_.iloc[index]
-        accepted = self.equations_[self.equations_["loss"] <= ACCEPTED_LOSS_RATIO * self.equations_["loss"].min()]
-        return self.equations_.loc[accepted["score"].idxmax()]
+        return self.equations_.iloc[self._chosen if index is None else index]
 
     def sympy(self, index: int | None = None) -> "sympy.Expr":
         """Return an equation as a SymPy expression of plain symbols: ``sympy.Symbol("x0")``, as PySR's.

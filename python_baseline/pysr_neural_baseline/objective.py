@@ -10,6 +10,7 @@ from contextvars import copy_context
 import numpy as np
 
 from pysr_neural.deadline import Deadline
+from pysr_neural.errors import DataError
 from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate, remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.refinement import FIT_EVALUATIONS, Refinement
@@ -20,6 +21,8 @@ from pysr_neural_baseline.config import BasicSRConfig
 
 LARGEST_PREDICTION = 1e6
 CACHE_LIMIT = 200_000
+SMALLEST_SPREAD, LARGEST_VALUE = 1e-130, 1e145
+"""Of y: their squares, and what a good fit leaves of them, are floating-point numbers."""
 MANY_ROWS = 5_000
 """With fewer, a fit takes some milliseconds."""
 
@@ -117,6 +120,25 @@ class Objective:
         if np.count_nonzero(good) < min(max(3, 0.5 * len(good)), len(good)):
             return float("inf")
         return float(np.mean(np.square((values - self.problem.y)[good])))
+
+
+def check_size(y: Array) -> None:
+    """Check that losses can tell what explains y from what does not.
+
+    Raises
+    ------
+    DataError
+        If squared errors of y leave the range of floats.
+    """
+    half = y / 2  # Differences of halves do not overflow.
+    largest = float(np.max(np.abs(y)))
+    size = 2.0 * float(np.max(np.abs(half - half[0]))) or largest
+    if 0 < size < SMALLEST_SPREAD or largest > LARGEST_VALUE:
+        raise DataError(
+            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {LARGEST_VALUE:g} in size, for squared errors "
+            f"to be floats; got values that vary by {size:.3g}, up to {largest:.3g}. Fit y in another unit, such as "
+            f"y / {largest:.3g}."
+        )
 
 
 class _OutOfTimeError(Exception):

@@ -30,7 +30,7 @@ from pysr_neural.proposer.guarded import Failure, GuardedProposer
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.hall_of_fame import HallOfFame
-from pysr_neural_baseline.objective import Objective
+from pysr_neural_baseline.objective import Objective, check_size
 from pysr_neural_baseline.observer import Proposal, SearchObserver
 from pysr_neural_baseline.population import Ancestry, Member, Population, cost_of
 from pysr_neural_baseline.selection import REPLACEMENTS, AllLeave, OldestLeaves, Selection
@@ -120,6 +120,8 @@ def run_search(
     ------
     ConfigError
         If the operator table cannot evaluate an operator of the problem, or the limits admit nothing.
+    DataError
+        If squared errors of y leave the range of floats.
     """
     search = Search(problem, config or BasicSRConfig(), proposer, seed, clock, observer)
     return search.run(callback)
@@ -148,6 +150,7 @@ class Search:
                 f"BasicSR evaluates with the operator table; got operators that it lacks among "
                 f"{problem.operators.names}. Use PySR for operators of your own."
             )
+        check_size(problem.y)
         if not config.constants and problem.limits.constants:
             problem = replace(problem, limits=replace(problem.limits, constants=False))
         self.problem, self.config, self.clock, self.observer = problem, config, clock, observer

@@ -18,7 +18,7 @@ from pysr_neural_benchmarks.demo.page import page
 from pysr_neural_benchmarks.demo.pictures import overview, svg
 
 KEPLER, HUBBLE, LEAVITT, LORENTZ = cases()
-COLUMNS = ["complexity", "loss", "score", "equation", "neural"]
+COLUMNS = ["complexity", "loss", "equation", "neural"]
 LAWS = {
     "kepler": ("365.25 * a * sqrt(a)", 1e-4),
     "hubble": ("470 * distance", 0.3),
@@ -41,7 +41,7 @@ class Scripted:
 
 def table(case):
     best, loss = LAWS[case.name]
-    rows = [(1, 1.0, 0.0, "1.5", False), (7, loss, 2.0, best, True), (9, loss / 2, 0.1, f"{best} + 0.001", False)]
+    rows = [(1, 1.0, "1.5", False), (7, loss, best, True), (9, 0.9 * loss, f"{best} + 0.001", False)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.assign(loss=frame["loss"] * np.var(case.y))
 
@@ -63,12 +63,27 @@ def test_generated_data_repeat():
     assert not np.array_equal(lorentz(seed=2).y, LORENTZ.y)
 
 
-def test_the_law_is_the_knee_and_losses_are_relative():
+def test_the_law_takes_the_fewest_bits_and_losses_are_relative():
     found = outcome(KEPLER)
     assert found.law.complexity == 7
     assert found.law.neural
     assert found.law.loss == pytest.approx(1e-4)
     np.testing.assert_allclose(found.predicted(np.array([[4.0]])), [2922.0])
+
+
+def test_leavitt_s_stars_get_a_slope_of_their_own():
+    texts = ["13.9", "15.8 - log(period)", "15.55 - 0.88 * log(period)"]
+    rows = [
+        (
+            parse(text, ["period"]).size,
+            fraction_unexplained(evaluate(parse(text, ["period"]), LEAVITT.X), LEAVITT.y),
+            text,
+        )
+        for text in texts
+    ]
+    frame = pd.DataFrame([(size, loss * np.var(LEAVITT.y), text, False) for size, loss, text in rows], columns=COLUMNS)
+    found = Outcome(LEAVITT, front_of(LEAVITT, frame), "", 0.0)
+    assert found.shown(found.law) == "15.55 - (0.88 * log(period))"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +96,7 @@ def test_the_law_is_the_knee_and_losses_are_relative():
     ],
 )
 def test_expressions_are_shown_short(equation, shown):
-    frame = pd.DataFrame([(3, 1.0, 0.0, equation, False)], columns=COLUMNS)
+    frame = pd.DataFrame([(3, 1.0, equation, False)], columns=COLUMNS)
     found = Outcome(KEPLER, front_of(KEPLER, frame), "", 0.0)
     assert found.shown(found.front[0]) == shown
 

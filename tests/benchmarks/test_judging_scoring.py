@@ -29,11 +29,14 @@ def outcome():
 
 
 def test_a_run_is_scored_on_rows_that_the_method_never_saw():
-    row = score(outcome(), X, Y, 30, AMPLE)
+    row = score(outcome(), X, Y, 30, AMPLE, Y)
     assert row["solved"]
     assert (row["seconds_to_solution"], row["evaluations_to_solution"], row["iterations_to_solution"]) == (3.0, 300, 6)
-    assert row["chosen_equation"] == GOOD
-    assert row["chosen_fvu"] < 1e-20
+    assert row["one_formula"] == GOOD
+    assert row["one_fvu"] < 1e-20
+    assert row["solved_one"]
+    assert not solved_at(row, "seconds", 2.9, "one_fvu")
+    assert solved_at(row, "seconds", 3.0, "one_fvu")
     assert [each[3] for each in row["front"]] == ["x0", "(x0 * x1)", GOOD]
     assert not solved_at(row, "seconds", 2.9)
     assert solved_at(row, "seconds", 3.0)
@@ -45,7 +48,7 @@ def test_a_run_is_scored_on_rows_that_the_method_never_saw():
 
 @pytest.mark.parametrize("budget", [Budget(2.9), Budget(evaluations=299), Budget(100.0, 299)])
 def test_what_comes_after_the_budget_does_not_count(budget):
-    row = score(outcome(), X, Y, 30, budget)
+    row = score(outcome(), X, Y, 30, budget, Y)
     assert (row["solved"], row["seconds_to_solution"]) == (False, None)
     assert (row["curve_seconds"][-1], row["seconds"]) == (1.0, 4.0)
     assert row["best_equation"] == "(x0 * x1)"
@@ -54,27 +57,37 @@ def test_what_comes_after_the_budget_does_not_count(budget):
 
 def test_what_cannot_be_read_or_evaluated_does_not_solve():
     for text in ("x0 +", "nosuch(x0)", "x7", "log(0 - x0)"):
-        row = score(Outcome((Step(1.0, 1, (Found(3, 0.0, text),)),), 1.0, 1), X, Y, 30, AMPLE)
+        row = score(Outcome((Step(1.0, 1, (Found(3, 0.0, text),)),), 1.0, 1), X, Y, 30, AMPLE, Y)
         assert not row["solved"]
         assert row["fvu"] == math.inf
-    empty = score(Outcome((), 1.0, 1), X, Y, 30, AMPLE)
-    assert (empty["solved"], empty["hypervolume"], empty["chosen_equation"]) == (False, 0.0, "")
+    empty = score(Outcome((), 1.0, 1), X, Y, 30, AMPLE, Y)
+    assert (empty["solved"], empty["hypervolume"], empty["one_formula"]) == (False, 0.0, "")
 
 
 def test_a_front_that_loses_its_solution_is_not_solved_later():
     good, other = Found(5, 1e-9, GOOD), Found(5, 0.0, "x0")
-    row = score(Outcome((Step(1.0, 1, (good,)), Step(2.0, 2, (other,))), 2.0, 2), X, Y, 30, AMPLE)
+    row = score(Outcome((Step(1.0, 1, (good,)), Step(2.0, 2, (other,))), 2.0, 2), X, Y, 30, AMPLE, Y)
     assert not row["solved"]
     assert solved_at(row, "seconds", 1.5)
     assert not solved_at(row, "seconds", 2.5)
     assert row["seconds_to_solution"] == 1.0
 
 
-def test_the_choice_is_the_steepest_fall_among_the_good():
-    front = [Scored("a", 1, 1.0, 0.0), Scored("b", 3, 1e-3, 0.0), Scored("c", 9, 0.9e-3, 0.0)]
-    assert choose(front) == front[1]
-    assert choose([Scored("a", 1, 1.0, 0), Scored("b", 3, 1e-2, 0), Scored("c", 9, 1e-6, 0)]).equation == "c"
+def test_the_one_formula_is_chosen_without_test_rows():
+    simple, long = Found(3, 1e-13, "(x0 * x1)"), Found(7, 0.0, "((x1 * x0) + (0.5 * x1))")
+    row = score(Outcome((Step(1.0, 1, (simple, long)),), 1.0, 1), X, X[:, 0] * X[:, 1], 30, AMPLE, X[:, 0] * X[:, 1])
+    assert (row["one_formula"], row["one_complexity"], row["solved_one"]) == ("(x0 * x1)", 3, True)
+    row = score(Outcome((Step(1.0, 1, (simple, long)),), 1.0, 1), X, Y, 30, AMPLE, np.full(60, 1e-13))
+    assert row["one_formula"] == "((x1 * x0) + (0.5 * x1))"
     assert choose([]) is None
+
+
+def test_a_front_may_solve_what_its_one_formula_does_not():
+    good, fitted = Found(5, 1.0, GOOD), Found(1, 0.0, "x0")
+    row = score(Outcome((Step(1.0, 1, (fitted, good)),), 1.0, 1), X, Y, 30, AMPLE, Y)
+    assert row["solved"]
+    assert not row["solved_one"]
+    assert not solved_at(row, "seconds", 2.0, "one_fvu")
 
 
 def test_hypervolume_is_0_for_nothing_and_1_for_everything():
@@ -87,8 +100,10 @@ def test_hypervolume_is_0_for_nothing_and_1_for_everything():
 
 
 def test_a_thinned_curve_keeps_what_matters():
-    curve = [(t, t, t, fvu, 0.0) for t, fvu in enumerate((0.5, 0.49, 0.2, 1e-7, 0.3, 0.3))]
+    curve = [(t, t, t, fvu, 0.0, 1.0) for t, fvu in enumerate((0.5, 0.49, 0.2, 1e-7, 0.3, 0.3))]
     assert [point[0] for point in thinned(curve)] == [0, 2, 3, 4, 5]
+    curve = [(t, t, t, 1e-9, 0.0, one) for t, one in enumerate((0.5, 0.4, 1e-9, 1e-9, 0.5))]
+    assert [point[0] for point in thinned(curve)] == [0, 2, 4]
 
 
 @pytest.mark.parametrize(

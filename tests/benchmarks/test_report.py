@@ -11,7 +11,7 @@ from pysr_neural_benchmarks.judging.statistics import band, compare_all, estimat
 from pysr_neural_benchmarks.report import command
 from pysr_neural_benchmarks.report.compare import figures, scaling, story
 from pysr_neural_benchmarks.report.page import html, markdown
-from pysr_neural_benchmarks.report.tables import Results, comparisons, failures, summary
+from pysr_neural_benchmarks.report.tables import Results, comparisons, failures, one_formula, summary
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
 
@@ -33,13 +33,14 @@ def row(method, problem, seed, solves_at, status="ok", noise=0.0):
         "curve_iterations": [1, 5],
         "curve_fvu": [None, 0.0 if solved else 0.5],
         "curve_hypervolume": [0.0, 0.7],
-        "chosen_fvu": 0.0 if solved else 0.5,
-        "chosen_complexity": 5,
-        "chosen_equation": "x0",
+        "curve_one_fvu": [None, 0.0 if solved and seed == 0 else 0.5],
+        "one_fvu": 0.0 if solved else 0.5,
+        "one_complexity": 5,
+        "one_formula": "x0",
         "front": [],
         "story": [[0.1, 1, 1, 2.0, "x0"], [2.0, 100, 5, 0.0, "x1"]],
         "recovered": solved,
-        "recovered_chosen": None,
+        "recovered_one": None,
         "counters": {"served": 8, "accepted": 2, "calls": 1, "levels": ["seed"], "invalid": {"size": 2}},
         "versions": "numpy 2",
     }
@@ -114,6 +115,17 @@ def test_shorter_budgets_are_read_off_the_curves():
     assert cells["pysr"][5].startswith("50 %")
     (crashed,) = failures(results()).rows
     assert crashed[:4] == ("worse", "crashed", "2", "toy/p0")
+
+
+def test_both_shares_are_shown_and_old_results_have_only_one():
+    table = one_formula(results())
+    cells = {line[0]: line for line in table.rows}
+    assert cells["pysr-neural:seed,child"][1].startswith("0 %")
+    assert cells["pysr-neural:seed,child"][5].startswith("50 %")
+    assert "Problems solved by the one formula" in markdown(results(), "t")
+    former = [{k: v for k, v in each.items() if k != "curve_one_fvu"} for each in results().rows]
+    assert one_formula(Results(former, known())) is None
+    assert "by the one formula" not in markdown(Results(former, known()), "t")
 
 
 class Tags(HTMLParser):

@@ -52,9 +52,9 @@ def test_a_run_has_all_its_figures(scripted, tmp_path):
     assert row["seconds_to_solution"] == 0.6
     assert row["evaluations_to_solution"] == 60
     assert row["curve_seconds"] == [0.1, 0.6]
-    assert row["chosen_complexity"] == 11
+    assert row["one_complexity"] == 11
     assert row["recovered"] is True
-    assert row["recovered_chosen"] is True
+    assert row["recovered_one"] is True
     assert row["cores"]
     rows, known = store.load(tmp_path / "out" / "results.parquet")
     assert rows[0]["fvu"] == row["fvu"]

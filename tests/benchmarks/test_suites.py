@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.canonical import canonical
 from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import parse
+from pysr_neural_benchmarks.runner.plan import Limits, Plan
 from pysr_neural_benchmarks.suites.reader import held_out_keys, load_suite, suite_names
 from pysr_neural_training.problems.generate import SUITE_KEYS, in_training, is_held_out, split_key
 
@@ -22,6 +25,8 @@ SIZES = {
     "toy": 21,
     "pysr_tuning": 10,
     "measured": 11,
+    "erbench_choose": 151,
+    "erbench_confirm": 144,
 }
 
 
@@ -47,6 +52,35 @@ def test_no_formula_of_a_suite_is_trained_on_whatever_its_variables_are_called()
         key = split_key(canonical(parse(text)))
         assert not in_training(key)
         assert not is_held_out(key)
+
+
+@pytest.mark.parametrize(("half", "parity"), [("choose", 0), ("confirm", 1)])
+def test_erbench_is_split_by_what_training_is_split_by(half: str, parity: int) -> None:
+    keys = {split_key(canonical(simplify(problem.tree))) for problem in load_suite(f"erbench_{half}")}
+    assert {int(key, 16) % 2 for key in keys} == {parity}
+
+
+@pytest.mark.parametrize("half", ["choose", "confirm"])
+def test_formulas_of_erbench_are_read_as_sympy_reads_them(half: str) -> None:
+    for problem in load_suite(f"erbench_{half}"):
+        names = [variable.name for variable in problem.variables]
+        X, y = problem.draw(50, np.random.default_rng(1))
+        read = sympy.sympify(problem.formula.replace("^", "**"), locals={name: sympy.Symbol(name) for name in names})
+        with np.errstate(over="ignore"):
+            values = sympy.lambdify(names, read, "numpy")(*X.T)
+        np.testing.assert_allclose(y, values, rtol=1e-9, err_msg=problem.name)
+
+
+def test_a_y_whose_variance_overflows_is_refused_by_name(tmp_path: Path) -> None:
+    steep = tmp_path / "steep.toml"
+    steep.write_text('[[problems]]\nname = "up"\nformula = "exp(t)"\nvariables = [{ name = "t", low = 1, high = 600 }]')
+    plan = Plan((str(steep),), ("basicsr",), (0,), Limits(1.0, None))
+    with pytest.raises(ConfigError, match="steep/up must have a y of finite variance"):
+        plan.jobs()
+    measured = tmp_path / "measured.csv"
+    measured.write_text("x,y\n1,1e200\n2,-1e200\n3,0\n")
+    with pytest.raises(ConfigError, match="measured/measured must have a y of finite variance"):
+        load_suite(str(measured))
 
 
 def test_own_suites_are_read_from_files(tmp_path: Path) -> None:

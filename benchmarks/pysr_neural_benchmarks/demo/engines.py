@@ -29,8 +29,8 @@ class Found:
     Parameters
     ----------
     equations : data frame
-        With columns ``complexity``, ``loss`` (mean squared error), ``score``, ``equation`` and ``neural`` (whether it
-        has a neural ancestor).
+        With columns ``complexity``, ``loss`` (mean squared error), ``equation`` and ``neural`` (whether it has a neural
+        ancestor).
     report : str
     """
 

@@ -5,10 +5,12 @@ Owns: `Member`, `Outcome`, how an equation is shown.  Does not own: searching (`
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, constant
 from pysr_neural.expression.simplify import simplify
@@ -30,8 +32,6 @@ class Member:
     complexity : int
     loss : float
         Mean squared error over the variance of the target.
-    score : float
-        Fall of the logarithm of the loss since the member before, per unit of complexity.
     neural : bool
         Whether the model proposed it or one of its ancestors.
     """
@@ -39,7 +39,6 @@ class Member:
     tree: Node
     complexity: int
     loss: float
-    score: float
     neural: bool
 
 
@@ -63,10 +62,12 @@ class Outcome:
     report: str
     seconds: float
 
-    @property
+    @cached_property
     def law(self) -> Member:
-        """The member of highest score: the knee of the front."""
-        return max(self.front, key=lambda member: member.score)
+        """The one formula that is handed over: of least description length."""
+        scale = float(np.var(self.case.y))
+        losses = [member.loss * scale for member in self.front]
+        return self.front[DescriptionLength(self.case.y).choose([member.tree for member in self.front], losses)]
 
     def shown(self, member: Member, digits: int = 4) -> str:
         """Return a member's expression for people: simplified, constants rounded to significant digits."""
@@ -85,7 +86,7 @@ def front_of(case: Case, equations: pd.DataFrame) -> tuple[Member, ...]:
     ----------
     case : Case
     equations : data frame
-        With columns ``complexity``, ``loss`` (mean squared error), ``score``, ``equation`` and ``neural``.
+        With columns ``complexity``, ``loss`` (mean squared error), ``equation`` and ``neural``.
     """
     scale = float(np.var(case.y))
     return tuple(
@@ -93,7 +94,6 @@ def front_of(case: Case, equations: pd.DataFrame) -> tuple[Member, ...]:
             parse(str(row.equation), case.features),
             int(row.complexity),
             float(row.loss) / scale,
-            float(row.score),
             bool(row.neural),
         )
         for row in equations.sort_values("complexity").itertuples()

@@ -1,11 +1,13 @@
 """How good what a method found is: every figure of one run.
 
-Owns: fraction unexplained on test rows, curves over time and evaluations, time to solution, hypervolume, the chosen
-equation.  Does not own: comparisons of methods (`statistics`), symbolic recovery (`symbolic`).
+Owns: fraction unexplained on test rows, curves over time and evaluations, time to solution, hypervolume, the figures
+of the one formula.  Does not own: comparisons of methods (`statistics`), symbolic recovery (`symbolic`), which formula
+that is (`pysr_neural.expression.choice`).
 
 Every equation that was ever on a front is read by our own parser and evaluated in double precision on test rows that
 no method sees.  A front solves a problem if one of its members leaves a fraction of variance unexplained (FVU) of at
-most 1.19e-7 there, the resolution of single precision (vNRR).
+most 2^-23 there, the resolution of single precision (vNRR).  The stricter figure is that of the one formula that would
+be handed over, chosen from the front by the same rule for every method and without a look at test rows.
 """
 
 import math
@@ -16,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 
-THRESHOLD = 1.19e-7
+THRESHOLD = 2.0**-23
 FLOOR = 1e-7
 """Smaller fractions are drawn here, and are worth no more volume."""
 NOTICED = 0.9
@@ -42,15 +45,18 @@ class Scored:
         On the rows searched.
     fvu : float
         On test rows; infinite if the equation cannot be read or is not finite there.
+    length : float
+        Bits of the equation and of what it leaves on the rows searched; infinite if it cannot be read.
     """
 
     equation: str
     complexity: int
     loss: float
     fvu: float
+    length: float = math.inf
 
 
-def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget) -> dict[str, Any]:
+def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget, searched: Array) -> dict[str, Any]:
     """Return the figures of one run; see the module.
 
     Parameters
@@ -62,12 +68,15 @@ def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget) -
     max_size : int
         Complexity at which hypervolume ends.
     budget : Budget
+    searched : array, shape (rows,)
+        The target that the method was given, for the choice of the one formula.
     """
     known: dict[str, Scored] = {}
+    lengths = DescriptionLength(searched)
     steps = [step for step in outcome.steps if budget.holds(step.seconds, step.evaluations)]
-    curve = [_point(step, known, X, y, max_size) for step in steps]
+    curve = [_point(step, known, X, y, max_size, lengths) for step in steps]
     front = [known[found.equation] for found in steps[-1].front] if steps else []
-    chosen = choose(front)
+    one = choose(front)
     best = (
         min(front, key=lambda each: (each.fvu > THRESHOLD, each.complexity if each.fvu <= THRESHOLD else each.fvu))
         if front
@@ -90,9 +99,11 @@ def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget) -
         "curve_iterations": [point[2] for point in kept],
         "curve_fvu": [point[3] for point in kept],
         "curve_hypervolume": [point[4] for point in kept],
-        "chosen_equation": chosen.equation if chosen else "",
-        "chosen_complexity": chosen.complexity if chosen else None,
-        "chosen_fvu": chosen.fvu if chosen else math.inf,
+        "curve_one_fvu": [point[5] for point in kept],
+        "one_formula": one.equation if one else "",
+        "one_complexity": one.complexity if one else None,
+        "one_fvu": one.fvu if one else math.inf,
+        "solved_one": one is not None and one.fvu <= THRESHOLD,
         "best_equation": best.equation if best else "",
         "best_complexity": best.complexity if best else None,
         "front": [[each.complexity, each.loss, each.fvu, each.equation] for each in front],
@@ -102,49 +113,42 @@ def score(outcome: Outcome, X: Array, y: Array, max_size: int, budget: Budget) -
     }
 
 
-Point = tuple[float, int, int, float, float]
-"""Seconds, evaluations, iterations, least fraction unexplained, hypervolume."""
+Point = tuple[float, int, int, float, float, float]
+"""Seconds, evaluations, iterations, least fraction unexplained, hypervolume, the one formula's fraction unexplained."""
 
 
-def _point(step: Step, known: dict[str, Scored], X: Array, y: Array, max_size: int) -> Point:
+def _point(
+    step: Step, known: dict[str, Scored], X: Array, y: Array, max_size: int, lengths: DescriptionLength
+) -> Point:
     for found in step.front:
         if found.equation not in known:
-            known[found.equation] = scored(found, X, y)
+            known[found.equation] = scored(found, X, y, lengths)
     front = [known[found.equation] for found in step.front]
     fvu = min((each.fvu for each in front), default=math.inf)
-    return step.seconds, step.evaluations, step.iteration, fvu, hypervolume(front, max_size)
+    one = choose(front)
+    return (
+        step.seconds,
+        step.evaluations,
+        step.iteration,
+        fvu,
+        hypervolume(front, max_size),
+        one.fvu if one else math.inf,
+    )
 
 
-def scored(found: Found, X: Array, y: Array) -> Scored:
-    """Evaluate one equation on test rows."""
+def scored(found: Found, X: Array, y: Array, lengths: DescriptionLength) -> Scored:
+    """Evaluate one equation on test rows, and tell its length on the rows searched."""
     try:
         tree = parse(found.equation)
-        return Scored(found.equation, tree.size, found.loss, fraction_unexplained(evaluate(tree, X), y))
+        fvu = fraction_unexplained(evaluate(tree, X), y)
+        return Scored(found.equation, tree.size, found.loss, fvu, lengths.of(tree, found.loss))
     except (ExpressionError, KeyError, IndexError):
         return Scored(found.equation, 0, found.loss, math.inf)
 
 
 def choose(front: Sequence[Scored]) -> Scored | None:
-    """Choose from a front without looking at test rows, by the same rule for every method.
-
-    PySR's: among members with at most 1.5 times the lowest loss, the one with the steepest fall of the logarithm of
-    the loss per node since the next simpler member.
-    """
-    if not front:
-        return None
-    ordered = sorted(front, key=lambda each: each.complexity)
-    bound = 1.5 * min(each.loss for each in ordered)
-    best, steepest = ordered[0], -math.inf
-    previous: Scored | None = None
-    for each in ordered:
-        gain = 0.0
-        if previous is not None and each.complexity > previous.complexity:
-            fall = math.log(max(previous.loss, 1e-300)) - math.log(max(each.loss, 1e-300))
-            gain = fall / (each.complexity - previous.complexity)
-        if each.loss <= bound and gain > steepest:
-            best, steepest = each, gain
-        previous = each
-    return best
+    """Choose the one formula without looking at test rows: of least description length."""
+    return min(front, key=lambda each: each.length, default=None)
 
 
 def hypervolume(front: Sequence[Scored], max_size: int) -> float:
@@ -163,11 +167,11 @@ def hypervolume(front: Sequence[Scored], max_size: int) -> float:
 
 
 def thinned(curve: Sequence[Point]) -> list[Point]:
-    """Leave out points that change little; the first one that solves, and the last one, are kept."""
+    """Leave out points that change little; what solves first, any or the one formula, and the last point are kept."""
     kept: list[Point] = []
     for point in curve:
-        last = kept[-1][3] if kept else math.inf
-        crosses = (point[3] <= THRESHOLD) != (last <= THRESHOLD)
+        last, one = (kept[-1][3], kept[-1][5]) if kept else (math.inf, math.inf)
+        crosses = (point[3] <= THRESHOLD) != (last <= THRESHOLD) or (point[5] <= THRESHOLD) != (one <= THRESHOLD)
         if not kept or crosses or point[3] > last or (point[3] < NOTICED * last and last > FLOOR):
             kept.append(point)
     if curve and kept[-1] != curve[-1]:
@@ -195,7 +199,7 @@ def value_at(row: Mapping[str, Any], column: str, axis: str, limit: float) -> fl
     row : mapping
         Of a run.
     column : str
-        ``"fvu"`` or ``"hypervolume"``.
+        ``"fvu"``, ``"one_fvu"`` or ``"hypervolume"``.
     axis : str
         ``"seconds"``, ``"evaluations"`` or ``"iterations"``.
     limit : float
@@ -203,11 +207,11 @@ def value_at(row: Mapping[str, Any], column: str, axis: str, limit: float) -> fl
     times = np.asarray(row[f"curve_{axis}"], dtype=float)
     at = int(np.searchsorted(times, limit, side="right")) - 1
     if at < 0:
-        return math.inf if column == "fvu" else 0.0
+        return 0.0 if column == "hypervolume" else math.inf
     value = row[f"curve_{column}"][at]
     return math.inf if value is None else float(value)
 
 
-def solved_at(row: Mapping[str, Any], axis: str, limit: float) -> bool:
-    """Tell whether a run's front had solved its problem by some limit."""
-    return value_at(row, "fvu", axis, limit) <= THRESHOLD
+def solved_at(row: Mapping[str, Any], axis: str, limit: float, column: str = "fvu") -> bool:
+    """Tell whether a run's front, or with ``"one_fvu"`` its one formula, had solved its problem by some limit."""
+    return value_at(row, column, axis, limit) <= THRESHOLD

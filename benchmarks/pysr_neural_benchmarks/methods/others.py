@@ -4,7 +4,7 @@ Owns: their adapters: parameters, fronts after every few generations, expression
 
 Both run on their own defaults but for operators, size and budget; gplearn's population is smaller than its default,
 since it makes some thousand programs a second.  An iteration is a generation, which is the resolution of the curve; of
-Operon ten generations, since it hands nothing out in between.
+Operon up to ten generations, since it hands nothing out in between.
 """
 
 import math
@@ -22,7 +22,9 @@ from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, s
 
 POPULATION = 500
 SLICE = 10
+"""Most generations of Operon between two looks at its front."""
 UNLIMITED = 10**6
+NO_LIMIT = 10**9
 DECIMALS = 60
 """Of Operon's constants, which are of single precision: its least one ends at the 45th place."""
 FAILURES = 3
@@ -32,6 +34,7 @@ _OPERON = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "sin": "sin", "cos": "cos", "exp": "exp", "log": "log",
     "sqrt": "sqrt",
 }  # fmt: skip
+_OPERON_EXTREMES = {"min": "fmin", "max": "fmax"}
 
 
 class Gplearn:
@@ -117,6 +120,10 @@ class Operon:
 
     Its length counts a variable with its coefficient as one node, and neither scale nor intercept; the limit is in its
     own count, and what it finds may be larger in ours.
+
+    With two objectives it counts no evaluations of its own, and a limit on them can end its process (0.6.2).  So it is
+    given generations, as many as fit into what is left, and individuals are counted here: a population at the start,
+    and as many children a generation, besides what its local search reports.
     """
 
     def warm_up(self, problem: Problem) -> None:
@@ -126,47 +133,68 @@ class Operon:
     def fit(self, problem: Problem, budget: Budget, seed: int) -> Outcome:
         """See `methods.base.Method`."""
         began = time.perf_counter()
-        model = self._model(problem, budget, seed)
+        model = self._model(problem, seed)
         front, enough = Front(UNLIMITED), solved_loss(problem.y)
         generation = evaluations = failures = 0
         while not budget.spent(time.perf_counter() - began, evaluations) and front.lowest_loss > enough:
+            model.set_params(generations=_slice(budget, evaluations, generation))
             if budget.seconds is not None:
                 left = budget.seconds - (time.perf_counter() - began)
                 model.set_params(max_time=max(1, math.ceil(left)))
             try:
-                model.fit(problem.X, problem.y)
+                model.fit(np.asarray(problem.X), np.asarray(problem.y))
             except ValueError:
                 failures += 1
                 if failures > FAILURES:
                     raise
-                model = self._model(problem, budget, seed + 1000 * failures)
+                model = self._model(problem, seed + 1000 * failures)
                 continue
-            if model.stats_["generations"] == 0 and generation:
+            made = int(model.stats_["generations"])
+            if made == 0 and generation:
                 break
-            generation += SLICE
-            spent = model.stats_["evaluation_count"] + model.stats_["residual_evaluations"]
-            evaluations += spent + model.stats_["jacobian_evaluations"]
+            evaluations += model.population_size * (made + (generation == 0))
+            evaluations += model.stats_["residual_evaluations"] + model.stats_["jacobian_evaluations"]
+            generation += max(made, 1)
             found = [_read_operon(each["tree"], model.variables_, problem) for each in model.pareto_front_]
             seconds = time.perf_counter() - began
             front.offer([each for each in found if each is not None], seconds, evaluations, generation)
             model.set_params(random_state=int(model.random_state) + 1)
         return Outcome(tuple(front.steps), time.perf_counter() - began, evaluations, generation)
 
-    def _model(self, problem: Problem, budget: Budget, seed: int) -> Any:
+    def _model(self, problem: Problem, seed: int) -> Any:
         from pyoperon.sklearn import SymbolicRegressor
 
-        names = [_OPERON[name] for name in problem.operators.names if name in _OPERON]
+        known = {**_OPERON, **_extremes()}
+        names = [known[name] for name in problem.operators.names if name in known]
         return SymbolicRegressor(
             allowed_symbols=",".join([*names, "constant", "variable"]),
             objectives=["mse", "length"],
             optimizer_iterations=5,
             max_length=problem.limits.max_size,
             generations=SLICE,
-            max_evaluations=budget.evaluations or 10**9,
+            max_evaluations=NO_LIMIT,
             n_threads=1,
             random_state=seed,
             warm_start=True,
         )
+
+
+def _slice(budget: Budget, evaluations: int, generation: int) -> int:
+    """Return how many generations fit into what is left of a budget, by what one took so far; one at the start."""
+    if budget.evaluations is None:
+        return SLICE
+    if generation == 0:
+        return 1
+    return max(1, min(SLICE, int((budget.evaluations - evaluations) * generation / evaluations)))
+
+
+def _extremes() -> dict[str, str]:
+    """Return Operon's names of minimum and maximum; in 0.6.2 each calls, and prints, what the other is named for."""
+    import pyoperon
+
+    types = {"fmin": pyoperon.NodeType.Fmin, "fmax": pyoperon.NodeType.Fmax}
+    printed = {str(pyoperon.Node(kind).Name): name for name, kind in types.items()}
+    return {ours: printed[theirs] for ours, theirs in _OPERON_EXTREMES.items() if theirs in printed}
 
 
 def _read_operon(tree: Any, variables: dict[Any, str], problem: Problem) -> Found | None:

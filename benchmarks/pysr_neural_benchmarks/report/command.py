@@ -40,14 +40,20 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     out = options.out or (options.source if options.source.is_dir() else options.source.parent)
     results = write(options.source, out, options.title)
-    summary = tables.summary(results)
-    widths = [max(len(row[i]) for row in [summary.header, *summary.rows]) for i in range(len(summary.header))]
-    for row in [summary.header, *summary.rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    summary, handed_over = tables.summary(results), tables.one_formula(results)
+    for table in filter(None, (summary, handed_over)):
+        print(table.title)
+        widths = [max(len(row[i]) for row in [table.header, *table.rows]) for i in range(len(table.header))]
+        for row in [table.header, *table.rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print(f"Written to {out / 'report.html'} and {out / 'report.md'}")
     if options.json:
-        print(json.dumps({"summary": [dict(zip(summary.header, row, strict=True)) for row in summary.rows]}))
+        print(json.dumps({"summary": _plain(summary), "one_formula": _plain(handed_over)}))
     return 0
+
+
+def _plain(table: tables.Table | None) -> list[dict[str, str]]:
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows] if table else []
 
 
 if __name__ == "__main__":

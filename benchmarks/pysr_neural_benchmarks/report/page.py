@@ -75,7 +75,9 @@ def shown(results: Results) -> list[Table]:
     ]
     several = [tables.by_suite(results)] if len(results.suites) > 1 else []
     compared = [tables.pairs(results)] if len(results.methods) > 1 else []
-    return [tables.summary(results), *several, *compared, tables.quality(results), *filter(None, optional)]
+    handed_over = tables.one_formula(results)
+    first = [tables.summary(results), *([handed_over] if handed_over else [])]
+    return [*first, *several, *compared, tables.quality(results), *filter(None, optional)]
 
 
 def lead(results: Results) -> list[str]:

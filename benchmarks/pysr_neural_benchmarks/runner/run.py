@@ -28,7 +28,7 @@ from pysr_neural_training.workers import Workers
 
 SYMBOLIC_SECONDS, SYMBOLIC_START = 5.0, 65.0
 SYMBOLIC_LIMIT = 3
-"""Most equations of a front that SymPy is asked about, besides the chosen one."""
+"""Most equations of a front that SymPy is asked about, besides the one formula."""
 WORTH_ASKING = 0.5
 WARM_UP = "warm-up: "
 STARTS = 2
@@ -158,20 +158,20 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def recovery(arms: Arms, job: Job, answer: Answer) -> dict[str, bool | None]:
-    """Ask about the chosen equation and the front's best ones; None where SymPy could not tell in time."""
+    """Ask about the one formula and the front's best ones; None where SymPy could not tell in time."""
     measured = next(p for p in load_suite(job.case.suite) if p.name == job.case.problem).rows is not None
     if measured:
-        return {"recovered": None, "recovered_chosen": None}
+        return {"recovered": None, "recovered_one": None}
     worth = [(fvu, text) for _, _, fvu, text in answer["front"] if fvu is not None and fvu <= WORTH_ASKING]
     texts = [text for _, text in sorted(worth)[:SYMBOLIC_LIMIT]]
-    chosen = answer["chosen_equation"]
-    on_choice = arms.is_recovered(job, chosen) if chosen in {text for _, text in worth} else False
-    others = [on_choice]
+    one = answer["one_formula"]
+    of_it = arms.is_recovered(job, one) if one in {text for _, text in worth} else False
+    others = [of_it]
     for text in texts:
         if True in others:
             break
         others.append(arms.is_recovered(job, text))
-    return {"recovered": True if True in others else (None if None in others else False), "recovered_chosen": on_choice}
+    return {"recovered": True if True in others else (None if None in others else False), "recovered_one": of_it}
 
 
 def _plain(value: Any) -> Any:

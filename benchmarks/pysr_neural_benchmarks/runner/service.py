@@ -47,7 +47,7 @@ def fits(method: str) -> Service:
             return {"versions": versions()}
         budget = Budget(**request["budget"])
         outcome = made.fit(drawn.problem, budget, request["seed"])
-        return score(outcome, drawn.X_test, drawn.y_test, drawn.problem.limits.max_size, budget)
+        return score(outcome, drawn.X_test, drawn.y_test, drawn.problem.limits.max_size, budget, drawn.problem.y)
 
     return serve
 

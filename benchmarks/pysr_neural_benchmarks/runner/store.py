@@ -26,6 +26,13 @@ RUNS, PLAN, TABLE, LOCK = "runs.jsonl", "plan.json", "results.parquet", "lock"
 Row = dict[str, Any]
 NOT_IN_TABLE = ("story",)
 AS_JSON = ("front", "counters")
+_FORMER_NAMES = {
+    "chosen_equation": "one_formula",
+    "chosen_complexity": "one_complexity",
+    "chosen_fvu": "one_fvu",
+    "recovered_chosen": "recovered_one",
+}
+"""Of results from before description length: their one formula was chosen by PySR's rule."""
 
 
 @contextmanager
@@ -204,8 +211,12 @@ def load(source: Path) -> tuple[list[Row], dict[str, Any]]:
         for row in rows:
             for name in AS_JSON:
                 row[name] = None if row.get(name) is None else json.loads(row[name])
-        return rows, json.loads(table.schema.metadata[b"plan"])
-    rows = list(read(source).values())
+        return [_renamed(row) for row in rows], json.loads(table.schema.metadata[b"plan"])
+    rows = [_renamed(row) for row in read(source).values()]
     if not rows:
         raise ConfigError(f"There must be finished runs to be reported; {source} holds none. Run `bench run` first.")
     return rows, json.loads((source / PLAN).read_text(encoding="utf-8"))
+
+
+def _renamed(row: Row) -> Row:
+    return {_FORMER_NAMES.get(name, name): value for name, value in row.items()}

@@ -93,6 +93,11 @@ class SuiteProblem:
         """Draw X (points, variables) and y (points,); rows where y is not finite are drawn again.
 
         Of measured rows, as many as there are and wanted are chosen without replacement.
+
+        Raises
+        ------
+        ConfigError
+            With the problem's name, if y is seldom finite on the ranges, or its variance overflows.
         """
         if self.rows is not None:
             chosen = rng.permutation(len(self.rows[1]))[:points]
@@ -105,10 +110,23 @@ class SuiteProblem:
             found += len(rows[-1])
             if found >= points:
                 X = np.concatenate(rows)[:points]
-                return X, evaluate(self.tree, X)
+                y = evaluate(self.tree, X)
+                _check_spread(f"{self.suite}/{self.name}", y)
+                return X, y
         raise ConfigError(
             f"{self.suite}/{self.name} must be finite on its ranges; got {found} finite values among {100 * points}. "
             f"Change the ranges of {self.formula!r}."
+        )
+
+
+def _check_spread(name: str, y: Array) -> None:
+    """Refuse what no method could be judged by: losses are told in units of the variance."""
+    with np.errstate(over="ignore"):
+        overflows = not np.isfinite(np.var(y))
+    if overflows:
+        raise ConfigError(
+            f"{name} must have a y of finite variance; got values up to {np.abs(y).max():.3g}. Scale y, or narrow the "
+            "ranges."
         )
 
 
@@ -232,6 +250,7 @@ def _with_rows(
     units: dict[str, str],
     operators: tuple[str, ...],
 ) -> SuiteProblem:
+    _check_spread(f"{suite}/{name}", y)
     ends = zip(names, X.min(axis=0).tolist(), X.max(axis=0).tolist(), strict=True)
     variables = tuple(Variable(each, low, high, unit=units.get(each, "")) for each, low, high in ends)
     return SuiteProblem(suite, name, law, parse("0"), variables, (), operators, (X, y))

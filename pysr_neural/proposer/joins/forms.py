@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.library import NESTED_FIRSTS, NESTED_PARTS, Library
+from pysr_neural.proposer.joins.library import NESTED_FIRSTS, NESTED_PARTS, Library, Moments
 from pysr_neural.proposer.joins.splits import Target
-from pysr_neural.proposer.joins.sums import Frame, smallest, sums
+from pysr_neural.proposer.joins.sums import Floats, Frame, smallest, sums
 from pysr_neural.proposer.joins.writing import NEGLIGIBLE, power_law, sum_of
 
 PER_FORM = 3
@@ -25,6 +26,8 @@ PER_FORM = 3
 LARGEST_POWER = 12
 """Twice the largest power of a product of powers."""
 MOST_FACTORS, BEAM = 5, 30
+FARTHEST = 2.0
+"""A factor that leaves more of a target than so many times its variance is told from others by rounding only."""
 
 
 class Split(NamedTuple):
@@ -137,22 +140,58 @@ def factored(library: Library, target: Target, names: str, count: int) -> Iterat
             moments = library.multiplied if name == "*" else library.divided
         along = moments.factors @ t
         heights = along / np.maximum(moments.squares, 1e-300)
+        level = (float(t @ t) - heights * along) / total
         left = (moments.factors * t).astype(library.dtype) @ library.base.units[:most].T
         left -= heights[:, None].astype(library.dtype) * moments.shared
         np.square(left, out=left)
         left /= moments.free
         left *= library.dtype(-1 / total)
-        left += ((float(t @ t) - heights * along) / total).astype(library.dtype)[:, None]
+        left += level.astype(library.dtype)[:, None]
         np.maximum(left, library.base.floor, out=left)
         left *= prices
         left[moments.squares == 0] = np.inf
         partners = left.argmin(axis=1)
-        rows = np.arange(len(left))
-        best = left[rows, partners]
-        costs = best * library.base.prices[rows]
+        best = left[np.arange(len(left)), partners]
+        costs = np.minimum(best, _with_another(library, moments, t, total, partners, prices, best / prices[partners]))
+        costs *= library.base.prices[: len(costs)]
+        costs[best / prices[partners] > FARTHEST] = np.inf
         for rank, i in enumerate(smallest(costs, count).tolist()):
             partner = int(partners[i])
             yield Split(float(costs[i]), float(best[i] / prices[partner]), rank, name, i, partner)
+
+
+def _with_another(
+    library: Library,
+    moments: Moments,
+    t: Array,
+    total: float,
+    partners: npt.NDArray[np.int64],
+    prices: Floats,
+    left: Floats,
+) -> Floats:
+    """Return what the best second part leaves below each factor, times what the nodes of both parts cost."""
+    rows, dtype = np.arange(len(partners)), library.dtype
+    units = library.base.units[: len(prices)]
+    chosen = units[partners].astype(np.float64)
+    squares = np.maximum(moments.squares, 1e-300)
+    line = chosen - (moments.shared[rows, partners] / squares)[:, None]  # Without what the factor itself explains.
+    below = moments.factors * line
+    norms = np.einsum("ij,ij->i", below, below)
+    rest = t - (moments.factors @ t / squares)[:, None] * moments.factors
+    rest = rest - (np.einsum("ij,ij->i", below, rest) / np.maximum(norms, 1e-300))[:, None] * below
+    more = (moments.factors * rest).astype(dtype) @ units.T
+    shared = (moments.factors * below).astype(dtype) @ units.T
+    shared -= (np.einsum("ij,ij->i", moments.factors, below) / squares)[:, None].astype(dtype) * moments.shared
+    np.square(shared, out=shared)
+    shared /= np.maximum(norms, 1e-300)[:, None].astype(dtype)
+    free = moments.free - shared
+    np.square(more, out=more)
+    more /= np.where(free > library.base.independent * moments.free, free, np.inf)
+    more *= dtype(-1 / total)
+    more += np.maximum(left, 0)[:, None]
+    np.maximum(more, library.base.floor, out=more)
+    more *= prices
+    return more.min(axis=1) * prices[partners]
 
 
 def _weighed(factors: Array, weights: Array) -> Array:

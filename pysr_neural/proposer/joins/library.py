@@ -15,7 +15,8 @@ from pysr_neural.proposer.joins.parts import Parts
 from pysr_neural.proposer.joins.sums import Floats, Frame
 
 NARROW = 0.1
-"""Where a variable's range is smaller than this share of its values, parts are nearly alike: double precision."""
+"""Where a variable's range is smaller than this share of its values, or it is the only one, parts are nearly alike:
+double precision."""
 NESTED_PARTS, NESTED_FIRSTS = 1000, 100
 """Most parts, and most first parts, below a factor that is already split off."""
 
@@ -66,7 +67,7 @@ class Library:
         self.size_price = size_price
         columns = parts.columns[:, rows]
         spread = np.ptp(columns, axis=1) < NARROW * np.abs(columns).max(axis=1)
-        self.dtype: type = np.float64 if spread.any() else np.float32
+        self.dtype: type = np.float64 if spread.any() or len(columns) == 1 else np.float32
         self.scaled = self.screened / np.abs(self.screened).max(axis=1)[:, None]
         self.light: Floats = self.scaled.astype(self.dtype)
         self.base = self.frame(None)

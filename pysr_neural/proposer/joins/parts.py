@@ -112,11 +112,18 @@ class Parts:
             below += [k for k in self._level(size - 1 - NESTING, constants=False) if k >= 0 and self._unary[k]]
             if len(self._made) < most and below:
                 self._put(name, [below], most)
+        if len(self._made) < most and ("*", 2) in self._operators.index:
+            self._square(self._level(size - 1, constants=False), most)
         for left in range(1, size - 1):
             right = size - 1 - left
             for name in self._operators.of_arity(2):
                 if len(self._made) < most and not (name in _COMMUTATIVE and left > right):
                     self._put(name, [self._level(left), self._level(right)], most)
+
+    def _square(self, operands: list[int], most: int) -> None:
+        """Add squares, which cost no more than a unary operator."""
+        if operands:
+            self._make(np.square(self._values(operands)), [("*", (k, k)) for k in operands], most)
 
     def _level(self, size: int, constants: bool = True) -> list[int]:
         """Return the operands of a size; leaves are counted from -1 downwards."""
@@ -140,7 +147,7 @@ class Parts:
             values = function(a[start : start + chunk, None], b[None]).reshape(-1, a.shape[1])
             hows: list[How] = [(name, (i, j)) for i in some for j in right]
             if name in _COMMUTATIVE and left == right:
-                kept = np.flatnonzero([i <= j for i in some for j in right])
+                kept = np.flatnonzero([i < j for i in some for j in right])
                 values, hows = values[kept], [hows[k] for k in kept.tolist()]
             self._make(values, hows, most)
             if len(self._made) >= most:

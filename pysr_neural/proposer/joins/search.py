@@ -31,14 +31,15 @@ FIT_ROWS, SCREENED_ROWS = 200, 120
 """Most rows that joins are fitted on, and that candidates are screened on."""
 FEWEST_ROWS = 6
 ROWS_PER_TERM = 8
-ROUNDS = ((700, 120, 0), (700, 120, 12), (3000, 250, 60), (10000, 400, 150))
-"""Enumerated parts, first parts, and steps below factors, of each round; after the last the second comes again."""
+ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
+"""Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
+below factors.  After the last the second comes again."""
 KEPT = 40
 """Most expressions handed over at once."""
 AGAIN = 12
 """Answers whose subexpressions are parts of the next round."""
 MOST_GIVEN = 150
-BEAM, MOST_TERMS, GIVEN = 30, 5, 2
+MOST_TERMS, GIVEN = 5, 2
 SPLITS, NESTED_SPLITS = 20, 6
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
@@ -92,7 +93,7 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
-        self._round = -1
+        self._width = self._fixed = 0
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -143,8 +144,7 @@ class Joiner:
     def _run(self) -> Iterator[None]:
         """Do the work of all rounds, a step at a time."""
         for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
-            self._round += 1
-            most, firsts, steps = ROUNDS[number]
+            most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             library = self._library(most, firsts)
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
@@ -185,7 +185,7 @@ class Joiner:
         v = frame.target(target.values[library.rows])
         if v is None:
             return []
-        for left, terms in sums(frame, v, BEAM, self.most_terms, GIVEN):
+        for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
         if not nested and self.least > EXACT:
             for tree in products(library, target, v, self.minus, self.names):

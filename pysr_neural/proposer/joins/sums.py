@@ -15,6 +15,7 @@ SIZE_PRICE = 0.08
 """What a node may cost, in units of the logarithm of the unexplained fraction."""
 EXACT = 1e-13
 """Unexplained fraction that is rounding."""
+FIXED = 6
 PATIENCE = 0.6
 """A further term must bring the price below this share of what it was."""
 
@@ -89,12 +90,17 @@ class Frame:
     def gram(self) -> tuple[Floats, Floats]:
         """For each pair (first, part): 1 / sqrt(1 - r²), 0 where they are too much alike; and r times that."""
         if self._gram is None:
-            shared = self.units[self.firsts] @ self.units.T
-            free = 1 - shared * shared
-            inverse = np.where(free > self.independent, 1 / np.sqrt(np.maximum(free, self.independent)), 0)
-            inverse = inverse.astype(self.dtype)
-            self._gram = inverse, shared * inverse
+            self._gram = _gram(self.units, self.firsts, self.independent)
         return self._gram
+
+
+def _gram(units: Floats, firsts: npt.NDArray[np.int64], independent: float) -> tuple[Floats, Floats]:
+    shared = units[firsts] @ units.T
+    free = 1 - shared * shared
+    usable = free > independent
+    inverse = np.where(usable, 1 / np.sqrt(np.where(usable, free, 1)), 0).astype(units.dtype)
+    inverse[:, ~units.any(axis=1)] = 0
+    return inverse, shared * inverse
 
 
 def smallest(prices: Floats, count: int) -> npt.NDArray[np.int64]:
@@ -107,7 +113,9 @@ def smallest(prices: Floats, count: int) -> npt.NDArray[np.int64]:
     return chosen[np.argsort(prices[chosen], kind="stable")]
 
 
-def sums(frame: Frame, v: Array, width: int, most_terms: int, given: int) -> list[tuple[float, list[int]]]:
+def sums(
+    frame: Frame, v: Array, width: int, most_terms: int, given: int, fixed: int = FIXED
+) -> list[tuple[float, list[int]]]:
     """Find sets of parts whose sum explains a target.
 
     Parameters
@@ -120,6 +128,8 @@ def sums(frame: Frame, v: Array, width: int, most_terms: int, given: int) -> lis
     most_terms : int
     given : int
         Most sets returned of each number of terms.
+    fixed : int, optional
+        Parts beside which all pairs are tried.
 
     Returns
     -------
@@ -129,18 +139,69 @@ def sums(frame: Frame, v: Array, width: int, most_terms: int, given: int) -> lis
     along = frame.units @ v.astype(frame.dtype)
     alone = np.maximum(1 - along * along, frame.floor) * frame.prices
     found = [(float(1 - along[i] ** 2), [int(i)]) for i in smallest(alone, given)]
-    beam = _Beam.of_pairs(frame, v, along, width)
+    sets = _best_pairs(frame, frame.gram, along, width)
+    beam = _Beam.of_sets(frame, v, sets) if len(sets) else None
     while beam is not None:
         found += beam.best(given)
         if beam.terms == most_terms or beam.left.min() < EXACT:
             break
         longer = beam.grown(frame, width)
+        if longer is not None and longer.terms == 3 and fixed and longer.left.min() > EXACT:
+            triples = _best_triples(frame, v, _distinct(beam.sets, fixed), width)
+            longer = longer.cheaper_of(_Beam.of_sets(frame, v, triples), width) if len(triples) else longer
         if longer is None or longer.cheapest > PATIENCE * beam.cheapest:
             if longer is not None:
                 found += longer.best(1)
             break
         beam = longer
     return found
+
+
+def _best_pairs(frame: Frame, gram: tuple[Floats, Floats], along: Floats, count: int) -> npt.NDArray[np.int64]:
+    """Choose the best pairs of a first part and any part, by what they explain together; shape (pairs, 2)."""
+    inverse, shared = gram
+    first = along[frame.firsts]
+    costs = inverse * along
+    costs -= shared * first[:, None]
+    np.square(costs, out=costs)
+    np.subtract((1 - first * first)[:, None], costs, out=costs)
+    np.maximum(costs, frame.floor, out=costs)
+    costs *= frame.prices
+    costs *= frame.prices[frame.firsts][:, None]
+    costs[inverse == 0] = np.inf
+    rows, columns = np.divmod(smallest(costs.ravel(), 2 * count), costs.shape[1])
+    sets = np.sort(np.stack([frame.firsts[rows], columns], axis=1), axis=1)
+    _, once = np.unique(sets, axis=0, return_index=True)
+    return sets[np.sort(once)][:count]
+
+
+def _best_triples(frame: Frame, v: Array, fixed: list[int], count: int) -> npt.NDArray[np.int64]:
+    """Choose the best pairs beside each of some parts; shape (triples, 3).
+
+    A beam alone misses what only three parts explain together: three squares, say, where a sum of two variables and a
+    square come close.
+    """
+    found = []
+    for part in fixed:
+        basis = frame.exact(np.array([part]))[0].astype(frame.dtype)
+        shares = frame.units @ basis
+        free = 1 - shares * shares
+        usable = free > frame.independent
+        scale = np.where(usable, 1 / np.sqrt(np.where(usable, free, 1)), 0).astype(frame.dtype)
+        units = (frame.units - np.outer(shares, basis)) * scale[:, None]
+        rest = v.astype(frame.dtype) - basis * (basis @ v.astype(frame.dtype))
+        norm = np.sqrt(rest @ rest)
+        if norm > 0:
+            pairs = _best_pairs(frame, _gram(units, frame.firsts, frame.independent), units @ (rest / norm), count // 2)
+            found.append(np.column_stack([np.full(len(pairs), part), pairs]))
+    sets = np.sort(np.concatenate(found), axis=1) if found else np.empty((0, 3), dtype=np.int64)
+    sets = sets[(np.diff(sets, axis=1) > 0).all(axis=1)]
+    return np.unique(sets, axis=0)
+
+
+def _distinct(sets: npt.NDArray[np.int64], count: int) -> list[int]:
+    """Return the first so many parts of sets, the best set first."""
+    return list(dict.fromkeys(sets.ravel().tolist()))[:count]
 
 
 class _Beam:
@@ -166,31 +227,31 @@ class _Beam:
         return [(float(self.left[i]), self.sets[i].tolist()) for i in order]
 
     @classmethod
-    def of_pairs(cls, frame: Frame, v: Array, along: Floats, width: int) -> "_Beam | None":
-        """Choose the best pairs of a first part and any part, by what they explain together."""
-        inverse, shared = frame.gram
-        first = along[frame.firsts]
-        costs = inverse * along
-        costs -= shared * first[:, None]
-        np.square(costs, out=costs)
-        np.subtract((1 - first * first)[:, None], costs, out=costs)
-        np.maximum(costs, frame.floor, out=costs)
-        costs *= frame.prices
-        costs *= frame.prices[frame.firsts][:, None]
-        costs[inverse == 0] = np.inf
-        chosen = smallest(costs.ravel(), 2 * width)
-        rows, columns = np.divmod(chosen, costs.shape[1])
-        sets = np.sort(np.stack([frame.firsts[rows], columns], axis=1), axis=1)
-        _, once = np.unique(sets, axis=0, return_index=True)
-        sets = sets[np.sort(once)][:width]
-        if not len(sets):
-            return None
-        one = frame.exact(sets[:, 0])
-        two = _orthogonal(frame.exact(sets[:, 1]), [one])
-        rest = v - (one @ v)[:, None] * one
-        rest -= np.einsum("ij,ij->i", rest, two)[:, None] * two
-        used = sum(np.square(q.astype(frame.dtype) @ frame.units.T) for q in (one, two))
-        return cls(sets, [one, two], rest, used, np.exp(frame.size_price * frame.sizes[sets].sum(axis=1)))
+    def of_sets(cls, frame: Frame, v: Array, sets: npt.NDArray[np.int64]) -> "_Beam":
+        """Work out what some sets leave of a target."""
+        bases: list[Array] = []
+        rest = np.broadcast_to(v, (len(sets), len(v)))
+        used: Floats = np.zeros((len(sets), len(frame.units)), dtype=frame.dtype)
+        for terms in sets.T:
+            bases.append(_orthogonal(frame.exact(terms), bases))
+            rest = rest - np.einsum("ij,ij->i", rest, bases[-1])[:, None] * bases[-1]
+            used += np.square(bases[-1].astype(frame.dtype) @ frame.units.T)
+        return cls(sets, bases, rest, used, np.exp(frame.size_price * frame.sizes[sets].sum(axis=1)))
+
+    def cheaper_of(self, other: "_Beam", width: int) -> "_Beam":
+        """Choose the cheapest sets of two beams of as many terms."""
+        sets = np.concatenate([self.sets, other.sets])
+        costs = np.concatenate([self.costs, other.costs])
+        order = np.argsort(costs, kind="stable")
+        _, once = np.unique(sets[order], axis=0, return_index=True)
+        kept = order[np.sort(once)][:width]
+
+        def joined(one: Array, two: Array) -> Array:
+            return np.concatenate([one, two])[kept]
+
+        bases = [joined(*pair) for pair in zip(self.bases, other.bases, strict=True)]
+        used = joined(self.used, other.used)
+        return _Beam(sets[kept], bases, joined(self.rest, other.rest), used, joined(self.prices, other.prices))
 
     def grown(self, frame: Frame, width: int) -> "_Beam | None":
         """Add to each set the parts that explain most of the rest; keep the best sets."""

@@ -42,13 +42,13 @@ SHOWN_MEMBERS = 6
 """Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
 SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 """Most evaluations in the fit of a sample's constants, and of a joined answer's."""
-DRAWS = 0.5
+DRAWS = 0.25
 """Samples drawn for each child that is wanted; the other children are joins."""
-FIRST_STEPS, STEPS = 14, 8
+FIRST_STEPS, STEPS = 3, 3
 """Of joining, in the first request and in each later one."""
 REFINED_JOINS = 8
 """How many joined answers have all their constants fitted; the others keep those of the join."""
-SIZE_LADDER = (7, 14)
+SIZE_LADDER = (14,)
 REPAIR_ROOM = 5
 TRAINED_KINDS = ("constant", "operator", "feature", "swap", "add", "insert")
 """Kinds that the training data teaches; weights of all others stay neutral."""
@@ -192,8 +192,7 @@ class TransformerSession:
         best = p.best_members(members, 1)[0].tree
         limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
         state = self._question("onestep", self._beside(best), limit, total // 2, temperature, rng, members)
-        direct = self._direct_questions(self.problem.y, size, total // 4, temperature, rng)
-        return [state, *direct, *self._residual_questions(request, size, total // 4, rng)]
+        return [state, *self._residual_questions(request, size, total // 2, rng)]
 
     def answer(
         self,
