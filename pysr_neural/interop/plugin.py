@@ -38,6 +38,8 @@ class NeuralProposerPlugin:
         Wait for each answer; needed for reproducible searches, and only useful with ``parallelism="serial"``.
     host : str, optional
         Name of this machine as remote workers reach it; the server then listens on TCP at that name.
+    verbose : bool
+        Whether the engine may warn; the report tells everything anyway.
 
     Attributes
     ----------
@@ -58,6 +60,7 @@ class NeuralProposerPlugin:
     neural_proposer: Any = "default"
     synchronous: bool = False
     host: str | None = None
+    verbose: bool = True
     session: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +111,7 @@ class NeuralProposerPlugin:
             session=self.session,
             trace=trace,
             trace_rate=float(config.trace_rate),
+            verbose=self.verbose,
         )
 
     def report(self, fronts: Sequence[Mapping[int, str]] = ()) -> NeuralReport:
