@@ -3,13 +3,15 @@
 Owns: the problems and populations, the clock around one request, what its parts took.  It uses only what both builds
 have, and finds what it times by name.
 
-Lines of JSON: ``{"rows": 512, "features": 4, "kind": "seeds", "seed": 0}`` in, ``{"seconds": …, "parts": {…}}`` out.
+Lines of JSON: ``{"rows": 512, "features": 4, "kind": "seeds", "requests": 1, "seed": 0}`` in,
+``{"seconds": …, "parts": {…}}`` out.
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -101,8 +103,12 @@ def main() -> None:
         for part in spent:
             spent[part] = 0.0
         begun = time.perf_counter()
-        batch = proposer.open(problem).propose(request)
-        seconds = time.perf_counter() - begun
+        session = proposer.open(problem)
+        for number in range(asked["requests"]):
+            batch = session.propose(replace(request, seed=asked["seed"] + number))
+        seconds = (time.perf_counter() - begun) / asked["requests"]
+        for part in spent:
+            spent[part] /= asked["requests"]
         print(json.dumps({"seconds": seconds, "parts": spent, "children": len(batch.children)}), flush=True)
 
 

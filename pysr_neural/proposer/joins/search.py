@@ -150,6 +150,7 @@ class Joiner:
             order, seen = itertools.count(), set[tuple[str, str]]()
             for target in targets_of(self.y, self.operators):
                 queues[target.base] = [(0.0, next(order), partial(_itself, target))]
+            empty = True
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -160,7 +161,10 @@ class Joiner:
                         break
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
+                    empty = False
                     yield
+            if empty:  # No part fits below any target: nor does it in later rounds.
+                return
 
     def _next(self, queue: Queue, seen: set[tuple[str, str]]) -> Target | None:
         """Take the most promising target that was not seen before and leaves room for a part."""

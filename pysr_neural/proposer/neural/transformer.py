@@ -45,9 +45,9 @@ SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
 """Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
 joins."""
-FIRST_STEPS, STEPS = 3, 3
+FIRST_STEPS, STEPS = 3, 2
 """Of joining, in the first request and in each later one."""
-REFINED_JOINS = 8
+REFINED_JOINS = 4
 """How many joined answers have all their constants fitted; the others keep those of the join."""
 SIZE_LADDER = (14,)
 REPAIR_ROOM = 5
@@ -200,9 +200,9 @@ class TransformerSession:
         """Return how many samples to draw: where answers are joined, few in some requests and none in the others."""
         if not CHILD_LEVELS & set(request.levels):
             return 0
-        if self.joiner is None:
+        if self.joiner is None or not self.joiner.usable:
             return request.count
-        turn = self._requests % ASKED_EVERY == 0
+        turn = self._requests % ASKED_EVERY == 1  # Joins alone are there first.
         self._requests += 1
         return max(FEWEST_DRAWS, round(DRAWS * request.count)) if turn else 0
 
