@@ -73,6 +73,7 @@ class Parts:
 
     @property
     def values(self) -> Array:
+        """Of all parts so far; further ones may lie elsewhere."""
         return self._room[: self._count]
 
     def tree(self, part: int) -> Node:
