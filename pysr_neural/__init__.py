@@ -6,6 +6,7 @@ Importing this package imports nothing heavy; each public name is imported when 
 `NeuralProposerPlugin` start Julia through PySR, the others do not.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ _HOME_OF = {
     "PySRRegressor": "pysr_neural.interop.regressor",
     "julia_available": "pysr_neural.interop.julia",
 }
+
+
+# Else Python would write a library's warnings to standard error where the user has set up no logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:

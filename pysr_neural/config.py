@@ -6,12 +6,11 @@ Does not own: PySR's parameters, the model's sizes (`model.config`), training se
 The object is frozen and plain data, so that scikit-learn's `clone`, pickle and PySR's checkpoints carry it.
 """
 
-import math
 import os
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from pysr_neural.checks import AUTO, number, overhead, whole
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.state import levels_of
 
@@ -35,7 +34,8 @@ class NeuralProposer:
         PySR.
     max_overhead : float
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
-        are for the model, the rest for the engine's own work on proposals.
+        are for the model, the rest for the engine's own work on proposals.  ``"auto"``: half of the time as long as
+        help may still pay, then a tenth (`pysr_neural.proposer.guarded`); with PySR always a tenth.
     batch_size : int
         Children per request to the model.
     temperature : float
@@ -77,7 +77,7 @@ class NeuralProposer:
 
     checkpoint: str = "default"
     levels: tuple[str, ...] = DEFAULT_LEVELS
-    max_overhead: float = 0.10
+    max_overhead: float | str = AUTO
     batch_size: int = 64
     temperature: float = 1.0
     device: str = "cpu"
@@ -91,6 +91,13 @@ class NeuralProposer:
     trace: str | None = None
     trace_rate: float = 0.05
 
+    @property
+    def label(self) -> str:
+        """What reports call the proposer: the checkpoint's name, or that of your own proposer."""
+        if self.proposer is None:
+            return os.path.basename(self.checkpoint.rstrip("/")) or self.checkpoint
+        return self.proposer if isinstance(self.proposer, str) else type(self.proposer).__name__
+
     def __new__(cls, *_: object, **given: object) -> Self:
         """Refuse unknown keywords by name, before the dataclass would with less help."""
         known = [field.name for field in fields(cls)]
@@ -102,27 +109,17 @@ class NeuralProposer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "checkpoint", _text("checkpoint", self.checkpoint))
         object.__setattr__(self, "device", _text("device", self.device))
-        object.__setattr__(self, "levels", levels_of(_level_names(self.levels)))
+        object.__setattr__(self, "levels", levels_of(self.levels))
         if self.trace is not None:
             object.__setattr__(self, "trace", _text("trace", self.trace))
-        for name in (
-            "max_overhead",
-            "temperature",
-            "weight",
-            "seed_timeout",
-            "request_timeout",
-            "start_timeout",
-            "trace_rate",
-        ):
-            _check_positive(name, getattr(self, name), allow_zero=name == "seed_timeout")
-        if self.weight >= 1:
-            raise ConfigError(f"weight is a share of the mutations, below 1; got {self.weight}.")
-        if self.max_overhead > 1:
-            raise ConfigError(f"max_overhead is a share of the search's time, at most 1; got {self.max_overhead}.")
-        if self.trace_rate > 1:
-            raise ConfigError(f"trace_rate is a share of the populations, at most 1; got {self.trace_rate}.")
-        _check_integer("batch_size", self.batch_size, 1, MAX_BATCH)
-        _check_integer("seed", self.seed, 0, 2**63 - 1)
+        for name in ("temperature", "request_timeout", "start_timeout"):
+            object.__setattr__(self, name, number(name, getattr(self, name), above=0))
+        object.__setattr__(self, "max_overhead", overhead(self.max_overhead))
+        object.__setattr__(self, "trace_rate", number("trace_rate", self.trace_rate, above=0, most=1))
+        object.__setattr__(self, "weight", number("weight", self.weight, above=0, below=1))
+        object.__setattr__(self, "seed_timeout", number("seed_timeout", self.seed_timeout, least=0))
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1, MAX_BATCH))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**63 - 1))
         if self.transport not in get_args(Transport):
             raise ConfigError(
                 f"transport must be one of {get_args(Transport)}; got {self.transport!r}."
@@ -131,13 +128,15 @@ class NeuralProposer:
         _check_proposer(self.proposer)
 
 
-def neural_proposer_of(value: object) -> NeuralProposer | None:
-    """Read the estimator's ``neural_proposer`` parameter.
+def neural_proposer_of(value: object, name: str = "neural_proposer") -> NeuralProposer | None:
+    """Read an estimator's parameter for neural help.
 
     Parameters
     ----------
     value : None, str, path, NeuralProposer, or Proposer
         None switches neural help off; a text or path is a checkpoint; an object with ``open`` is a proposer.
+    name : str
+        Of the parameter, for the message.
 
     Raises
     ------
@@ -146,13 +145,13 @@ def neural_proposer_of(value: object) -> NeuralProposer | None:
     """
     if value is None or isinstance(value, NeuralProposer):
         return value
-    if isinstance(value, str | Path):
+    if isinstance(value, str | os.PathLike):
         return NeuralProposer(checkpoint=str(value))
     if callable(getattr(value, "open", None)) and not isinstance(value, type):
         return NeuralProposer(proposer=value)
     raise ConfigError(
-        "neural_proposer must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object "
-        f"with the Proposer protocol; got {value!r}."
+        f"{name} must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object with the "
+        f"Proposer protocol; got {value!r}." + (" Pass an instance, not its class." if isinstance(value, type) else "")
     )
 
 
@@ -160,26 +159,6 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ConfigError(f"{name} must be a text that is not empty; got {value!r}.")
     return str(value)
-
-
-def _level_names(value: object) -> tuple[str, ...] | str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple | list | set | frozenset) and all(isinstance(name, str) for name in value):
-        return tuple(value)
-    raise ConfigError(f"levels must be names of levels, such as ('seed', 'child'), or 'all'; got {value!r}.")
-
-
-def _check_positive(name: str, value: object, allow_zero: bool) -> None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not usable or float(value) < 0 or (float(value) == 0 and not allow_zero):  # type: ignore[arg-type]
-        bound = "not negative" if allow_zero else "above 0"
-        raise ConfigError(f"{name} must be a finite number {bound}; got {value!r}.")
-
-
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if not hasattr(value, "__index__") or isinstance(value, bool) or not low <= int(value) <= high:  # type: ignore[call-overload]
-        raise ConfigError(f"{name} must be an integer from {low} to {high}; got {value!r}.")
 
 
 def _check_proposer(value: object) -> None:

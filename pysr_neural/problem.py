@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, DataError
 from pysr_neural.operators import OPERATORS, Array, operator
 
@@ -89,16 +90,19 @@ class Limits:
         positions in the operator set.
     arguments : tuple of (int, int, int)
         ``(operator, argument, size)``: that argument of an operator has at most ``size`` nodes; arguments count from 0.
+    constants : bool
+        Whether there may be any constants.
     """
 
     max_size: int = 30
     max_depth: int = 30
     nested: tuple[tuple[int, int, int], ...] = ()
     arguments: tuple[tuple[int, int, int], ...] = ()
+    constants: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_size < 1 or self.max_depth < 1:
-            raise ConfigError(f"Size and depth limits must be at least 1; got {self.max_size} and {self.max_depth}.")
+        for name in ("max_size", "max_depth"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
 
 
 @dataclass(frozen=True, eq=False)

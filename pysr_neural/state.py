@@ -3,6 +3,7 @@
 Owns: `LEVELS`, `KINDS`, `MemberView`.  Does not own: requests and answers (`proposer.base`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pysr_neural.errors import ConfigError, did_you_mean
@@ -28,16 +29,19 @@ KINDS = (
 """Variation kinds in wire order: SymbolicRegression.jl's mutations, then crossover, then whole proposals."""
 
 
-def levels_of(names: tuple[str, ...] | list[str] | str) -> tuple[str, ...]:
+def levels_of(names: Iterable[str] | str) -> tuple[str, ...]:
     """Check level names and bring them into canonical order; ``"all"`` stands for all of them.
 
     Raises
     ------
     ConfigError
-        If a name is not a level.
+        If a name is not a level, or there are no names.
     """
     if isinstance(names, str):
         names = LEVELS if names == "all" else (names,)
+    names = tuple(names) if isinstance(names, Iterable) else (names,)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"levels must be names of levels, such as ('seed', 'child'), or 'all'; got {names!r}.")
     for name in names:
         if name not in LEVELS:
             raise ConfigError(

@@ -52,15 +52,14 @@ def test_make_targets_named_exist():
 
 def test_paths_of_the_tree_exist():
     tree = README[README.index("## Where everything lives") :].split("```")[1]
-    folder = ROOT
+    folders = [ROOT]
     for line in filter(None, tree.splitlines()):
-        names = line[: line.index("  ", 4)].split()
-        if not line.startswith(" "):
-            folder = ROOT / names[0]
-            assert folder.is_dir(), names
-        else:
-            for name in names:
-                assert (folder / name).exists(), f"{folder.name}/{name}"
+        depth = (len(line) - len(line.lstrip())) // 2
+        names = line.strip().split("  ")[0].split()
+        for name in names:
+            assert (folders[depth] / name).exists(), f"{folders[depth].name}/{name}"
+        folders[depth + 1 :] = [folders[depth] / names[0]]
+    assert len(folders) > 1
 
 
 def test_files_linked_exist():

@@ -54,6 +54,8 @@ def check_language(
         return "depth"
     for node in tree:
         reason = _check_node(node, operators, features)
+        if reason is None and node.value is not None and not limits.constants:
+            reason = "constant"
         if reason is not None:
             return reason
     if any(_violates(tree, operators, rule) for rule in limits.nested):

@@ -1,8 +1,8 @@
 """Vectorised evaluation of trees with NumPy.
 
-Owns: values of an expression at points, also of many expressions that share subtrees (`remembering`), and of one with
-many sets of constants (`parametric`).  Does not own: losses and constant fitting (`expression.fit`).  Non-finite values
-are results, not exceptions.
+Owns: values of an expression at points, also of many expressions that share subtrees (`remembering`).  Does not own:
+losses and constant fitting (`expression.fit`), derivatives (`expression.tape`).  Non-finite values are results, not
+exceptions.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,6 +53,14 @@ def evaluate(tree: Node, X: Array, functions: Mapping[str, Callable[..., Array]]
     return result
 
 
+def evaluate_columns(tree: Node, columns: Array, functions: Mapping[str, Callable[..., Array]]) -> Array:
+    """Evaluate an expression as `evaluate` does, on contiguous columns, shape (features, rows).
+
+    Call it inside ``np.errstate(all="ignore")``.  The result may be one of the columns, or a scalar for a constant.
+    """
+    return _evaluate(tree, columns, functions)
+
+
 def _columns(X: Array) -> Array:
     """Return the features as contiguous rows, so that an operator's loop is the same one wherever values come from."""
     return np.ascontiguousarray(X.T)
@@ -69,69 +77,6 @@ def _evaluate(node: Node, columns: Array, functions: Mapping[str, Callable[..., 
             _evaluate(children[0], columns, functions), _evaluate(children[1], columns, functions)
         )
     return functions[node.operator](*[_evaluate(child, columns, functions) for child in children])
-
-
-def parametric(tree: Node, X: Array, functions: Mapping[str, Callable[..., Array]] = IEEE) -> Callable[[Array], Array]:
-    """Make a function from the values of a tree's constants to the tree's values at the rows of X.
-
-    What does not depend on the constants is evaluated once.  Values are those of `evaluate`, bit for bit.
-
-    Parameters
-    ----------
-    tree : Node
-    X : array, shape (rows, features)
-    functions : mapping, optional
-        As for `evaluate`.
-
-    Returns
-    -------
-    callable
-        From the constants, shape (k,) in the order of `Node.constants`, to values, shape (rows,); or from several sets
-        of them, shape (sets, k), to values of shape (sets, rows).  Call it inside ``np.errstate(all="ignore")``.
-
-    Raises
-    ------
-    KeyError, IndexError
-        As for `evaluate`.
-    """
-    columns, count = _columns(X), len(tree.constants())
-    slots: list[Array] = [np.float64(0)] * count  # type: ignore[list-item]
-    steps: list[tuple[Callable[..., Array], int, tuple[int, ...]]] = []
-    constants = iter(range(count))
-
-    def place(node: Node) -> tuple[int, bool]:
-        """Give a subtree a slot; returns it, and whether its value depends on the constants."""
-        if node.value is not None:
-            return next(constants), True
-        if node.operator is None:
-            return add(_evaluate(node, columns, functions)), False
-        placed = [place(child) for child in node.children]
-        function, sources = functions[node.operator], tuple(slot for slot, _ in placed)
-        if not any(depends for _, depends in placed):
-            return add(function(*[slots[slot] for slot in sources])), False
-        steps.append((function, len(slots), sources))
-        return add(np.float64(0)), True  # type: ignore[arg-type]
-
-    def add(value: Array) -> int:
-        slots.append(value)
-        return len(slots) - 1
-
-    with np.errstate(all="ignore"):
-        last, _ = place(tree)
-
-    def values(constants: Array) -> Array:
-        slots[:count] = constants if constants.ndim == 1 else constants.T[:, :, None]
-        for function, target, sources in steps:
-            slots[target] = (
-                function(slots[sources[0]], slots[sources[1]])
-                if len(sources) == 2
-                else function(*[slots[source] for source in sources])
-            )
-        result = np.empty((*constants.shape[:-1], X.shape[0]))
-        result[:] = slots[last]
-        return result
-
-    return values
 
 
 def remembering(

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pysr_neural.checks import number
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.problem import OperatorSet
@@ -36,8 +37,7 @@ class GrowRules:
 
     def __post_init__(self) -> None:
         for name in ("variable", "stop", "unary"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"A probability must lie in 0..1; got {name}={getattr(self, name)}.")
+            object.__setattr__(self, name, number(name, getattr(self, name), least=0, most=1))
 
 
 class GrowSampler:

@@ -30,13 +30,15 @@ _SUM, _PRODUCT = frozenset({"+", "-"}), frozenset({"*", "/"})
 Fold = Callable[[float, float], float]
 
 
-def simplify(tree: Node) -> Node:
+def simplify(tree: Node, constants: bool = True) -> Node:
     """Fold constants and remove what has no effect: ``x * 1``, ``x + 0``, ``x - x``, ``neg(neg(x))`` and the like.
 
     Parameters
     ----------
     tree : Node
         May hold operators that the table does not know; they are left alone.
+    constants : bool
+        Whether constants may come in: ``x / x`` becomes 1.
 
     Returns
     -------
@@ -45,12 +47,13 @@ def simplify(tree: Node) -> Node:
     """
     if not tree.children:
         return tree
-    children = tuple([simplify(child) if child.children else child for child in tree.children])
+    children = tuple([simplify(child, constants) if child.children else child for child in tree.children])
     for new, old in zip(children, tree.children, strict=True):
         if new is not old:
             tree = Node(tree.operator, children)
             break
-    return _simplify_root(tree)
+    simple = _simplify_root(tree)
+    return tree if simple.value is not None and not constants else simple
 
 
 def _simplify_root(tree: Node) -> Node:

@@ -1,16 +1,21 @@
-"""Expressions to SymPy and back.
+"""Expressions to SymPy and back, and to LaTeX.
 
-Owns: the two conversions, by the operator table's SymPy column.  Does not own: SymPy's simplification and LaTeX, which
-are one call away.  SymPy is imported at the first call: it is slow to import.
+Owns: the conversions, by the operator table's SymPy column.  Does not own: SymPy's simplification, which is one call
+away.  SymPy is imported at the first call: it is slow to import.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
 from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.guards import guard_acts
+from pysr_neural.expression.names import latex_names, quoted, unquoted
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.operators import OPERATORS
 
@@ -35,16 +40,40 @@ _NAMED = {
 """SymPy function class → operator of the table, for functions of one argument."""
 
 
-def to_sympy(tree: Node, names: Sequence[str] | None = None, positive: Sequence[bool] = ()) -> sympy.Expr:
-    """Write an expression as a SymPy expression; whole-numbered constants become integers.
+@dataclass(frozen=True)
+class Style:
+    """How an expression is written for SymPy.
+
+    Parameters
+    ----------
+    real : bool
+        Whether symbols are real; otherwise they are plain, as PySR's: ``sympy.Symbol("x0")``.
+    whole : bool
+        Whether whole-numbered constants become integers.
+    guarded : bool
+        Whether operators mean the reference preset's guarded arithmetic, as ``sqrt(Abs(x0))``.
+    """
+
+    real: bool = True
+    whole: bool = True
+    guarded: bool = False
+
+
+def to_sympy(
+    tree: Node, names: Sequence[str] | None = None, positive: Sequence[bool] = (), style: Style = Style()
+) -> sympy.Expr:
+    """Write an expression as a SymPy expression.
 
     Parameters
     ----------
     tree : Node
     names : sequence of str, optional
-        Of the variables; ``x0``, ``x1``, … if not given.  Symbols are real.
+        Of the variables; ``x0``, ``x1``, … if not given.  Those that would be misread become symbols in backquotes, see
+        `pysr_neural.expression.names`.
     positive : sequence of bool
         Which variables are above 0; by default nothing is said about them.
+    style : Style, optional
+        By default symbols are real, and whole-numbered constants integers.
 
     Returns
     -------
@@ -59,19 +88,52 @@ def to_sympy(tree: Node, names: Sequence[str] | None = None, positive: Sequence[
     import sympy
 
     if tree.value is not None:
-        whole = tree.value.is_integer() and abs(tree.value) < 1e15
+        whole = style.whole and tree.value.is_integer() and abs(tree.value) < 1e15
         return sympy.Integer(int(tree.value)) if whole else sympy.Float(tree.value, 17)
     if tree.index is not None:
         if names is not None and tree.index >= len(names):
             raise ExpressionError(f"Each variable needs a name; got {len(names)} names for x{tree.index}.")
-        assumed = {"positive": True} if tree.index < len(positive) and positive[tree.index] else {"real": True}
-        return sympy.Symbol(names[tree.index] if names is not None else f"x{tree.index}", **assumed)
-    arguments = [to_sympy(child, names, positive) for child in tree.children]
-    return _function_of(tree.operator or "", len(arguments))(*arguments)
+        assumed = {"real": True} if style.real else {}
+        if tree.index < len(positive) and positive[tree.index]:
+            assumed = {"positive": True}
+        return sympy.Symbol(quoted(names[tree.index]) if names is not None else f"x{tree.index}", **assumed)
+    arguments = [to_sympy(child, names, positive, style) for child in tree.children]
+    guarded = style.guarded and guard_acts(tree) is not None
+    return _function_of(tree.operator or "", len(arguments), guarded)(*arguments)
+
+
+def to_latex(tree: Node, names: Sequence[str] | None = None, precision: int = 3, guarded: bool = False) -> str:
+    """Write an expression in LaTeX, with constants rounded to significant digits, as PySR prints them.
+
+    Parameters
+    ----------
+    tree : Node
+    names : sequence of str, optional
+        Of the variables; names that LaTeX would misread are set upright.
+    precision : int
+        Significant digits, at least 1.
+    guarded : bool
+        See `Style`.
+
+    Raises
+    ------
+    ExpressionError
+        As for `to_sympy`.
+    """
+    import sympy
+    from sympy.printing.latex import LatexPrinter
+
+    class Printer(LatexPrinter):
+        def _print_Float(self, expr: sympy.Float) -> str:
+            return str(super()._print_Float(sympy.Float(expr, precision)))
+
+    symbols = {sympy.Symbol(quoted(name)): text for name, text in latex_names(names or ()).items()}
+    written = to_sympy(tree, names, style=Style(real=False, whole=False, guarded=guarded))
+    return str(Printer({"full_prec": True, "symbol_names": symbols}).doprint(written))
 
 
 @cache
-def _function_of(name: str, arity: int) -> Callable[..., Any]:
+def _function_of(name: str, arity: int, guarded: bool = False) -> Callable[..., Any]:
     """Compile a row's SymPy column into a function; the text comes from our own table, never from a user."""
     import sympy
 
@@ -82,7 +144,8 @@ def _function_of(name: str, arity: int) -> Callable[..., Any]:
     if name in ("max", "min"):
         return sympy.Max if name == "max" else sympy.Min
     local = {"a": placeholders[0], **({"b": placeholders[1]} if arity == 2 else {})}
-    template = sympy.sympify(row.sympy, locals=local)
+    local |= {"MOST": sympy.Float(sys.float_info.max, 17), "LEAST": sympy.Float(math.ulp(0.0), 17)}
+    template = sympy.sympify(row.shown[1] if guarded and row.shown else row.sympy, locals=local)
     return lambda *arguments: template.subs(dict(zip(placeholders, arguments, strict=True)), simultaneous=True)
 
 
@@ -140,8 +203,8 @@ def _real(number: sympy.Expr) -> float:
 
 
 def _index_of(name: str, names: Sequence[str] | None) -> int:
-    if names is not None and name in names:
-        return list(names).index(name)
+    if names is not None and unquoted(name) in names:
+        return list(names).index(unquoted(name))
     if names is None and name[:1] == "x" and name[1:].isdecimal():
         return int(name[1:])
     known = list(names) if names is not None else "x0, x1, …"

@@ -3,15 +3,17 @@
 Owns: the infix syntax.  Does not own: any other notation (`sympy_bridge`).  Texts are read by our own parser, never by
 Python's `eval`.
 
-Syntax: ``x0``, ``x1``, … variables; numbers as Python prints them; ``f(a, b)`` for named operators; infix
-``+ - * / ^`` always in parentheses when printed.  When read, the usual precedences hold, ``^`` binds to the right, and
-a sign directly before a number belongs to the number.
+Syntax: ``x0``, ``x1``, … variables, or names, in backquotes where they are no plain words (`names`); numbers as Python
+prints them; ``f(a, b)`` for named operators; infix ``+ - * / ^`` always in parentheses when printed.  When read, the
+usual precedences hold, ``^`` binds to the right, and a sign directly before a number belongs to the number.
 """
 
 import re
 from collections.abc import Sequence
 
 from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.guards import guard_acts
+from pysr_neural.expression.names import quoted, unquoted
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.operators import ALIASES, OPERATORS
 
@@ -22,11 +24,13 @@ MAX_DEPTH = 130
 """Deepest tree that can be read: deeper ones would overflow Python's stack in the reader and in evaluation."""
 _MAX_FRAMES = 800
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<power>\*\*)|(?P<symbol>[-+*/^(),]))"
+    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*|`(?:[^`]|``)+`)"
+    r"|(?P<power>\*\*)|(?P<symbol>[-+*/^(),]))"
 )
+_PLACEHOLDER = re.compile(r"\b[ab]\b")
 
 
-def to_string(tree: Node, variable_names: Sequence[str] | None = None) -> str:
+def to_string(tree: Node, variable_names: Sequence[str] | None = None, guarded: bool = False) -> str:
     """Write an expression as text.
 
     Parameters
@@ -34,6 +38,9 @@ def to_string(tree: Node, variable_names: Sequence[str] | None = None) -> str:
     tree : Node
     variable_names : sequence of str, optional
         Names in place of ``x0``, ``x1``, ….
+    guarded : bool
+        Whether operators mean the reference preset's guarded arithmetic; the text then says what that calculates, as
+        ``sqrt(abs(x0))``, and where operators cannot, with NumPy's ``where`` and ``nan_to_num``, which `parse` refuses.
 
     Returns
     -------
@@ -42,8 +49,11 @@ def to_string(tree: Node, variable_names: Sequence[str] | None = None) -> str:
     if tree.value is not None:
         return repr(tree.value)
     if tree.index is not None:
-        return variable_names[tree.index] if variable_names is not None else f"x{tree.index}"
-    arguments = [to_string(child, variable_names) for child in tree.children]
+        return quoted(variable_names[tree.index]) if variable_names is not None else f"x{tree.index}"
+    arguments = [to_string(child, variable_names, guarded) for child in tree.children]
+    row = guard_acts(tree) if guarded else None
+    if row is not None and row.shown is not None:
+        return _PLACEHOLDER.sub(lambda found: arguments["ab".index(found[0])], row.shown[0])
     if tree.operator in INFIX and len(arguments) == 2:
         return f"({arguments[0]} {tree.operator} {arguments[1]})"
     return f"{tree.operator}({', '.join(arguments)})"
@@ -165,7 +175,8 @@ class _Reader:
 
     def named(self, word: str) -> Node:
         index = self.variable_index(word)
-        if index is not None:
+        opens = self.at + 1 < len(self.tokens) and self.tokens[self.at + 1][:2] == ("symbol", "(")
+        if index is not None and not (opens and word in OPERATORS):
             self.at += 1
             return variable(index)
         name = ALIASES.get(word, word)
@@ -184,5 +195,5 @@ class _Reader:
 
     def variable_index(self, word: str) -> int | None:
         if self.names is not None:
-            return self.names.get(word)
+            return self.names.get(unquoted(word))
         return int(word[1:]) if re.fullmatch(r"x\d{1,6}", word) else None

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pysr_neural.checks import AUTO
 from pysr_neural.config import NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError
 from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
 from pysr_neural.interop.report import NeuralReport
 
+AUTO_IN_PYSR = 0.10
+"""What ``max_overhead="auto"`` means there: measured in searches of BasicSR only so far."""
 RECORD_ONLY = ""
 """Address given to the engine where no level is on, so that there is nothing to ask."""
 
@@ -35,6 +38,8 @@ class NeuralProposerPlugin:
         Wait for each answer; needed for reproducible searches, and only useful with ``parallelism="serial"``.
     host : str, optional
         Name of this machine as remote workers reach it; the server then listens on TCP at that name.
+    verbose : bool
+        Whether the engine may warn; the report tells everything anyway.
 
     Attributes
     ----------
@@ -55,6 +60,7 @@ class NeuralProposerPlugin:
     neural_proposer: Any = "default"
     synchronous: bool = False
     host: str | None = None
+    verbose: bool = True
     session: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +100,7 @@ class NeuralProposerPlugin:
             address=address,
             token="" if server is None else server.token,
             levels=julia.vector_of_strings(config.levels),
-            max_overhead=float(config.max_overhead),
+            max_overhead=AUTO_IN_PYSR if config.max_overhead == AUTO else float(config.max_overhead),
             batch_size=int(config.batch_size),
             temperature=float(config.temperature),
             seed=int(config.seed),
@@ -105,6 +111,7 @@ class NeuralProposerPlugin:
             session=self.session,
             trace=trace,
             trace_rate=float(config.trace_rate),
+            verbose=self.verbose,
         )
 
     def report(self, fronts: Sequence[Mapping[int, str]] = ()) -> NeuralReport:
@@ -120,7 +127,7 @@ class NeuralProposerPlugin:
         return NeuralReport.from_engine(
             answer,
             engine=f"PySR {julia.boot().__version__}",
-            checkpoint=_name_of(config),
+            checkpoint=config.label,
             levels=config.levels,
             fronts=fronts,
         )
@@ -153,7 +160,7 @@ class NeuralProposerPlugin:
         answer = julia.plain(julia.load_package().report(self.session))
         facts = {
             "version": str(julia.boot().__version__),
-            "proposer": _name_of(config) if config.levels else "",
+            "proposer": config.label if config.levels else "",
             "seed": seed,
             "config": dict(parameters or {}),
             "population_rate": config.trace_rate,
@@ -172,9 +179,3 @@ def _prepared(trace: str | None) -> str:
     if not os.access(trace, os.W_OK):
         raise ConfigError(f"trace must be a directory that can be written; {trace!r} cannot.")
     return os.path.abspath(trace)
-
-
-def _name_of(config: NeuralProposer) -> str:
-    if config.proposer is None:
-        return os.path.basename(config.checkpoint.rstrip("/")) or config.checkpoint
-    return config.proposer if isinstance(config.proposer, str) else type(config.proposer).__name__

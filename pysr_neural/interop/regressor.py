@@ -11,9 +11,11 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,10 +23,14 @@ from pysr_neural.config import NeuralProposer, neural_proposer_of
 from pysr_neural.errors import DataError
 from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
+from pysr_neural.interop.precision import lost_in
 from pysr_neural.interop.report import NeuralReport
 
 _Parent = julia.boot().PySRRegressor
 PARAMETER = "neural_proposer"
+SHOWN = 3
+"""Most columns that a warning names; the report has all."""
+UNWEIGHTED = "weights: the engine judges by them; the proposer sees all rows alike."
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -85,68 +91,91 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
     @_like(_Parent.fit)
     def fit(self, X: Any, y: Any, **options: Any) -> "PySRRegressor":
         """Search for expressions; see PySR's `fit`.  `neural_report_` tells what the neural help did."""
-        helped = self.__dict__.pop("neural_report_", None) is not None
         config = neural_proposer_of(self.neural_proposer)
-        if helped and config is None and self.warm_start:
+        if config is None and self.warm_start and hasattr(self, "neural_report_"):
             julia.load_package()  # The state that PySR goes on from mentions its types.
         if config is not None:
-            self._check_before_search(config, X, y)
+            notes = self._check_before_search(config, X, y)
+            if options.get("weights") is not None and config.levels:
+                notes += (UNWEIGHTED,)
             self._plugin(config).start_server()
+            _NOTES[self] = notes
         super().fit(X, y, **options)
         return self
 
-    def _check_before_search(self, config: NeuralProposer, X: Any, y: Any) -> None:
+    @classmethod
+    @_like(_Parent.from_file.__func__)
+    def from_file(cls, *args: Any, **kwargs: Any) -> "PySRRegressor":
+        """Read a run back; see PySR's `from_file`.
+
+        A run of PySR's own estimator becomes one of ours: with ``warm_start=True, neural_proposer="default"`` it goes
+        on with help.
+        """
+        ours = {PARAMETER: kwargs.pop(PARAMETER)} if PARAMETER in kwargs else {}
+        model: PySRRegressor = super().from_file(*args, **kwargs)
+        if type(model) is _Parent:
+            model.__class__ = cls
+            model.neural_proposer = None
+        return model.set_params(**ours)  # type: ignore[no-any-return]
+
+    def _check_before_search(self, config: NeuralProposer, X: Any, y: Any) -> tuple[str, ...]:
+        """Refuse what cannot be searched, and warn of what may go wrong; returns what the report is to say of it."""
+        notes: tuple[str, ...] = ()
         if self.type_spec is None:
             check_fit_data(X, y)
-            self._warn_of_precision(y)
+            notes = lost_in(self.precision, X, y)
+        if notes:
+            more = f" And so for {len(notes) - SHOWN} more." if len(notes) > SHOWN else ""
+            self._warn("PySR's numbers cannot hold all of these data: " + " ".join(notes[:SHOWN]) + more, UserWarning)
         if config.levels and config.proposer is None:
             from pysr_neural.model.checkpoint import resolve
 
             resolve(config.checkpoint)
         if self.default_mutations is not None and "child" in config.levels:
-            warnings.warn(
+            self._warn(
                 "PySR's default_mutations drops the mutations that plugins bring, so the level 'child' does nothing in "
                 "this search. Use mutations= to change weights, and leave default_mutations at None.",
                 UserWarning,
-                stacklevel=3,
             )
+        return notes
 
-    def _warn_of_precision(self, y: Any) -> None:
-        """Warn where squared errors are no numbers of single precision, so that all members would look alike."""
-        values = _array(y)
-        if self.precision != 32 or values.dtype.kind not in "fiu" or not values.size:
-            return
-        with np.errstate(over="ignore"):
-            deviations = np.atleast_1d(np.std(values, axis=0, dtype=float))
-        least, most = np.sqrt(np.finfo(np.float32).tiny / np.finfo(np.float32).eps), np.sqrt(np.finfo(np.float32).max)
-        for deviation in deviations[((deviations > 0) & (deviations < least)) | (deviations > most)][:1]:
-            warnings.warn(
-                f"Squared errors of y, whose standard deviation is {deviation:.1e}, must fit PySR's numbers, which "
-                "are of single precision by default, and do not. Set precision=64, or scale y.",
-                UserWarning,
-                stacklevel=4,
-            )
+    def _warn(self, text: str, category: type[Warning]) -> None:
+        """Warn, unless the user wants to hear nothing; the report says it anyway."""
+        if self.verbosity:
+            warnings.warn(text, category, stacklevel=4)
 
     def _plugin(self, config: NeuralProposer, parallelism: str | None = None) -> NeuralProposerPlugin:
         """Make the plugin: synchronous where the search is to be reproducible, on TCP where workers are remote."""
         serial = (parallelism or self.parallelism) == "serial"
         host = socket.getfqdn() if self.cluster_manager is not None else None
-        return NeuralProposerPlugin(config, synchronous=bool(self.deterministic and serial), host=host)
+        synchronous, verbose = bool(self.deterministic and serial), bool(self.verbosity)
+        return NeuralProposerPlugin(config, synchronous=synchronous, host=host, verbose=verbose)
 
     @_like(_Parent._run)
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         config = neural_proposer_of(self.neural_proposer)
         if config is None:
-            return super()._run(*args, **kwargs)
+            result = super()._run(*args, **kwargs)
+            self.__dict__.pop("neural_report_", None)
+            return result
         call = inspect.signature(super()._run).bind(*args, **kwargs)
         parallelism = call.arguments.get("parallelism", self.parallelism)
         plugin = self._plugin(config, parallelism)
         with self._added(plugin, parallelism):
             result = super()._run(*args, **kwargs)
-        self.neural_report_ = _report_of(plugin, self.equations_)
+        self.neural_report_ = replace(self._report_of(plugin), notes=_NOTES.pop(self, ()))
         if config.trace is not None:
             self._import_trace(plugin)
         return result
+
+    def _report_of(self, plugin: NeuralProposerPlugin) -> NeuralReport:
+        """Fetch the report; a finished search is never lost over its report."""
+        try:
+            frames = self.equations_ if isinstance(self.equations_, list) else [self.equations_]
+            return plugin.report([dict(zip(f["complexity"], f["equation"], strict=True)) for f in frames])
+        except Exception as error:  # noqa: BLE001
+            self._warn(f"The search ended, but its neural report could not be read: {error}", RuntimeWarning)
+            return NeuralReport(levels=plugin.config.levels, failures=(f"report: {error}",))
 
     def _import_trace(self, plugin: NeuralProposerPlugin) -> None:
         """Add this search to its trace; a finished search is never lost over its trace."""
@@ -154,8 +183,9 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         try:
             plugin.import_trace(seed, self.get_params())
         except Exception as error:  # noqa: BLE001
-            text = f"The search ended, but its trace could not be written: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            self._warn(f"The search ended, but its trace could not be written: {error}", RuntimeWarning)
+            failures = (*self.neural_report_.failures, f"trace: {error}")
+            self.neural_report_ = replace(self.neural_report_, failures=failures)
 
     @contextmanager
     def _added(self, plugin: NeuralProposerPlugin, parallelism: str | None) -> Iterator[None]:
@@ -177,6 +207,8 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         super()._define_julia_expression_types()
 
 
+_NOTES: WeakKeyDictionary[PySRRegressor, tuple[str, ...]] = WeakKeyDictionary()
+"""What the report of the search under way is to say; kept here so that PySR's checkpoints stay as they are."""
 _PARENT_PARAMETERS = frozenset(inspect.signature(_Parent.__init__).parameters)
 
 
@@ -209,14 +241,3 @@ def _array(values: Any) -> np.ndarray[Any, Any]:
         return np.asarray(values)
     except ValueError:  # ragged: PySR's own check names it
         return np.zeros(())
-
-
-def _report_of(plugin: NeuralProposerPlugin, equations: Any) -> NeuralReport:
-    """Fetch the report; a finished search is never lost over its report."""
-    try:
-        frames = equations if isinstance(equations, list) else [equations]
-        return plugin.report([dict(zip(f["complexity"], f["equation"], strict=True)) for f in frames])
-    except Exception as error:  # noqa: BLE001
-        text = f"The search ended, but its neural report could not be read: {error}"
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
-        return NeuralReport(levels=plugin.config.levels, failures=(f"report: {error}",))

@@ -42,6 +42,8 @@ class NeuralReport:
         What went wrong and was survived, latest last.
     disabled : tuple of str
         Levels that this search or this engine could not use, with the reason.
+    notes : tuple of str
+        What the search's numbers cannot hold of the data, and what did not reach the proposer.
     """
 
     engine: str = "PySR"
@@ -62,6 +64,7 @@ class NeuralReport:
     search_seconds: float = 0.0
     failures: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_engine(
@@ -127,6 +130,8 @@ class NeuralReport:
         ]
         if self.disabled:
             lines += ["  switched off:", *_listed(self.disabled)]
+        if self.notes:
+            lines += ["  to be noted:", *_listed(self.notes)]
         if self.failures:
             lines += [f"  survived failures: {len(self.failures)}, the latest:", *_listed(self.failures[-3:])]
         return "\n".join(lines)

@@ -24,7 +24,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +32,7 @@ from pysr_neural.interop.addresses import Address
 from pysr_neural.interop.messages import batch_frame, problem_of, request_of
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer, Session
+from pysr_neural.proposer.load import TRANSFORMER, load_proposer
 from pysr_neural.state import KINDS
 from pysr_neural.wire.frames import MAX_PAYLOAD, Frame, MessageType, frame, pack, read_header, read_payload, unpack
 
@@ -202,48 +202,13 @@ def _error(request: int, text: str) -> Frame:
     return frame(MessageType.ERROR, request, message=text)
 
 
-def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
-    """Make the proposer that the server serves.
-
-    Parameters
-    ----------
-    name : str
-        ``"transformer"``, ``"random"`` (draws from a fixed grammar; needs no torch), or ``"module:attribute"``: a
-        proposer, or a class or function without parameters that makes one.
-    checkpoint, device : str
-        For the transformer.
-
-    Raises
-    ------
-    ConfigError
-        If the name leads to no proposer.
-    CheckpointError
-        If the checkpoint is unusable.
-    """
-    if name == "transformer":
+def _loaded(name: str, checkpoint: str, device: str) -> Proposer:
+    """Load the proposer that this process serves; a model gets one thread, since the search needs the other cores."""
+    if name == TRANSFORMER:
         import torch
 
         torch.set_num_threads(1)
-        from pysr_neural.proposer.neural.transformer import TransformerProposer
-
-        return TransformerProposer.from_checkpoint(checkpoint, device)
-    if name == "random":
-        from pysr_neural.proposer.scripted import RandomProposer
-
-        return RandomProposer()
-    module, _, attribute = name.partition(":")
-    try:
-        found: object = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"A proposer 'module:attribute' must be importable by the server; got {name!r}: {error}."
-        ) from error
-    made = found() if isinstance(found, type) or (not isinstance(found, Proposer) and callable(found)) else found
-    if not isinstance(made, Proposer):
-        raise ConfigError(f"A proposer must have a method open(problem); got {made!r} at {name!r}.")
-    return made
+    return load_proposer(name, checkpoint, device)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -260,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = 1
     try:
         listener = address.listen()
-        server = ProposerServer(listener, token, load_proposer(options.proposer, options.checkpoint, options.device))
+        server = ProposerServer(listener, token, _loaded(options.proposer, options.checkpoint, options.device))
         report(f"ready {address.bound(listener)}")
         server.serve(lambda: not orphaned.is_set() and os.getppid() == parent)
         status = 0

@@ -4,6 +4,7 @@ Owns: names such as ``"default"``, paths and hub ids; the checks before weights 
 """
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,21 @@ CONFIG = "config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str | os.PathLike[str]) -> Path:
     """Find a checkpoint's directory and check what can be checked without loading weights.
 
     Parameters
     ----------
-    name : str
-        ``"default"``, a directory, or a hub id ``owner/name``.
+    name : str or path
+        ``"default"``, a directory, or a hub id ``owner/name``; a path object is a directory.
 
     Raises
     ------
     CheckpointError
         If there is no such checkpoint, or it is a pickle, incomplete, foreign, or of another vocabulary.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise CheckpointError(f"A checkpoint must be named by a text or a path; got {name!r}.")
     path = Path(__file__).parents[1] / "checkpoints" / DEFAULT if name == DEFAULT else Path(name).expanduser()
     if path.suffix in PICKLES:
         raise CheckpointError(
@@ -42,21 +45,22 @@ def resolve(name: str) -> Path:
             "can run code when loaded, so they are never read. Re-save with save_pretrained()."
         )
     if not path.exists():
-        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return _from_hub(name)
         raise CheckpointError(
-            f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {name!r}, which does not exist."
+            f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {str(name)!r}, which does not "
+            "exist."
         )
     _check_files(path)
     return path
 
 
-def load(name: str) -> "ProposerModel":
+def load(name: str | os.PathLike[str]) -> "ProposerModel":
     """Load a checkpoint for inference.
 
     Parameters
     ----------
-    name : str
+    name : str or path
         See `resolve`.
 
     Returns

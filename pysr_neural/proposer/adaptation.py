@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import number
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
@@ -60,10 +60,8 @@ class AdaptationRules:
 
     def __post_init__(self) -> None:
         for name in ("discount", "floor"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be above 0 and at most 1; got {getattr(self, name)}.")
-        if not (math.isfinite(self.shrinkage) and self.shrinkage > 0):
-            raise ConfigError(f"shrinkage must be finite and above 0; got {self.shrinkage}.")
+            object.__setattr__(self, name, number(name, getattr(self, name), above=0, most=1))
+        object.__setattr__(self, "shrinkage", number("shrinkage", self.shrinkage, above=0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,9 @@ class ProposalRequest:
         Current size limit, if tighter than the problem's.
     progress : float
         Elapsed share of the search, 0 to 1.
+    seconds : float or None
+        What the answer may take, if the search's time is limited.  A proposer that takes longer delays the end of the
+        search; it should leave out what it has no time for.
     """
 
     members: tuple[MemberView, ...]
@@ -65,6 +68,7 @@ class ProposalRequest:
     temperature: float = 1.0
     max_size: int | None = None
     progress: float = 0.0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class ProposalCounts:
     seconds : float
         Time spent in the proposer.
     skipped : dict of str to int
-        Requests not made, by reason: time budget used up, circuit breaker open.
+        Requests not made, by reason: time budget used up, too little time left, circuit breaker open.
     """
 
     calls: int = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.sample import GrowRules, GrowSampler
 from pysr_neural.problem import Problem
@@ -108,12 +108,12 @@ class RandomProposer:
     rules: GrowRules = field(default_factory=GrowRules)
 
     def __post_init__(self) -> None:
-        if self.max_depth < 0:
-            raise ConfigError(f"max_depth must be at least 0; got {self.max_depth}.")
+        object.__setattr__(self, "max_depth", whole("max_depth", self.max_depth, 0))
 
     def open(self, problem: Problem) -> "RandomSession":
         """Start a search."""
-        sampler = GrowSampler(problem.operators, problem.X.shape[1], self.constants, self.rules)
+        constants = self.constants if problem.limits.constants else ()
+        sampler = GrowSampler(problem.operators, problem.X.shape[1], constants, self.rules)
         return RandomSession(sampler, self.max_depth, problem.limits.max_size)
 
 

@@ -5,10 +5,11 @@ Owns: `BasicSRConfig`, `MutationWeights` and their checks.  Does not own: data, 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
 
+from pysr_neural.checks import flag, number, whole
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.expression.evaluate import GUARDED, IEEE
 from pysr_neural.expression.sample import GrowRules
@@ -42,9 +43,7 @@ class MutationWeights:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"The weight of a mutation must be finite and at least 0; got {each.name}={value}.")
+            object.__setattr__(self, each.name, number(each.name, getattr(self, each.name), least=0))
         if not any(astuple(self)):
             raise ConfigError("At least one mutation must have a weight above 0; got none.")
 
@@ -108,7 +107,7 @@ class BasicSRConfig:
         Of ``"grow"``: chance that a mutation plants a terminal.
     constants : tuple of float
         Of ``"grow"``: what random constants may be.  ``"kinds"`` draws them from the normal distribution.  Empty means
-        that neither has any.
+        that there are none: neither variation nor simplification brings any in, and a proposer's are refused.
     grow : GrowRules
         Of ``"grow"``.
     parsimony : float
@@ -125,11 +124,13 @@ class BasicSRConfig:
     extra_generations : int
         Generations spent on a simpler solution once solved.
     timeout_seconds : float or None
-        Wall-clock limit, looked at once per generation.
+        Wall-clock limit of the search; some of it may be kept for the last fits of constants.
     max_evaluations : int or None
         Limit on the number of trees evaluated, looked at once per generation.
     proposal_share : float
         Share of each generation's children that an injected proposer is asked for; 1 leaves all to it.
+    proposal_temperature : float
+        At which an injected proposer is asked to sample, above 0.
     levels : tuple of str
         What an injected proposer is asked for; see `pysr_neural.state.LEVELS`.  ``"grow"`` has no kinds to weigh.
     stagnation : int
@@ -173,30 +174,26 @@ class BasicSRConfig:
     timeout_seconds: float | None = None
     max_evaluations: int | None = None
     proposal_share: float = 0.2
+    proposal_temperature: float = 1.0
     levels: tuple[str, ...] = ("seed", "child")
     stagnation: int = 50
     guard: GuardRules = field(default_factory=GuardRules)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels_of(self.levels))
-        object.__setattr__(self, "constants", tuple(float(value) for value in self.constants))
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ConfigError(f"{name} must be at least {least}; got {value}.")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must lie in 0..1; got {getattr(self, name)}.")
+        object.__setattr__(self, "constants", _constants(self.constants))
+        for each in fields(self):
+            checked = _checked(each.name, getattr(self, each.name), getattr(type(self), each.name, None))
+            object.__setattr__(self, each.name, checked)
         for name, known in (("variation", VARIATIONS), ("replacement", REPLACEMENTS)):
             if getattr(self, name) not in known:
                 got = getattr(self, name)
                 raise ConfigError(f"{name} must be one of {known}; got {got!r}." + did_you_mean(str(got), known))
-        if not self.annealing > 0 or not self.tournament_p > 0:
-            raise ConfigError(
-                f"annealing and tournament_p must be above 0; got {self.annealing} and {self.tournament_p}."
-            )
-        if not all(math.isfinite(value) for value in self.constants):
-            raise ConfigError(f"Constants must be finite; got {self.constants}.")
+        for name in ("annealing", "tournament_p", "proposal_temperature"):
+            number(name, getattr(self, name), above=0, finite=False)
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}; got {getattr(self, name)!r}.")
 
     @classmethod
     def reference(cls, **changes: Any) -> "BasicSRConfig":
@@ -258,6 +255,10 @@ _LEAST = {
     "max_evaluations": 1,
     "stagnation": 1,
 }
+_ENDLESS = ("annealing", "timeout_seconds", "early_stop_loss")
+"""May be infinite."""
+_OPTIONAL = {"timeout_seconds": float, "max_evaluations": int}
+_PARTS = {"mutations": MutationWeights, "grow": GrowRules, "guard": GuardRules}
 _SHARES = (
     "tournament_p",
     "crossover_probability",
@@ -268,6 +269,27 @@ _SHARES = (
     "terminal_mutation",
     "proposal_share",
 )
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """Return a setting as the type of its default, within its bounds; what is no number or truth value as it is."""
+    kind = _OPTIONAL.get(name, type(default))
+    if value is None and name in _OPTIONAL:
+        return None
+    if kind is bool:
+        return flag(name, value)
+    if kind is int:
+        return whole(name, value, _LEAST[name])
+    if kind is float:
+        most = 1 if name in _SHARES else None
+        return number(name, value, 0 if name in _SHARES else _LEAST.get(name), most, finite=name not in _ENDLESS)
+    return value
+
+
+def _constants(values: object) -> tuple[float, ...]:
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise ConfigError(f"constants must be a sequence of numbers, empty for none; got {values!r}.")
+    return tuple(number("constants", value) for value in values)
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:

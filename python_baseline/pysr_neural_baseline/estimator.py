@@ -1,12 +1,15 @@
 """BasicSR as a scikit-learn estimator.
 
-``BasicSR(proposer=TransformerProposer.from_checkpoint(), levels="all")`` is what the research code called NeuralSR: the
-same loop with the transformer's help at every level.
+``BasicSR(proposer="default", levels="all")`` is what the research code called NeuralSR: the same loop with the
+transformer's help at every level.
 
 Owns: `BasicSR`: parameters, ``fit``, ``predict``, the table of equations.  Does not own: the search (`search`).
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,23 +17,28 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pysr_neural.checks import number, texts, whole
+from pysr_neural.config import NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.sympy_bridge import to_sympy
+from pysr_neural.expression.names import checked_names
+from pysr_neural.expression.sympy_bridge import Style, to_latex, to_sympy
 from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array, operator
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Proposer
+from pysr_neural.proposer.load import proposer_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.report import report_of
-from pysr_neural_baseline.search import SearchResult, run_search
+from pysr_neural_baseline.search import INTERRUPT, SearchResult, run_search
 
 if TYPE_CHECKING:
     import pandas as pd
     import sympy
 
 LEAST_LOSS = 1e-300
+LARGEST_SEED = 2**31 - 1
 
 
 class BasicSR(RegressorMixin, BaseEstimator):
@@ -42,8 +50,10 @@ class BasicSR(RegressorMixin, BaseEstimator):
         Names of the operator table or their aliases.
     config : BasicSRConfig, optional
         Everything about the search.
-    proposer : Proposer, optional
-        Injected into the search, for instance a `TransformerProposer`.
+    proposer : None, str, path, NeuralProposer, or Proposer
+        As PySR's ``neural_proposer``: ``"default"`` is the bundled checkpoint, a text or path another one, an object
+        with the Proposer protocol is asked itself.  Of a `NeuralProposer`, ``levels``, ``max_overhead`` and
+        ``temperature`` hold in place of the config's; what concerns PySR's server has no meaning here.
     max_size : int, optional
         In place of the config's.
     max_depth : int, optional
@@ -58,16 +68,22 @@ class BasicSR(RegressorMixin, BaseEstimator):
         What the proposer is asked for, in place of the config's; ``"all"`` for all of `pysr_neural.state.LEVELS`.
     timeout_in_seconds : float, optional
         In place of the config's.
-    random_state : int
-        Not negative; the same state gives the same search.
+    random_state : int, RandomState, Generator or None
+        The same number, not negative, gives the same search; a generator is drawn from at each fit; None differs from
+        fit to fit.
 
     Attributes
     ----------
     equations_ : pandas.DataFrame
-        The Pareto front: complexity, loss, score, equation, tree, neural.
+        The Pareto front: complexity, loss, score, equation, tree, neural.  Equations say what is calculated, also where
+        the reference preset guards an operator: ``sqrt(abs(x0))``, ``(x0 / where(abs(x1) < 1e-10, 1e-10, x1))``.
     equation_ : str
         The one that is handed over, and predicts: of least description length (`pysr_neural.expression.choice`).
     result_ : SearchResult
+    settings_ : BasicSRConfig
+        What the search went by.
+    interrupted_ : bool
+        Whether the search was ended by Ctrl-C.
     neural_report_ : NeuralReport or None
         What the injected proposer did.
     feature_names_in_ : array of str
@@ -81,7 +97,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         binary_operators: Sequence[str] = ("+", "-", "*", "/"),
         unary_operators: Sequence[str] = (),
         config: BasicSRConfig | None = None,
-        proposer: Proposer | None = None,
+        proposer: NeuralProposer | Proposer | str | os.PathLike[str] | None = None,
         max_size: int | None = None,
         max_depth: int | None = None,
         constraints: Mapping[str, int | tuple[int, ...]] | None = None,
@@ -90,7 +106,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         population_size: int | None = None,
         levels: Sequence[str] | str | None = None,
         timeout_in_seconds: float | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     ) -> None:
         self.binary_operators = binary_operators
         self.unary_operators = unary_operators
@@ -107,7 +123,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, variable_names: Sequence[str] | None = None) -> Self:
-        """Search for expressions of y in the columns of X.
+        """Search for expressions of y in the columns of X; Ctrl-C ends the search and keeps what was found.
 
         Parameters
         ----------
@@ -122,27 +138,36 @@ class BasicSR(RegressorMixin, BaseEstimator):
             If the data cannot be used.
         ConfigError
             If a parameter or an operator cannot be used.
+        CheckpointError
+            If the proposer's checkpoint cannot.
         """
         columns, target = self._checked(X, y, reset=True)
-        names = list(variable_names) if variable_names is not None else self._names()
-        if names is not None and len(names) != columns.shape[1]:
-            raise DataError(f"Each of the {columns.shape[1]} columns needs a name; got {names}.")
-        operators = self._operators()
+        given = variable_names if variable_names is not None else self._names()
+        names = None if given is None else checked_names(given, columns.shape[1])
+        operators, settings = self._operators(), self._settings()
         problem = Problem(columns, target, operators, self._limits(operators))
-        self.variable_names_ = names
-        self.result_: SearchResult = run_search(problem, self._settings(), self.proposer, self.random_state)
+        helped = self._help()
+        proposer = None if helped is None or not settings.levels else proposer_of(helped)
+        result = run_search(problem, settings, proposer, seed_of(self.random_state))
+        self.variable_names_, self.settings_ = names, settings
+        self.result_: SearchResult = result
         self.equations_ = self._table()
         lengths = DescriptionLength(problem.y)
         self._chosen = lengths.choose(self.equations_["tree"].to_list(), self.equations_["loss"].to_list())
         self.equation_: str = self.equations_["equation"].iloc[self._chosen]
-        self.neural_report_ = report_of(self.result_, self._settings(), self.proposer, names)
+        self.interrupted_ = result.stopped_by == INTERRUPT
+        if self.interrupted_:
+            warnings.warn(
+                "The search was interrupted; the model holds what it had found.", RuntimeWarning, stacklevel=2
+            )
+        self.neural_report_ = None if helped is None else report_of(result, settings, helped.label, names)
         return self
 
     def predict(self, X: npt.ArrayLike, index: int | None = None) -> Array:
         """Evaluate the chosen equation, or the one in a given row of ``equations_``; shape (rows,)."""
         check_is_fitted(self, "equations_")
         columns, _ = self._checked(X, "no_validation", reset=False)
-        return evaluate(self.get_best(index)["tree"], columns, self._settings().functions)
+        return evaluate(self.get_best(index)["tree"], columns, self.settings_.functions)
 
     def get_best(self, index: int | None = None) -> "pd.Series":
         """Return a row of ``equations_``: the one handed over, or that of an index."""
@@ -150,55 +175,79 @@ class BasicSR(RegressorMixin, BaseEstimator):
         return self.equations_.iloc[self._chosen if index is None else index]
 
     def sympy(self, index: int | None = None) -> "sympy.Expr":
-        """Return an equation as a SymPy expression."""
-        return to_sympy(self.get_best(index)["tree"], self.variable_names_)
+        """Return an equation as a SymPy expression of plain symbols: ``sympy.Symbol("x0")``, as PySR's.
+
+        A name that would be misread, such as ``T/K``, is a symbol in backquotes.
+        """
+        style = Style(real=False, guarded=self.settings_.guarded_arithmetic)
+        return to_sympy(self.get_best(index)["tree"], self.variable_names_, style=style)
 
     def latex(self, index: int | None = None, precision: int = 3) -> str:
-        """Return an equation in LaTeX, numbers rounded to significant digits."""
-        import sympy
-
-        equation = self.sympy(index)
-        rounded = {number: sympy.Float(number, precision) for number in equation.atoms(sympy.Float)}
-        return str(sympy.latex(equation.xreplace(rounded)))
+        """Return an equation in LaTeX, constants rounded to significant digits as PySR prints them."""
+        tree, guarded = self.get_best(index)["tree"], self.settings_.guarded_arithmetic
+        return to_latex(tree, self.variable_names_, whole("precision", precision, 1), guarded)
 
     def _settings(self) -> BasicSRConfig:
-        own = {
+        helped = self._help()
+        own: dict[str, Any] = {
             "max_size": self.max_size,
             "generations": self.generations,
             "population_size": self.population_size,
             "levels": self.levels,
-            "timeout_seconds": self.timeout_in_seconds,
         }
+        if self.timeout_in_seconds is not None:
+            own["timeout_seconds"] = number("timeout_in_seconds", self.timeout_in_seconds, least=0, finite=False)
         if self.config is not None and not isinstance(self.config, BasicSRConfig):
             raise ConfigError(f"config must be a BasicSRConfig; got {type(self.config).__name__}.")
-        return (self.config or BasicSRConfig()).changed(**{k: v for k, v in own.items() if v is not None})
+        config = self.config or BasicSRConfig()
+        if helped is not None and helped is self.proposer:
+            guard = replace(config.guard, max_overhead=helped.max_overhead)
+            config = config.changed(levels=helped.levels, guard=guard, proposal_temperature=helped.temperature)
+        return config.changed(**{k: v for k, v in own.items() if v is not None})
+
+    def _help(self) -> NeuralProposer | None:
+        """Read `proposer` in full form."""
+        helped = neural_proposer_of(self.proposer, "proposer")
+        if helped is not None and helped.trace is not None:
+            raise ConfigError(
+                f"BasicSR records no trace by itself; got trace={helped.trace!r}. Use pysr-neural traces generate, or "
+                "run_search with a Recorder."
+            )
+        return helped
 
     def _operators(self) -> OperatorSet:
-        operators = OperatorSet.of(*self.unary_operators, *self.binary_operators)
-        for given, arity in ((self.unary_operators, 1), (self.binary_operators, 2)):
-            if len(operators.of_arity(arity)) != len(given):
-                raise ConfigError(f"These must all be operators of {arity} argument(s): {tuple(given)}.")
+        unary, binary = (texts(name, getattr(self, name)) for name in ("unary_operators", "binary_operators"))
+        operators = OperatorSet.of(*unary, *binary)
+        for name, given, arity in (("unary_operators", unary, 1), ("binary_operators", binary, 2)):
+            if any(operator(each).arity != arity for each in given):
+                raise ConfigError(f"{name} must all be operators of {arity} argument(s); got {given}.")
         return operators
 
     def _limits(self, operators: OperatorSet) -> Limits:
         size = self._settings().max_size
-        nested = [
-            (_place(outer, operators, "nested_constraints"), _place(inner, operators, "nested_constraints"), most)
-            for outer, inners in (self.nested_constraints or {}).items()
-            for inner, most in inners.items()
-        ]
-        arguments = []
-        for name, given in (self.constraints or {}).items():
+        depth = size if self.max_depth is None else whole("max_depth", self.max_depth, 1)
+        return Limits(size, depth, tuple(self._nested(operators)), tuple(self._arguments(operators)))
+
+    def _nested(self, operators: OperatorSet) -> Iterator[tuple[int, int, int]]:
+        """Read `nested_constraints` as the problem's limits have them."""
+        parameter = "nested_constraints"
+        for outer, inners in _mapping(parameter, self.nested_constraints).items():
+            for inner, most in _mapping(f"{parameter}[{outer!r}]", inners).items():
+                count = whole(f"{parameter}[{outer!r}][{inner!r}]", most, 0)
+                yield _place(outer, operators, parameter), _place(inner, operators, parameter), count
+
+    def _arguments(self, operators: OperatorSet) -> Iterator[tuple[int, int, int]]:
+        """Read `constraints` as the problem's limits have them."""
+        for name, given in _mapping("constraints", self.constraints).items():
             place = _place(name, operators, "constraints")
-            sizes = (given,) if isinstance(given, int) else tuple(given)
-            if len(sizes) != operators.arities[place] or any(most == 0 or most < -1 for most in sizes):
+            several = isinstance(given, tuple | list) or getattr(given, "ndim", 0) == 1
+            sizes = [whole(f"constraints[{name!r}]", most, -1) for most in (given if several else (given,))]
+            if len(sizes) != operators.arities[place] or 0 in sizes:
                 raise ConfigError(
                     f"constraints must give {name!r} a size for each of its {operators.arities[place]} argument(s), at "
                     f"least 1, or -1 for any; got {given!r}."
                 )
-            arguments += [(place, argument, most) for argument, most in enumerate(sizes) if most > 0]
-        depth = size if self.max_depth is None else self.max_depth
-        return Limits(size, depth, tuple(nested), tuple(arguments))
+            yield from ((place, argument, most) for argument, most in enumerate(sizes) if most > 0)
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Array, Array]:
         """Let scikit-learn check and convert data, and note or compare the features."""
@@ -215,13 +264,13 @@ class BasicSR(RegressorMixin, BaseEstimator):
     def _table(self) -> "pd.DataFrame":
         import pandas as pd
 
-        front = self.result_.hall_of_fame.front()
+        front, guarded = self.result_.hall_of_fame.front(), self.settings_.guarded_arithmetic
         return pd.DataFrame(
             {
                 "complexity": [member.tree.size for member in front],
                 "loss": [member.loss for member in front],
                 "score": scores([member.tree.size for member in front], [member.loss for member in front]),
-                "equation": [to_string(member.tree, self.variable_names_) for member in front],
+                "equation": [to_string(member.tree, self.variable_names_, guarded) for member in front],
                 "tree": [member.tree for member in front],
                 "neural": [member.neural for member in front],
             }
@@ -233,6 +282,29 @@ def scores(sizes: Sequence[int], losses: Sequence[float]) -> list[float]:
     logarithms = np.log(np.maximum(losses, LEAST_LOSS))
     drops = -np.diff(logarithms) / np.diff(sizes)
     return [0.0, *drops.tolist()] if len(losses) else []
+
+
+def seed_of(random_state: object) -> int:
+    """Return the seed that a ``random_state`` stands for; see `BasicSR`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of what may be given.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(LARGEST_SEED))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(LARGEST_SEED))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(LARGEST_SEED))
+    return whole("random_state", random_state, 0)
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{name} must be a dict of operators; got {value!r}.")
+    return value or {}
 
 
 def _place(name: str, operators: OperatorSet, parameter: str) -> int:

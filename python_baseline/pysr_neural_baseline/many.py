@@ -5,7 +5,9 @@ Owns: `fit_many`.  Does not own: a single search (`search`), answering many requ
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.problem import Problem
@@ -13,7 +15,7 @@ from pysr_neural.proposer.base import ProposalBatch, ProposalRequest, Proposer
 from pysr_neural.proposer.guarded import propose_together
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.observer import SearchObserver
-from pysr_neural_baseline.search import Search, SearchResult
+from pysr_neural_baseline.search import INTERRUPT, Search, SearchResult
 
 Steps = Generator[ProposalRequest, ProposalBatch, SearchResult]
 
@@ -57,7 +59,8 @@ def fit_many(
         If there are not as many configs, seeds or observers as problems, or as for `run_search`.
     """
     configs = list(config) if isinstance(config, Sequence) else [config or BasicSRConfig()] * len(problems)
-    each_seed = [seeds] * len(problems) if isinstance(seeds, int) else list(seeds)
+    single = not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) == 0
+    each_seed: list[Any] = [seeds] * len(problems) if single else list(seeds)  # type: ignore[arg-type]
     watchers = [None] * len(problems) if observers is None else list(observers)
     for name, given in (("config", configs), ("seeds", each_seed), ("observers", watchers)):
         if len(given) != len(problems):
@@ -70,31 +73,36 @@ def fit_many(
 
 
 def _advanced(searches: Sequence[Search]) -> list[SearchResult]:
-    """Advance all searches from request to request until each has ended."""
+    """Advance all searches from request to request until each has ended; an interrupt ends all that are under way."""
     results: dict[int, SearchResult] = {}
     steps = [search.steps() for search in searches]
     waiting: dict[int, ProposalRequest] = {}
-    for i in range(len(searches)):
-        _advance(i, steps[i], None, waiting, results)
+    for i, each in enumerate(steps):
+        _advance(i, partial(next, each), waiting, results)
     while waiting:
-        asking = list(waiting)
-        sessions = [session for i in asking if (session := searches[i].session) is not None]
-        answers = propose_together(sessions, list(waiting.values()))
-        waiting = {}
-        for i, answer in zip(asking, answers, strict=True):
-            _advance(i, steps[i], answer, waiting, results)
+        asked, waiting = waiting, {}
+        sessions = [session for i in asked if (session := searches[i].session) is not None]
+        answers: Sequence[ProposalBatch | None]
+        try:
+            answers = propose_together(sessions, list(asked.values()))
+        except KeyboardInterrupt:
+            answers = [None] * len(asked)
+        for i, answer in zip(asked, answers, strict=True):
+            interrupted = answer is None or any(result.stopped_by == INTERRUPT for result in results.values())
+            _advance(i, partial(_resumed, steps[i], None if interrupted else answer), waiting, results)
     return [results[i] for i in range(len(searches))]
 
 
+def _resumed(steps: Steps, answer: ProposalBatch | None) -> ProposalRequest:
+    """Let a search go on with an answer; None stands for an interrupt."""
+    return steps.throw(KeyboardInterrupt()) if answer is None else steps.send(answer)
+
+
 def _advance(
-    i: int,
-    steps: Steps,
-    answer: ProposalBatch | None,
-    waiting: dict[int, ProposalRequest],
-    results: dict[int, SearchResult],
+    i: int, step: Callable[[], ProposalRequest], waiting: dict[int, ProposalRequest], results: dict[int, SearchResult]
 ) -> None:
-    """Give a search its answer, and note its next request or its result."""
+    """Take one step of a search, and note its next request or its result."""
     try:
-        waiting[i] = steps.send(answer)  # type: ignore[arg-type]
+        waiting[i] = step()
     except StopIteration as end:
         results[i] = end.value

@@ -176,7 +176,7 @@ class Mutations:
 
     def simplify(self, tree: Node, rng: np.random.Generator) -> Node:
         """Simplify the tree."""
-        return simplify(tree)
+        return simplify(tree, self.symbols.constants)
 
     def randomize(self, tree: Node, rng: np.random.Generator) -> Node:
         """Draw a new tree of random size."""

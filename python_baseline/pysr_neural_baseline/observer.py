@@ -1,16 +1,58 @@
 """What a search tells whoever watches it.
 
-Owns: `SearchObserver`, the calls that `search` makes as things happen.  Does not own: writing them down (`recorder`).
+Owns: `SearchObserver`, the calls that `search` makes as things happen, and `Proposal`.  Does not own: writing them down
+(`recorder`).
 
 Names are SymbolicRegression.jl's.  An observer draws no random numbers and changes nothing, so that a watched search is
 the same as an unwatched one.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pysr_neural.expression.node import Node
 from pysr_neural_baseline.population import Member
+
+
+class Proposal(NamedTuple):
+    """One child that was proposed; a tuple, because one is made in every step and a dataclass takes four times as long.
+
+    Parameters
+    ----------
+    population, iteration, cycle : int
+    kind : str
+        One of `pysr_neural.state.KINDS`.
+    parents : tuple of int
+        Refs of the members that it was made from.
+    child : Node
+        What was proposed, also if it was rejected.
+    child_ref : int
+        Its ref if accepted, else -1.
+    before, after : (loss, cost)
+        Of the first parent, and of the child; NaN where not evaluated.
+    reason : str
+        Why it was rejected: ``"constraints"``, ``"loss"`` (not finite), ``"annealing"``, ``"frequency"``; empty if
+        accepted.
+    neural : bool
+        Whether an injected proposer made it.
+    """
+
+    population: int
+    iteration: int
+    cycle: int
+    kind: str
+    parents: tuple[int, ...]
+    child: Node
+    child_ref: int
+    before: tuple[float, float]
+    after: tuple[float, float]
+    reason: str
+    neural: bool
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it became a member."""
+        return not self.reason
 
 
 class SearchObserver(Protocol):
@@ -23,43 +65,8 @@ class SearchObserver(Protocol):
         """Take a population as it stands: after initialisation (iteration 0), and after every iteration."""
         ...
 
-    def proposal(
-        self,
-        population: int,
-        iteration: int,
-        cycle: int,
-        kind: str,
-        parents: tuple[int, ...],
-        child: Node,
-        child_ref: int,
-        before: tuple[float, float],
-        after: tuple[float, float],
-        accepted: bool,
-        reason: str,
-        neural: bool,
-    ) -> None:
-        """Take one proposal, accepted or not.
-
-        Parameters
-        ----------
-        population, iteration, cycle : int
-        kind : str
-            One of `pysr_neural.state.KINDS`.
-        parents : tuple of int
-            Refs of the members that it was made from.
-        child : Node
-            What was proposed, also if it was rejected.
-        child_ref : int
-            Its ref if accepted, else -1.
-        before, after : (loss, cost)
-            Of the first parent, and of the child; NaN where not evaluated.
-        accepted : bool
-        reason : str
-            Why it was rejected: ``"constraints"``, ``"loss"`` (not finite), ``"annealing"``, ``"frequency"``; empty if
-            accepted.
-        neural : bool
-            Whether an injected proposer made it.
-        """
+    def proposal(self, told: Proposal) -> None:
+        """Take one proposal, accepted or not."""
         ...
 
     def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:

@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from pysr_neural import __version__
 from pysr_neural.errors import ConfigError
-from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer
 from pysr_neural.trace.io import arrays
@@ -27,6 +26,7 @@ from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL, Names, make_
 from pysr_neural.trace.trees import NO_TREE, TreeColumns
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import Objective
+from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult, run_search
 
@@ -118,22 +118,9 @@ class Recorder:
         else:
             self._unrecorded[population] = (iteration, tuple(members))
 
-    def proposal(
-        self,
-        population: int,
-        iteration: int,
-        cycle: int,
-        kind: str,
-        parents: tuple[int, ...],
-        child: Node,
-        child_ref: int,
-        before: tuple[float, float],
-        after: tuple[float, float],
-        accepted: bool,
-        reason: str,
-        neural: bool,
-    ) -> None:
+    def proposal(self, told: Proposal) -> None:
         """Take one proposal, accepted or not."""
+        population, iteration, cycle, kind, parents, child, child_ref, before, after, reason, neural = told
         first = parents[0] if parents else -1
         second = parents[1] if len(parents) > 1 else -1
         tree, kind_id, reason_id = self._trees.index(child), self._kinds[kind], self._reasons[reason]

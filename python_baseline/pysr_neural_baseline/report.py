@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from pysr_neural.expression.text import to_string
 from pysr_neural.interop.report import NeuralReport
-from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import SearchResult
 
 
 def report_of(
-    result: SearchResult, config: BasicSRConfig, proposer: Proposer | None, names: Sequence[str] | None = None
+    result: SearchResult, config: BasicSRConfig, label: str, names: Sequence[str] | None = None
 ) -> NeuralReport | None:
     """Return what the injected proposer did; None if there was none.
 
@@ -21,16 +20,17 @@ def report_of(
     ----------
     result : SearchResult
     config : BasicSRConfig
-    proposer : Proposer or None
+    label : str
+        What the proposer is called.
     names : sequence of str, optional
         Of the variables.
     """
     counts = result.counts
-    if counts is None or proposer is None:
+    if counts is None:
         return None
     return NeuralReport(
         engine="BasicSR",
-        checkpoint=type(proposer).__name__,
+        checkpoint=label,
         levels=config.levels,
         calls=counts.calls,
         served=counts.served,
@@ -41,7 +41,9 @@ def report_of(
         injected=result.injected,
         invalid=dict(counts.invalid),
         skipped=dict(counts.skipped),
-        neural_hall_of_fame=tuple(to_string(m.tree, names) for m in result.hall_of_fame.front() if m.neural),
+        neural_hall_of_fame=tuple(
+            to_string(m.tree, names, config.guarded_arithmetic) for m in result.hall_of_fame.front() if m.neural
+        ),
         model_seconds=counts.seconds,
         search_seconds=result.seconds,
         failures=tuple(f"{failure.stage}: {failure.message}" for failure in result.failures),

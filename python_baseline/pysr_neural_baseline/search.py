@@ -9,15 +9,19 @@ population's turn comes.  An injected proposer is asked once per generation; wha
 variation fills.  The search asks by yielding the request, so that `many.fit_many` can ask for many searches at once.
 
 The same seed gives the same search, unless time limits it: ``timeout_seconds``, or a proposer's ``max_overhead`` below
-1.
+1.  A time limit holds: it is looked at before every evaluation, and proposals, fits and the end keep to it.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import TypeVar
 
 import numpy as np
 
+from pysr_neural.checks import whole
+from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
@@ -26,15 +30,21 @@ from pysr_neural.proposer.guarded import Failure, GuardedProposer
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.hall_of_fame import HallOfFame
-from pysr_neural_baseline.objective import Objective
-from pysr_neural_baseline.observer import SearchObserver
+from pysr_neural_baseline.objective import Objective, check_size
+from pysr_neural_baseline.observer import Proposal, SearchObserver
 from pysr_neural_baseline.population import Ancestry, Member, Population, cost_of
 from pysr_neural_baseline.selection import REPLACEMENTS, AllLeave, OldestLeaves, Selection
 from pysr_neural_baseline.tuning import Tuning
 from pysr_neural_baseline.variation import Variation
 
+T = TypeVar("T")
 NOTHING = ProposalBatch()
 NAN = float("nan")
+INTERRUPT = "interrupt"
+PROPOSAL_PART = 0.5
+"""Of the time that is left, which a proposer's answer may take."""
+LAST_PART, EVALUATIONS_PER_FIT = 0.1, 15
+"""Largest part of a time limit that is kept for the last fits; what one takes, in evaluations."""
 SOFT_LEVELS = ("kind", "parents", "crossover", "prior")
 """Levels that weigh ordinary variation instead of replacing it."""
 Callback = Callable[["Search"], object]
@@ -57,7 +67,7 @@ class SearchResult:
     generations, evaluations : int
     seconds : float
     stopped_by : str
-        ``"solved"``, ``"generations"``, ``"time"``, ``"evaluations"`` or ``"callback"``.
+        ``"solved"``, ``"generations"``, ``"time"``, ``"evaluations"``, ``"callback"`` or ``"interrupt"`` (Ctrl-C).
     counts : ProposalCounts or None
         Of the injected proposer.
     failures : tuple of Failure
@@ -89,7 +99,7 @@ def run_search(
     clock: Callable[[], float] = time.perf_counter,
     observer: SearchObserver | None = None,
 ) -> SearchResult:
-    """Search for an expression.
+    """Search for an expression; Ctrl-C ends the search, and what was found so far is returned.
 
     Parameters
     ----------
@@ -110,6 +120,8 @@ def run_search(
     ------
     ConfigError
         If the operator table cannot evaluate an operator of the problem, or the limits admit nothing.
+    DataError
+        If squared errors of y leave the range of floats.
     """
     search = Search(problem, config or BasicSRConfig(), proposer, seed, clock, observer)
     return search.run(callback)
@@ -138,11 +150,16 @@ class Search:
                 f"BasicSR evaluates with the operator table; got operators that it lacks among "
                 f"{problem.operators.names}. Use PySR for operators of your own."
             )
-        self.problem, self.config, self.seed, self.clock, self.observer = problem, config, seed, clock, observer
-        self.objective = Objective(problem, config)
+        check_size(problem.y)
+        if not config.constants and problem.limits.constants:
+            problem = replace(problem, limits=replace(problem.limits, constants=False))
+        self.problem, self.config, self.clock, self.observer = problem, config, clock, observer
+        self.seed = seed = whole("seed", seed, 0)
+        self.deadline = Deadline(config.timeout_seconds, clock)
+        self.objective = Objective(problem, config, self.deadline)
         self.selection = Selection(config, min(config.max_size, problem.limits.max_size))
-        self.variation = Variation(problem, config, self.selection)
-        self.tuning = Tuning(config, self.objective, self._successor, self._moved, seed)
+        self.variation = Variation(problem, config, self.selection, self.objective)
+        self.tuning = Tuning(config, self.objective, self._successor, self._moved, seed, self.deadline.passed)
         self.session = GuardedProposer(proposer, config.guard, clock).open(problem) if proposer is not None else None
         self.rng, self.judging = generator(seed, "search"), generator(seed, "acceptance")
         self.hall_of_fame, self.ancestry = HallOfFame(), Ancestry()
@@ -173,24 +190,33 @@ class Search:
     def run(self, callback: Callback | None = None) -> SearchResult:
         """Run until a limit is reached; see `run_search`."""
         steps = self.steps(callback)
-        answer: ProposalBatch | None = None
-        while True:
-            try:
-                request = steps.send(answer)  # type: ignore[arg-type]
-            except StopIteration as end:
-                result: SearchResult = end.value
-                return result
-            answer = self.session.propose(request) if self.session is not None else NOTHING
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self.session.propose(request) if self.session is not None else NOTHING
+                except KeyboardInterrupt as interrupt:
+                    request = steps.throw(interrupt)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            result: SearchResult = end.value
+            return result
 
     def steps(self, callback: Callback | None = None) -> Generator[ProposalRequest, ProposalBatch, SearchResult]:
-        """Run, and yield whenever the proposer is to be asked; see `many.fit_many`."""
-        yield from self._begin()
-        while (stopped_by := self._limit_reached()) is None:
-            if callback is not None and callback(self):
-                stopped_by = "callback"
-                break
-            yield from self._generation()
-        self._finish()
+        """Run, and yield whenever the proposer is to be asked; see `many.fit_many`.
+
+        An interrupt ends the search with what it has found; it goes on as an exception only if that is nothing.
+        """
+        try:
+            stopped_by = yield from self._until_stopped(callback)
+            self._finish()
+        except KeyboardInterrupt:
+            if not self.hall_of_fame.best:
+                raise
+            stopped_by = INTERRUPT
+            known = [self.best] if self.best is not None else []
+            self.best = min([*known, *self.hall_of_fame.best.values()], key=cost_of)
         if self.best is None:
             raise AssertionError("A population has at least two members.")
         return SearchResult(
@@ -208,6 +234,15 @@ class Search:
             self.injected,
         )
 
+    def _until_stopped(self, callback: Callback | None) -> Generator[ProposalRequest, ProposalBatch, str]:
+        """Run generations until a limit is reached; returns which."""
+        yield from self._begin()
+        while (stopped_by := self._limit_reached()) is None:
+            if callback is not None and callback(self):
+                return "callback"
+            yield from self._generation()
+        return stopped_by
+
     def _begin(self) -> Asking:
         """Fill the populations: with what the proposer seeds, dealt out in turn, and with ordinary members."""
         wanted = self._wanted("seed") * len(self.populations)
@@ -216,16 +251,21 @@ class Search:
         self._count_fallbacks(wanted, batch)
         self.variation.heed(batch, ())
         for population in self.populations:
+            if self._has_to_stop():
+                break
             seeds = batch.children[population.index :: len(self.populations)]
             ordinary = self.variation.initial(self.config.population_size - len(seeds), self.rng)
             for i, child in enumerate([*seeds, *map(Child, ordinary)]):
+                if self._has_to_stop():
+                    break
                 kind = child.kind if i < len(seeds) else "randomize"
                 loss = self.objective.loss(child.tree)
                 member = self._member(child.tree, loss, kind, (), i < len(seeds))
                 population.members.append(member)
                 self._count(member, (), i < len(seeds))
-            self._note(population)
-            self._tell_population(population)
+            if population.members:
+                self._note(population)
+                self._tell_population(population)
 
     def _generation(self) -> Asking:
         """Let one population make its children: the proposer's first, then ordinary ones."""
@@ -243,12 +283,12 @@ class Search:
         cycle = REPLACEMENTS[self.config.replacement](population)
         if cycle.elite is not None:
             self._try(population, cycle, Child(cycle.elite.tree, "do_nothing"), [cycle.elite])
-        for child in batch.children:
+        for child in self._in_time(batch.children):
             parents = [snapshot[position] for position in child.parents]
             self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
         count, temperature = self.config.children - len(batch.children), self._temperature(population)
         made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
-        for child, fits in made if cycle.judges else self._at_once(made):
+        for child, fits in self._in_time(made) if cycle.judges else self._at_once(made):
             self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
         for member in cycle.finish():
             self._tell_death(population, member)
@@ -257,11 +297,21 @@ class Search:
         if population.cycle == self.config.cycles_per_iteration:
             self._end_iteration(population)
 
+    def _in_time(self, children: Iterable[T]) -> Iterator[T]:
+        """Yield children, which may be made on the way, until time is up."""
+        each = iter(children)
+        while not self.deadline.passed() and (child := next(each, None)) is not None:
+            yield child
+
     def _at_once(self, made: Iterable[tuple[Child, bool]]) -> list[tuple[Child, bool]]:
-        """Make and evaluate all children together, which saves time where none changes what the next is made from."""
+        """Make and evaluate all children together, which saves time where none changes what the next is made from.
+
+        Where time runs out, those that were not evaluated are left out.
+        """
         children = list(made)
-        self.objective.losses([child.tree for child, fits in children if fits])
-        return children
+        stop = self.deadline.passed if self.config.timeout_seconds is not None else None
+        known = iter(self.objective.losses([child.tree for child, fits in children if fits], stop))
+        return list(takewhile(lambda each: not each[1] or next(known, None) is not None, children))
 
     def _try(
         self,
@@ -292,20 +342,10 @@ class Search:
             left, ref = cycle.place(member), member.ref
             self._count(member, parents, proposed)
         if self.observer is not None:
-            self.observer.proposal(
-                population.index,
-                population.iteration,
-                population.cycle,
-                child.kind,
-                refs,
-                child.tree,
-                ref,
-                (parents[0].loss, parents[0].cost) if parents else (NAN, NAN),
-                (loss, cost),
-                not reason,
-                reason,
-                proposed,
-            )
+            before = (parents[0].loss, parents[0].cost) if parents else (NAN, NAN)
+            place = (population.index, population.iteration, population.cycle)
+            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed)
+            self.observer.proposal(told)
             if left is not None:
                 self._tell_death(population, left)
 
@@ -319,8 +359,8 @@ class Search:
         self.turn = (self.turn + 1) % len(self.populations)
 
     def _finish(self) -> None:
-        """Simplify and fit the front, which the populations may have lost long ago."""
-        for member in self.hall_of_fame.front():
+        """Simplify and fit the front, which the populations may have lost long ago; the best first, as time permits."""
+        for member in reversed(self.hall_of_fame.front()):
             simple = self.tuning.simplified(member) if self.config.simplify else member
             if self.config.optimize_constants:
                 self.tuning.fitted(simple)
@@ -328,12 +368,20 @@ class Search:
     def _ask(
         self, levels: tuple[str, ...], count: int, members: Sequence[Member]
     ) -> Generator[ProposalRequest, ProposalBatch, ProposalBatch]:
-        if self.session is None or not levels:
+        if self.session is None or not levels or self.deadline.passed():
             return NOTHING
         seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
         views = tuple([member.view() for member in members])
-        size = self.variation.max_size
-        answer = yield ProposalRequest(views, count, levels, seed, max_size=size, progress=self.progress)
+        answer = yield ProposalRequest(
+            views,
+            count,
+            levels,
+            seed,
+            temperature=self.config.proposal_temperature,
+            max_size=self.variation.max_size,
+            progress=self.progress,
+            seconds=None if self.config.timeout_seconds is None else PROPOSAL_PART * self.deadline.left,
+        )
         return answer
 
     def _wanted(self, level: str) -> int:
@@ -395,11 +443,24 @@ class Search:
             return "solved"
         if self.generation >= config.generations:
             return "generations"
-        if config.timeout_seconds is not None and self.clock() - self.started >= config.timeout_seconds:
+        if config.timeout_seconds is not None and self.deadline.left <= self._reserved():
             return "time"
         if config.max_evaluations is not None and self.objective.evaluations >= config.max_evaluations:
             return "evaluations"
         return None
+
+    def _has_to_stop(self) -> bool:
+        """Tell whether time is up and something was found, so that initial members may be left out."""
+        return self.deadline.passed() and bool(self.hall_of_fame.best)
+
+    def _reserved(self) -> float:
+        """Return the seconds that the last fits may need, by the pace of the search."""
+        if not self.config.optimize_constants or not self.objective.evaluations:
+            return 0.0
+        elapsed = self.clock() - self.started - (self.session.counts.seconds if self.session else 0.0)
+        waiting = sum(self.tuning.can_be_fitted(member) for member in self.hall_of_fame.best.values())
+        needed = waiting * EVALUATIONS_PER_FIT * elapsed / self.objective.evaluations
+        return min(needed, LAST_PART * (self.config.timeout_seconds or 0.0))
 
     def _solved_sizes(self) -> list[int]:
         best = self.hall_of_fame.best

@@ -38,10 +38,20 @@ class Tuning:
         See `Moved`.
     seed : int
         Of the search.
+    late : callable
+        Whether the search's time is up: then nothing more is begun.
     """
 
-    def __init__(self, config: BasicSRConfig, objective: Objective, enter: Enter, moved: Moved, seed: int) -> None:
-        self.config, self.objective, self.enter, self.moved = config, objective, enter, moved
+    def __init__(
+        self,
+        config: BasicSRConfig,
+        objective: Objective,
+        enter: Enter,
+        moved: Moved,
+        seed: int,
+        late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.config, self.objective, self.enter, self.moved, self.late = config, objective, enter, moved, late
         self.rng = generator(seed, "tuning")
         self._fitted: set[Node] = set()
 
@@ -71,7 +81,9 @@ class Tuning:
 
     def simplified(self, member: Member) -> Member:
         """Return the member with its tree simplified, as old as before; the member itself if nothing changed."""
-        tree = simplify(member.tree)
+        if self.late():
+            return member
+        tree = simplify(member.tree, self.objective.problem.limits.constants)
         if tree == member.tree:
             return member
         loss = self.objective.loss(tree)
@@ -79,11 +91,15 @@ class Tuning:
 
     def fitted(self, member: Member) -> Member:
         """Return the member with its constants fitted, newly born; the member itself if that did not help."""
-        if member.tree in self._fitted or not np.isfinite(member.loss) or not member.tree.constants():
+        if self.late() or not self.can_be_fitted(member):
             return member
         tree, loss = self.objective.refined(member.tree)
         self._fitted |= {member.tree, tree}
         return member if loss >= member.loss else self.enter(tree, loss, "optimize", member, True)
+
+    def can_be_fitted(self, member: Member) -> bool:
+        """Tell whether a member has constants that were not fitted yet."""
+        return member.tree not in self._fitted and bool(np.isfinite(member.loss)) and bool(member.tree.constants())
 
     def _change(self, population: Population, place: int, event: str, change: Callable[[Member], Member]) -> None:
         member = population.members[place]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pysr_neural.expression.constraints import check_tree
-from pysr_neural.expression.fit import refine
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.expression.sample import GrowSampler
 from pysr_neural.operators import Array
@@ -19,7 +18,7 @@ from pysr_neural.proposer.base import Child, Prior, ProposalBatch, ProposalReque
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.mutation import MUTATIONS, Mutations, cross
-from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.objective import Objective, scale_of
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.selection import Selection
 from pysr_neural_baseline.symbols import Symbols, parent_of
@@ -68,13 +67,23 @@ class Variation:
     config : BasicSRConfig
     selection : Selection, optional
         Shared with the search; without one, a fresh one.
+    objective : Objective, optional
+        Likewise.
     """
 
-    def __init__(self, problem: Problem, config: BasicSRConfig, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        config: BasicSRConfig,
+        selection: Selection | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         self.problem, self.config = problem, config
+        self.objective = objective or Objective(problem, config)
         self.max_size = min(config.max_size, problem.limits.max_size)
         self.selection = selection or Selection(config, self.max_size)
         self.guidance = Guidance()
+        self.constants = config.constants if problem.limits.constants else ()
         self.maker: Grow | Kinds = (Grow if config.variation == "grow" else Kinds)(self)
         limits = problem.limits
         self._more_limits = bool(limits.nested or limits.arguments) or limits.max_depth < self.max_size
@@ -156,12 +165,12 @@ class Grow:
     def __init__(self, variation: Variation) -> None:
         config, problem = variation.config, variation.problem
         self.variation, self.config = variation, config
-        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], config.constants, config.grow)
+        self.sampler = GrowSampler(problem.operators, problem.X.shape[1], variation.constants, config.grow)
         self.symbols: Symbols | None = None
 
     def heed(self, prior: Prior) -> None:
         """Draw planted subtrees from a proposer's prior."""
-        self.symbols = Symbols(self.variation.problem, bool(self.config.constants), prior)
+        self.symbols = Symbols(self.variation.problem, bool(self.variation.constants), prior)
 
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return the first ``count`` of: terminals, x + c and x * c, squares, unaries, then random trees."""
@@ -192,7 +201,7 @@ class Grow:
     def _building_blocks(self) -> list[Node]:
         problem = self.variation.problem
         variables = [variable(i) for i in range(problem.X.shape[1])]
-        constants = [constant(value) for value in self.config.constants]
+        constants = [constant(value) for value in self.variation.constants]
         pairs = [Node(name, (x, c)) for x in variables for c in constants for name in ("+", "*")]
         squares = [Node("*", (x, x)) for x in variables]
         unaries = [Node(name, (x,)) for name in self.sampler.unary for x in variables]
@@ -224,7 +233,7 @@ class Kinds:
 
     def __init__(self, variation: Variation) -> None:
         self.variation, self.config = variation, variation.config
-        self._use(Symbols(variation.problem, bool(self.config.constants)))
+        self._use(Symbols(variation.problem, bool(variation.constants)))
 
     def _use(self, symbols: Symbols) -> None:
         self.symbols = symbols
@@ -232,7 +241,7 @@ class Kinds:
 
     def heed(self, prior: Prior) -> None:
         """Draw symbols from a proposer's prior."""
-        self._use(Symbols(self.variation.problem, bool(self.config.constants), prior))
+        self._use(Symbols(self.variation.problem, bool(self.variation.constants), prior))
 
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return random trees of three operators, or of fewer where the limits are tight."""
@@ -265,8 +274,7 @@ class Kinds:
         return self.symbols.leaf(None, rng)
 
     def _refine(self, tree: Node) -> Node:
-        problem = self.variation.problem
-        return refine(tree, problem.X, problem.y, functions=self.config.functions)[0]
+        return self.variation.objective.refined(tree)[0]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
@@ -40,7 +41,7 @@ def test_default_preset_has_pysr_s_figures():
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_mutation_weights_must_be_usable(weight):
-    with pytest.raises(ConfigError, match="got swap"):
+    with pytest.raises(ConfigError, match="swap must be a finite number at least 0"):
         MutationWeights(swap=weight)
     with pytest.raises(ConfigError, match="above 0"):
         MutationWeights(*[0.0] * len(MUTATIONS))
@@ -93,3 +94,16 @@ def test_unknown_settings_are_refused_with_a_suggestion(make):
 def test_values_out_of_range_are_refused(settings):
     with pytest.raises(ConfigError, match="got"):
         BasicSRConfig(**settings)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(BasicSRConfig)])
+def test_every_setting_names_itself_when_it_cannot_be_used(name):
+    with pytest.raises(ConfigError, match=f"^{name} must be"):
+        BasicSRConfig(**{name: object()})
+
+
+def test_settings_keep_python_s_own_numbers():
+    config = BasicSRConfig(population_size=20.0, parsimony=np.int64(1), constants=np.ones(2), simplify=np.False_)
+    assert config == BasicSRConfig(population_size=20, parsimony=1.0, constants=(1.0, 1.0), simplify=False)
+    assert [type(value) for value in (config.population_size, config.parsimony, config.simplify)] == [int, float, bool]
+    assert BasicSRConfig(timeout_seconds=float("inf"), annealing=float("inf")).timeout_seconds == float("inf")

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.text import parse
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import BatchProposer, ProposalBatch
 from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
 from pysr_neural.proposer.neural.transformer import TransformerProposer
-from pysr_neural.proposer.scripted import RandomProposer
+from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from pysr_neural_baseline import BasicSRConfig, fit_many, run_search
 from tests.baseline.watching import Diary
 from tests.strategies import make_problem
@@ -133,3 +134,38 @@ def test_lists_must_match_and_may_be_empty():
         fit_many(PROBLEMS, seeds=[1, 2])
     with pytest.raises(ConfigError, match="config must be one for all"):
         fit_many(PROBLEMS, [settings()])
+
+
+def test_seeds_of_any_library():
+    problems = [make_problem(("+", "*"), target=lambda a, b: a * b)] * 2
+    config = BasicSRConfig(generations=2)
+    plain = fit_many(problems, config, seeds=[1, 1])
+    for seeds in (np.int64(1), np.array([1, 1]), 1.0):
+        assert [r.best.tree for r in fit_many(problems, config, seeds=seeds)] == [r.best.tree for r in plain]
+    with pytest.raises(ConfigError, match="seed must be"):
+        fit_many(problems, config, seeds=-1)
+
+
+def test_an_interrupt_ends_all_searches_with_what_they_have():
+    config = BasicSRConfig(generations=10**6, guard=FREE, levels=("child",))
+    for interrupting in (0, 2):
+        diaries = [Diary() for _ in PROBLEMS]
+
+        def proposal(told):
+            if told.iteration == 1:
+                raise KeyboardInterrupt
+
+        diaries[interrupting].proposal = proposal
+        results = fit_many(PROBLEMS, config, RandomProposer(), observers=diaries)
+        assert [result.stopped_by for result in results] == ["interrupt"] * 3
+        assert all(result.hall_of_fame.front() for result in results)
+
+
+def test_an_interrupt_while_the_proposer_thinks_ends_all_searches():
+    class Tired(RandomProposer):
+        def open(self, problem):
+            return ScriptedProposer([parse("x0"), KeyboardInterrupt()]).open(problem)
+
+    config = BasicSRConfig(generations=10**6, guard=FREE, levels=("child",), proposal_share=0.01)
+    results = fit_many(PROBLEMS, config, Tired())
+    assert [result.stopped_by for result in results] == ["interrupt"] * 3

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pysr_neural.errors import DataError
 from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet, Problem
+from pysr_neural_baseline import BasicSR
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import Objective
 from tests.strategies import trees
@@ -80,3 +83,18 @@ def test_numpy_complains_as_before_after_losses_were_quiet():
         with pytest.raises(FloatingPointError):
             np.divide(1.0, np.zeros(1))
     assert np.geterr() == before
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e-310, 5e153, 1e300])
+def test_a_unit_whose_squares_leave_the_range_of_floats_is_refused(unit):
+    X = np.array([[1.0], [2.0], [3.0]])
+    with pytest.raises(DataError, match="another unit"):
+        BasicSR(config=BasicSRConfig(generations=1)).fit(X, unit * X[:, 0])
+
+
+@pytest.mark.parametrize("law", [lambda x: 1e26 * x, lambda x: 1e-26 * x, lambda x: x + 1e10, lambda x: 0 * x])
+def test_any_other_unit_or_offset_is_searched_as_the_law_itself(law):
+    X = np.array([[1.0], [2.0], [3.0]])
+    y = law(X[:, 0])
+    model = BasicSR(timeout_in_seconds=30, random_state=0).fit(X, y)
+    assert fraction_unexplained(model.predict(X), y) < 1e-20

@@ -15,6 +15,7 @@ from pysr_neural.trace.io import Trace, encode_table, problems_table, trees, wri
 from pysr_neural.trace.schema import HALL_OF_FAME
 from pysr_neural_baseline import recorder as module
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.recorder import Recorder, record_search
 from pysr_neural_baseline.search import run_search
@@ -84,16 +85,15 @@ def test_every_call_is_a_row(tmp_path, config):
     found = rows(trace, "events")
     proposals = [row for row in found if row["event"] == "proposal"]
     assert len(proposals) == len(log.of("proposal")) > 0
-    for row, (population, iteration, cycle, kind, parents, child, ref, before, after, accepted, reason, neural) in zip(
-        proposals, log.of("proposal"), strict=True
-    ):
-        assert (row["population"], row["iteration"], row["cycle"], row["kind"]) == (population, iteration, cycle, kind)
-        assert (row["parent"], row["parent2"]) == (*parents, -1, -1)[:2]
-        assert row["tree"] == child
-        assert row["complexity"] == child.size
-        assert (row["ref"], row["accepted"], row["reason"], row["neural"]) == (ref, accepted, reason, neural)
+    for row, (told,) in zip(proposals, log.of("proposal"), strict=True):
+        for name in ("population", "iteration", "cycle", "kind", "accepted", "reason", "neural"):
+            assert row[name] == getattr(told, name)
+        assert (row["parent"], row["parent2"]) == (*told.parents, -1, -1)[:2]
+        assert row["tree"] == told.child
+        assert row["complexity"] == told.child.size
+        assert row["ref"] == told.child_ref
         values = row["before_loss"], row["before_cost"], row["after_loss"], row["after_cost"]
-        np.testing.assert_array_equal(values, (*before, *after))
+        np.testing.assert_array_equal(values, (*told.before, *told.after))
     others = [row for row in found if row["event"] not in ("proposal", "death")]
     for row, (_, _, event, old, new) in zip(others, log.of("relink"), strict=True):
         assert (row["event"], row["ref"], row["parent"]) == (event, new.ref, *new.parents)
@@ -153,8 +153,8 @@ def test_neural_proposals_are_marked(tmp_path):
 def test_rejected_children_relinks_and_deaths(tmp_path):
     recorder = Recorder(PROBLEM)
     recorder.population(0, 0, [member(0, "x0"), member(1, "x1", 2.0)])
-    recorder.proposal(0, 0, 0, "add", (1,), parse("x1 + 1"), -1, (2.0, 3.0), (9.0, 12.0), False, "annealing", False)
-    recorder.proposal(0, 0, 1, "crossover", (0, 1), parse("x0 * x1"), 2, (1.0, 2.0), (0.5, 3.5), True, "", True)
+    recorder.proposal(Proposal(0, 0, 0, "add", (1,), parse("x1 + 1"), -1, (2.0, 3.0), (9.0, 12.0), "annealing", False))
+    recorder.proposal(Proposal(0, 0, 1, "crossover", (0, 1), parse("x0 * x1"), 2, (1.0, 2.0), (0.5, 3.5), "", True))
     recorder.death(0, 0, 1, 0)
     recorder.relink(0, 0, "tuning", 2, member(3, "x0 * 2.5", 0.25, (2,)))
     result = run_search(PROBLEM, REFERENCE, seed=0)
@@ -185,5 +185,5 @@ def test_a_rate_out_of_range():
 def test_nothing_keeps_rejected_trees_alive():
     recorder = Recorder(PROBLEM)
     recorder.population(0, 0, [])
-    recorder.proposal(0, 0, 0, "add", (), parse("x0"), -1, (1.0, 1.0), (1.0, 1.0), False, "loss", False)
+    recorder.proposal(Proposal(0, 0, 0, "add", (), parse("x0"), -1, (1.0, 1.0), (1.0, 1.0), "loss", False))
     assert not any(isinstance(value, Node) for value in vars(recorder).values())

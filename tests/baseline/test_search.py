@@ -6,8 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
+from pysr_neural.expression.evaluate import IEEE
 from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import Limits, OperatorSet, Problem
@@ -15,7 +17,7 @@ from pysr_neural.proposer.base import Child, Prior, ProposalBatch
 from pysr_neural.proposer.guarded import GuardRules, ProposerWarning
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from pysr_neural.state import KINDS
-from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.search import Search, run_search
 from pysr_neural_baseline.variation import EvolutionaryProposer
@@ -529,3 +531,216 @@ def test_odd_problems_finish(preset, case):
     result = run_search(problem, PRESETS[preset](generations=20), seed=0)
     assert np.isfinite(result.best.loss) or case == "huge"
     assert result.hall_of_fame.front() or case == "huge"
+
+
+BARE = (
+    BasicSRConfig(constants=(), generations=60),
+    BasicSRConfig(constants=(), generations=30, mutations=MutationWeights(simplify=5.0, rotate=1.0)),
+    BasicSRConfig.reference(constants=(), population_size=20, generations=20),
+    BasicSRConfig.reference(constants=(), population_size=20, generations=20, simplify=True, levels="all"),
+)
+
+
+class Everything(Diary):
+    """Every tree that a search accepted, wherever it came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.trees = []
+
+    def population(self, population, iteration, members):
+        self.trees += [member.tree for member in members]
+
+    def proposal(self, told):
+        self.trees += [told.child] if told.accepted else []
+
+    def relink(self, population, iteration, event, old_ref, member):
+        self.trees.append(member.tree)
+
+
+@pytest.mark.parametrize("config", BARE)
+@pytest.mark.parametrize(
+    "proposer", [None, RandomProposer(), ScriptedProposer([parse("x0 + 0.7"), parse("x0 / x0")], cycle=True)]
+)
+def test_no_constants_means_none_anywhere(config, proposer):
+    problem = make_problem(ARITHMETIC, target=lambda a, b: a + 0.7 * b)
+    watcher = Everything()
+    config = config.changed(guard=GuardRules(max_overhead=1.0))
+    result = quiet_search(problem, config, proposer, seed=1, observer=watcher)
+    assert len(watcher.trees) > 50
+    found = [*watcher.trees, *(member.tree for member in result.hall_of_fame.front())]
+    assert not [tree for tree in found if tree.constants()]
+    if isinstance(proposer, ScriptedProposer):
+        assert result.counts.invalid["child: constant"]
+
+
+def test_a_transformer_proposes_no_constants_where_there_are_none():
+    from pysr_neural.model.config import ProposerConfig
+    from pysr_neural.model.policy import ProposerModel
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
+
+    model = ProposerModel(ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1))
+    proposer = TransformerProposer(model.eval())
+    problem = make_problem(ARITHMETIC, target=lambda a, b: a + 0.7 * b)
+    config = BasicSRConfig(constants=(), generations=4, levels="all", guard=GuardRules(max_overhead=1.0))
+    result = run_search(problem, config, proposer)
+    assert result.counts.served > 0
+    assert "child: constant" not in result.counts.invalid
+    assert not [member for member in result.population if member.tree.constants()]
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt instead of the n-th call of a function."""
+
+    def __init__(self, function, n):
+        self.function, self.left = function, n
+
+    def __call__(self, *args, **kws):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return self.function(*args, **kws)
+
+
+@pytest.mark.parametrize("preset", ["default", "reference"])
+@pytest.mark.parametrize("after", [5, 60, 333])
+def test_an_interrupt_keeps_what_was_found(monkeypatch, preset, after):
+    config = BasicSRConfig.of(preset, population_size=20, generations=10**6, timeout_seconds=60)
+    search = Search(hard_problem(), config, None, 0)
+    interrupting = Interrupting(search.objective._values, after)
+    monkeypatch.setattr(search.objective, "_values", interrupting)
+    result = search.run()
+    assert interrupting.left == 0
+    assert result.stopped_by == "interrupt"
+    front = result.hall_of_fame.front()
+    assert front
+    assert result.best.cost == min(member.cost for member in result.hall_of_fame.best.values())
+    objective = Objective(hard_problem(), config)
+    assert all(objective.loss(member.tree) == member.loss for member in front)
+
+
+def test_an_interrupt_before_anything_was_found_goes_on_as_one():
+    with pytest.raises(KeyboardInterrupt):
+        run_search(hard_problem(), unlimited(), ScriptedProposer([KeyboardInterrupt()]))
+
+
+def test_an_interrupt_within_the_proposer_or_the_callback_keeps_what_was_found():
+    script = ScriptedProposer([parse("x0"), KeyboardInterrupt()])
+    result = run_search(hard_problem(), unlimited(), script)
+    assert (result.stopped_by, result.generations) == ("interrupt", 1)
+
+    def stop(search):
+        if search.generation == 3:
+            raise KeyboardInterrupt
+
+    result = run_search(hard_problem(), small(), callback=stop)
+    assert (result.stopped_by, result.generations) == ("interrupt", 3)
+
+
+def test_an_interrupt_of_the_last_fits_keeps_what_was_found(monkeypatch):
+    config = BasicSRConfig(generations=3)
+    search = Search(hard_problem(), config, None, 0)
+    monkeypatch.setattr(search, "_finish", Interrupting(None, 1))
+    assert search.run().stopped_by == "interrupt"
+
+
+class Clock:
+    """Time that passes only where something is done."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def costing(self, function, seconds):
+        def timed(*args, **kws):
+            self.now += seconds
+            return function(*args, **kws)
+
+        return timed
+
+
+ONE_EVALUATION = 0.25
+
+
+def timed_search(preset, seconds, proposer=None, monkeypatch=None, **changes):
+    """A search in which an evaluation takes a quarter of a second, and nothing else any time."""
+    clock = Clock()
+    config = BasicSRConfig.of(preset, timeout_seconds=seconds, population_size=20, generations=10**6, **changes)
+    search = Search(hard_problem(), config.changed(guard=GuardRules(max_overhead=1.0)), proposer, 0, clock)
+    monkeypatch.setattr(search.objective, "_values", clock.costing(search.objective._values, ONE_EVALUATION))
+    return search, clock
+
+
+@pytest.mark.parametrize("preset", ["default", "reference"])
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 3.0, 11.0, 60.0])
+def test_a_time_limit_holds_to_one_evaluation(preset, seconds, monkeypatch):
+    search, _ = timed_search(preset, seconds, monkeypatch=monkeypatch)
+    result = search.run()
+    assert result.stopped_by == "time"
+    assert result.seconds <= seconds + ONE_EVALUATION
+    assert result.seconds >= 0.85 * seconds
+    assert result.hall_of_fame.front()
+
+
+def test_a_time_limit_waits_for_the_first_member_that_counts(monkeypatch):
+    search, _ = timed_search("default", 0.0, ScriptedProposer([parse("x0 / (x0 - x0)")]), monkeypatch=monkeypatch)
+    search.objective.problem = search.problem
+    assert search.run().hall_of_fame.front()
+
+
+def test_the_end_of_an_iteration_and_the_last_fits_keep_to_the_clock(monkeypatch):
+    """A fit takes eight evaluations here."""
+    search, clock = timed_search("default", 40.0, monkeypatch=monkeypatch, cycles_per_iteration=1)
+    refined = search.objective.refined
+    fits = []
+
+    def slow(tree):
+        fits.append(clock.now)
+        return clock.costing(refined, 8 * ONE_EVALUATION)(tree)
+
+    monkeypatch.setattr(search.objective, "refined", slow)
+    result = search.run()
+    assert result.seconds <= 40.0 + 9 * ONE_EVALUATION
+    assert max(fits) < 40.0
+    assert fits[-1] > 0.88 * 40.0
+
+
+def test_a_fit_on_many_rows_is_given_up_when_time_is_up():
+    X = np.random.default_rng(0).uniform(1, 2, (6000, 2))
+    problem = Problem(X, np.exp(0.3 * X[:, 0]) + X[:, 1], OperatorSet.of("exp", "+", "*"))
+    clock = Clock()
+    tree = parse("exp(0.1 * x0) + x1 * 0.7")
+    for seconds, better in ((100.0, True), (0.05, False)):
+        objective = Objective(problem, BasicSRConfig(), Deadline(seconds, clock))
+        functions = objective._refinement.functions
+        objective._refinement.functions = {name: clock.costing(f, 0.01) for name, f in functions.items()}
+        begun = clock.now
+        assert (objective.refined(tree)[0] != tree) is better
+        assert clock.now - begun <= (100 if better else 0.07)
+    assert Objective(hard_problem(), BasicSRConfig(), Deadline(1.0))._refinement.functions is IEEE
+
+
+def test_proposers_are_told_how_long_they_may_take(monkeypatch):
+    class Slow(ScriptedProposer):
+        def open(self, problem):
+            session = super().open(problem)
+            session.propose = clock.costing(session.propose, 3.0)
+            sessions.append(session)
+            return session
+
+    sessions = []
+    search, clock = timed_search("default", 30.0, Slow([parse("x0")], cycle=True), monkeypatch=monkeypatch)
+    result = search.run()
+    assert sessions[0].requests[0].seconds == 15.0
+    told = [request.seconds for request in sessions[0].requests]
+    assert told == sorted(told, reverse=True)
+    assert min(told) >= 3.0
+    assert result.counts.skipped["too little time left"] > 0
+    assert result.seconds <= 30.0 + ONE_EVALUATION
+    untimed = small(generations=1, guard=GuardRules(max_overhead=1.0))
+    asked = ScriptedProposer([parse("x0")], cycle=True).open(hard_problem())
+    asked.open = lambda problem: asked
+    run_search(hard_problem(), untimed, asked)
+    assert {request.seconds for request in asked.requests} == {None}

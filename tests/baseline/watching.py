@@ -12,14 +12,10 @@ class Diary:
     def population(self, population, iteration, members):
         self.events.append(("population", population, iteration, tuple((m.ref, to_string(m.tree)) for m in members)))
 
-    def proposal(
-        self, population, iteration, cycle, kind, parents, child, child_ref, before, after, accepted, reason, neural
-    ):
-        place = (population, iteration, cycle)
-        figures = (repr(before), repr(after))
-        self.events.append(
-            ("proposal", *place, kind, parents, to_string(child), child_ref, *figures, accepted, reason, neural)
-        )
+    def proposal(self, told):
+        place, (before, after) = (told.population, told.iteration, told.cycle), (repr(told.before), repr(told.after))
+        child = (told.kind, told.parents, to_string(told.child), told.child_ref)
+        self.events.append(("proposal", *place, *child, before, after, told.accepted, told.reason, told.neural))
 
     def relink(self, population, iteration, event, old_ref, member):
         self.events.append(("relink", population, iteration, event, old_ref, member.ref, to_string(member.tree)))

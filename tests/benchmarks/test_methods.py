@@ -15,7 +15,7 @@ from pysr_neural_benchmarks.methods import pysr as pysr_module
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 from pysr_neural_benchmarks.methods.registry import METHODS, make
 from pysr_neural_benchmarks.report.compare import main as compare_main
-from pysr_neural_benchmarks.suites import command as suites_command
+from pysr_neural_benchmarks.runner import catalogue
 
 X = np.random.default_rng(0).uniform(0.5, 3.0, (40, 2))
 PROBLEM = Problem(X, X[:, 0] * X[:, 1] + X[:, 0], OperatorSet.of("+", "*"), Limits(max_size=9))
@@ -271,12 +271,12 @@ def test_suites_and_methods_are_listed(capsys, tmp_path, monkeypatch):
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "mine.csv").write_text("a,b,y\n1,2,3\n2,3,5\n4,5,9\n")
     monkeypatch.chdir(tmp_path)
-    assert suites_command.main(["--json"]) == 0
+    assert catalogue.main(["--json"]) == 0
     listed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert listed["suites"]["toy"] == 21
     assert listed["suites"]["mine"] == 1
     assert "pysr-restarts" in listed["methods"]
-    assert suites_command.main(["measured", "mine"]) == 0
+    assert catalogue.main(["measured", "mine"]) == 0
     assert "mine/mine" in capsys.readouterr().out
 
 

@@ -21,7 +21,7 @@ from pysr_neural_benchmarks.runner.plan import Limits, Plan
 from pysr_neural_benchmarks.runner.run import Arms, main, plan_of, run
 from pysr_neural_benchmarks.suites.data import Case, draw
 from pysr_neural_benchmarks.suites.reader import load_suite
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 HERE = Workers(0)
 

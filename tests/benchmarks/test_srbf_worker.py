@@ -12,7 +12,7 @@ import pytest
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
-from pysr_neural_benchmarks.methods import srbf_worker
+from pysr_neural_benchmarks.runner import srbf_worker
 
 X = np.random.default_rng(0).uniform(-2.0, 2.0, (48, 2))
 Y = 2.0 * X[:, 0] - 0.5 * X[:, 1] + 1.0

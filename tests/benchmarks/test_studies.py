@@ -5,8 +5,8 @@ import math
 import pytest
 
 from pysr_neural.errors import ConfigError
+from pysr_neural_benchmarks.pages import markdown_table, panels, small
 from pysr_neural_benchmarks.studies import budget, initialisation
-from pysr_neural_benchmarks.studies.pages import markdown_table, panels, small
 from pysr_neural_benchmarks.suites.reader import load_suite
 
 

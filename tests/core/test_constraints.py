@@ -50,6 +50,12 @@ def test_reasons(tree, reason):
     assert reason is None or reason in REASONS
 
 
+def test_a_search_may_admit_no_constants():
+    bare = make_problem(operators=("sin", "+"), limits=Limits(constants=False))
+    assert check_tree(parse("sin(x0) + x1"), bare) is None
+    assert check_tree(parse("sin(x0) + 1"), bare) == "constant"
+
+
 def test_current_size_limit_tightens_but_never_widens():
     tree = parse("x0 + x1 * x0")
     assert check_tree(tree, PROBLEM, max_size=4) == "size"
@@ -123,5 +129,5 @@ def test_grow_without_constants_or_one_arity():
 def test_sampler_without_operators_is_refused():
     with pytest.raises(ConfigError, match="must have a variable and"):
         GrowSampler(OperatorSet((), ()), 1)
-    with pytest.raises(ConfigError, match=r"0\.\.1; got stop=1\.5"):
+    with pytest.raises(ConfigError, match=r"stop must be .* at most 1; got 1\.5"):
         GrowRules(stop=1.5)

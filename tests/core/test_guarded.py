@@ -282,3 +282,9 @@ def test_usable_weights_pass():
 def test_rules_are_checked(settings):
     with pytest.raises(ConfigError, match="got"):
         GuardRules(**settings)
+
+
+@pytest.mark.parametrize("wrong", [ScriptedProposer, None, "default", 3])
+def test_what_is_no_proposer_is_refused_at_once(wrong):
+    with pytest.raises(ConfigError, match=r"a method open\(problem\), not its class"):
+        GuardedProposer(wrong)

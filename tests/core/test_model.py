@@ -13,6 +13,7 @@ from pysr_neural.model.decoding import _start, encode
 from pysr_neural.model.encoder import number_features
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
@@ -113,6 +114,18 @@ def test_save_and_load_give_identical_logits(small_model: ProposerModel, tmp_pat
     assert torch.equal(
         forward(load(str(tmp_path)), data, mask, prompt, TARGETS), forward(small_model, data, mask, prompt, TARGETS)
     )
+
+
+def test_a_checkpoint_may_be_named_by_a_path(small_model: ProposerModel, tmp_path: Path) -> None:
+    small_model.save_pretrained(tmp_path / "model")
+    assert resolve(tmp_path / "model") == tmp_path / "model"
+    assert TransformerProposer.from_checkpoint(tmp_path / "model").model.config.width == small_model.config.width
+    for nowhere in (Path("/no/such"), Path("owner/name"), tmp_path / "nowhere"):
+        with pytest.raises(CheckpointError, match="does not exist"):
+            TransformerProposer.from_checkpoint(nowhere)
+    for wrong in (None, 3, b"x"):
+        with pytest.raises(CheckpointError, match="a text or a path; got"):
+            load(wrong)  # type: ignore[arg-type]
 
 
 def test_default_checkpoint_is_small_and_loads() -> None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import sympy
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.evaluate import GUARDED, IEEE, evaluate
 from pysr_neural.expression.node import Node, variable
-from pysr_neural.expression.sympy_bridge import from_sympy, to_sympy
+from pysr_neural.expression.sympy_bridge import Style, from_sympy, to_sympy
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import ALIASES, OPERATORS, is_known, operator
 from pysr_neural.wire.vocabulary import NAMES, operator_token
@@ -104,3 +105,53 @@ def test_aliases_lead_to_rows_and_hide_none():
 def test_unknown_operator_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match="Did you mean 'sqrt'"):
         operator("sqr")
+
+
+POINTS = np.array(
+    [-1e160, -700.0, -15.0, -4.0, -1.0, -0.5, -1e-6, -1e-11, 0.0, 1e-13, 1e-11, 1e-10, 1e-6, 0.3, 2.0, 16.0]
+)
+NUMPY = {
+    "where": np.where, "nan_to_num": np.nan_to_num, "abs": np.abs, "max": np.maximum, "min": np.minimum,
+    "inv": np.reciprocal, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "log2": np.log2, "log10": np.log10,
+    "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh, "asin": np.arcsin, "acos": np.arccos, "neg": np.negative,
+}  # fmt: skip
+
+
+def read_by_numpy(text, **variables):
+    """What a reader takes our texts for."""
+    functions = {**NUMPY, **variables}
+    functions["nan_to_num"] = lambda value, *limits: np.nan_to_num(
+        value, **dict(zip(("nan", "posinf", "neginf"), limits, strict=False))
+    )
+    with np.errstate(all="ignore"):
+        return eval(text.replace("^", "**"), {"__builtins__": {}}, functions)  # our own text, in a test
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in OPERATORS.values() if row.guarded is not row.function], ids=lambda r: r.name
+)
+def test_what_a_guarded_operator_is_shown_as_is_what_it_calculates(row):
+    tree = Node(row.name, (variable(0), variable(1))[: row.arity])
+    columns = arguments(row, POINTS)
+    with np.errstate(all="ignore"):
+        expected = row.guarded(*columns)
+    text = to_string(tree, ["a name", "b"], guarded=True).replace("`a name`", "first")
+    np.testing.assert_array_equal(read_by_numpy(text, first=columns[0], b=columns[-1]), expected)
+    symbols = [sympy.Symbol(name) for name in ("x0", "x1")[: row.arity]]
+    shown = to_sympy(tree, style=Style(real=False, guarded=True))
+    assert shown.free_symbols == set(symbols)
+    for *point, value in zip(*columns, expected, strict=True):
+        found = shown.subs(dict(zip(symbols, map(sympy.Float, point), strict=True)), simultaneous=True)
+        assert float(found) == pytest.approx(value, rel=1e-9, abs=1e-300), (point, found)
+
+
+def test_every_guard_is_shown_and_nothing_else():
+    for row in OPERATORS.values():
+        assert (row.shown is None) == (row.guarded is row.function)
+        assert to_string(parse("x0 + sin(x1)"), guarded=True) == "(x0 + sin(x1))"
+    assert to_string(parse("sqrt(x0)"), guarded=True) == "sqrt(abs(x0))"
+    assert to_string(parse("x0 / 2 + sqrt(3)"), guarded=True) == "((x0 / 2.0) + sqrt(3.0))"
+    assert to_string(parse("x0 / 1e-11"), guarded=True) == "(x0 / where(abs(1e-11) < 1e-10, 1e-10, 1e-11))"
+    assert to_string(parse("log(sqrt(x0 / x1))"), guarded=True) == (
+        "log(max(abs(sqrt(abs((x0 / where(abs(x1) < 1e-10, 1e-10, x1))))), 1e-12))"
+    )

@@ -75,3 +75,9 @@ def test_random_trees_obey_the_tighter_limit():
 def test_random_proposer_refuses_a_negative_depth():
     with pytest.raises(ConfigError, match="at least 0; got -1"):
         RandomProposer(max_depth=-1)
+
+
+def test_random_trees_have_no_constants_where_there_are_none():
+    problem = make_problem(limits=Limits(constants=False))
+    answer = RandomProposer().open(problem).propose(ProposalRequest((), 50, ("seed",), seed=0))
+    assert not any(child.tree.constants() for child in answer.children)

@@ -244,3 +244,17 @@ def test_fingerprints_are_the_same_in_every_process():
     }
     assert seen == {fingerprint(parse("sin(x1 + x0) * max(x0, 2) / (x0 - x1)"))}
     assert len(seen.pop()) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "simple"),
+    [
+        ("x0 - x0", "x0 - x0"),
+        ("x0 / x0 + x1", "x0 / x0 + x1"),
+        ("neg(neg(x0)) - (x1 - x1)", "x0 - (x1 - x1)"),
+        ("max(x0, x0)", "x0"),
+        ("log(exp(x0)) / log(exp(x0))", "x0 / x0"),
+    ],
+)
+def test_no_constant_comes_in_where_there_are_none(text, simple):
+    assert simplify(parse(text), constants=False) == parse(simple)

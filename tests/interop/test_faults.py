@@ -45,6 +45,25 @@ def test_a_hanging_server(search_against, parallelism):
     assert report.served == 0
 
 
+@pytest.mark.parametrize("levels", [("seed",), ("seed", "child", "refresh")])
+def test_waiting_for_a_slow_proposer_keeps_to_the_limit_of_time(small_fit, levels):
+    from pysr_neural.proposer.scripted import ScriptedProposer
+
+    slow = NeuralProposer(proposer=ScriptedProposer([], delay=4.0), levels=levels, max_overhead=1.0)
+    small_fit(neural_proposer=slow, niterations=1)  # Compiles what these levels need.
+    started = time.monotonic()
+    model = small_fit(neural_proposer=slow, niterations=10**6, timeout_in_seconds=1)
+    assert time.monotonic() - started < 2.5
+    assert len(model.equations_) > 0
+
+
+def test_with_verbosity_0_nothing_is_heard(search_against, capfd):
+    capfd.readouterr()
+    report, _ = search_against(lambda message: b"HTTP/1.1 200 OK\r\n\r\n" * 10)
+    assert report.failures
+    assert capfd.readouterr().err == ""
+
+
 def test_a_server_that_never_says_welcome(search_against):
     report, _ = search_against(lambda message: b"", welcome=False)
     assert report.failures

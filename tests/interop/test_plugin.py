@@ -42,6 +42,8 @@ def test_the_settings_reach_the_engine(package):
     assert settings["levels"] == ["child"]
     assert (settings["batch_size"], settings["seed"], settings["weight"]) == (9, 4, 0.2)
     assert settings["session"] == plugin.session
+    assert settings["verbose"] is True
+    assert NeuralProposerPlugin("default", verbose=False).julia_plugin()["verbose"] is False
     report = plugin.report()
     assert report.calls == 2
     assert report.engine == "PySR 2.7.2"

@@ -42,6 +42,7 @@ class StandIn(BaseEstimator):
         precision=32,
         warm_start=False,
         random_state=None,
+        verbosity=1,
         **kwargs,
     ):
         for name in kwargs:
@@ -58,9 +59,19 @@ class StandIn(BaseEstimator):
         self.precision = precision
         self.warm_start = warm_start
         self.random_state = random_state
+        self.verbosity = verbosity
 
     def fit(self, X, y, *, weights=None, variable_names=None):
+        if self.niterations < 0:
+            raise ValueError("niterations")
         return self._run(X, y, runtime_params=None, parallelism=self.parallelism or "multithreading")
+
+    @classmethod
+    def from_file(cls, *, run_directory, binary_operators=None, **pysr_kwargs):
+        if not (Path(run_directory) / "checkpoint.pkl").exists():
+            return cls(**pysr_kwargs)
+        model = pickle.loads((Path(run_directory) / "checkpoint.pkl").read_bytes())
+        return model.set_params(**pysr_kwargs)
 
     def _run(self, X, y, runtime_params, parallelism):
         self.seen_ = (self.plugins, self.worker_imports)
@@ -221,16 +232,93 @@ def test_default_mutations_together_with_children_warn(regressor):
         regressor(neural_proposer=silent, default_mutations={}).fit(X, Y)
 
 
-@pytest.mark.parametrize("scale", [1e-26, 1e200, 1e20])
-def test_values_whose_squares_single_precision_cannot_hold_warn(regressor, scale):
-    with pytest.warns(UserWarning, match="precision=64"):
-        regressor(neural_proposer=OURS).fit(X, scale * Y)
+@pytest.mark.parametrize(("x", "y"), [(X, 1e-26 * Y), (X, 1e20 * Y), (X, 1e9 + Y), (1e40 * X, Y), (1e-20 * X, Y)])
+def test_data_that_single_precision_cannot_hold_warn_and_show_in_the_report(regressor, x, y):
+    with pytest.warns(UserWarning, match="cannot hold all of these data: .*precision=64") as told:
+        model = regressor(neural_proposer=OURS).fit(x, y)
+    assert told[0].filename == __file__
+    (note,) = model.neural_report_.notes
+    assert "precision=64" in note
+    assert note in str(model.neural_report_)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        regressor(neural_proposer=OURS, precision=64).fit(X, scale * Y)
-        regressor(neural_proposer=None).fit(X, scale * Y)
+        assert regressor(neural_proposer=OURS, precision=64).fit(x, y).neural_report_.notes == ()
+        regressor(neural_proposer=None).fit(x, y)
         regressor(neural_proposer=OURS).fit(X, 1e10 * Y)
-        regressor(neural_proposer=OURS).fit(X, 0 * Y + 3)
+        regressor(neural_proposer=OURS).fit(X, np.full(12, 0.1))
+        quiet = regressor(neural_proposer=OURS, verbosity=0).fit(x, y)
+    assert quiet.neural_report_.notes == (note,)
+    model.fit(X, Y)
+    assert model.neural_report_.notes == ()
+
+
+def test_many_columns_are_told_in_one_warning(regressor):
+    with pytest.warns(UserWarning, match=r"X\[:, 2\] .* And so for 4 more\.$") as told:
+        model = regressor(neural_proposer=OURS).fit(np.repeat(1e40 * X, 7, axis=1), Y)
+    assert len(told) == 1
+    assert len(model.neural_report_.notes) == 7
+
+
+def test_weights_do_not_reach_the_proposer_and_the_report_says_so(regressor):
+    model = regressor(neural_proposer=OURS).fit(X, Y, weights=np.ones(12))
+    assert "weights" in model.neural_report_.notes[0]
+    assert "weights" in str(model.neural_report_)
+    assert regressor(neural_proposer=replace(OURS, levels=())).fit(X, Y, weights=np.ones(12)).neural_report_.notes == ()
+
+
+def test_a_refused_fit_keeps_the_report_of_the_last_one(regressor, tmp_path):
+    model = regressor(neural_proposer=OURS).fit(X, Y)
+    report = model.neural_report_
+    with pytest.raises(DataError):
+        model.fit(X, Y[:-1])
+    assert model.neural_report_ is report
+    for wrong, error in (({"neural_proposer": 3}, ConfigError), ({"niterations": -1}, ValueError)):
+        model.set_params(**wrong)
+        with pytest.raises(error):
+            model.fit(X, Y)
+        assert model.neural_report_ is report
+        model.set_params(neural_proposer=OURS)
+    model.set_params(niterations=1).fit(X, Y)
+    assert model.neural_report_ is not report
+
+
+def test_a_run_of_plain_pysr_is_read_back_as_ours_and_goes_on_with_help(regressor, tmp_path):
+    plain = StandIn(niterations=7).fit(X, Y)
+    (tmp_path / "checkpoint.pkl").write_bytes(pickle.dumps(plain))
+    model = regressor.from_file(run_directory=tmp_path, neural_proposer=OURS, warm_start=True)
+    assert type(model) is regressor
+    assert model.get_params()["neural_proposer"] is OURS
+    assert model.niterations == 7
+    assert model.equations_ == plain.equations_
+    assert model.fit(X, Y).neural_report_.calls == 3
+    assert regressor.from_file(run_directory=tmp_path).neural_proposer is None
+    later = regressor.from_file(run_directory=tmp_path).set_params(neural_proposer=OURS, warm_start=True).fit(X, Y)
+    assert later.neural_report_.calls == 3
+    assert clone(later).get_params() == later.get_params()
+
+
+def test_runs_of_our_own_are_read_back_as_they_are(regressor, tmp_path):
+    mine = regressor(neural_proposer=OURS).fit(X, Y)
+    (tmp_path / "checkpoint.pkl").write_bytes(pickle.dumps(mine))
+    assert regressor.from_file(run_directory=tmp_path).neural_proposer == OURS
+    assert regressor.from_file(run_directory=tmp_path, neural_proposer=None).neural_proposer is None
+    fresh = regressor.from_file(run_directory=tmp_path / "nothing", niterations=3, neural_proposer=OURS)
+    assert (fresh.niterations, fresh.neural_proposer) == (3, OURS)
+    assert "binary_operators" in inspect.signature(regressor.from_file).parameters
+
+
+def test_with_verbosity_0_nothing_of_ours_is_heard(regressor, monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(FakePlugin, "report", lambda self, fronts: 1 / 0)
+    monkeypatch.setattr(FakePlugin, "import_trace", lambda self, seed, facts: 1 / 0)
+    ours = replace(OURS, trace=str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = regressor(neural_proposer=ours, verbosity=0, default_mutations={}).fit(X, 1e200 * Y)
+    assert model.seen_[0][0].verbose is False
+    assert [text.split(":")[0] for text in model.neural_report_.failures] == ["report", "trace"]
+    with pytest.warns(RuntimeWarning, match="division"):
+        assert regressor(neural_proposer=OURS).fit(X, Y).seen_[0][0].verbose is True
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_finished_search_is_not_lost_over_its_report(regressor, monkeypatch):

@@ -62,6 +62,26 @@ def test_a_warm_start_goes_on(small_fit):
     assert model.equations_["loss"].min() <= before
 
 
+def test_a_run_of_plain_pysr_goes_on_with_help(small_fit, tmp_path):
+    import pysr
+
+    from pysr_neural import PySRRegressor
+
+    X, y = small_data()
+    where = {"temp_equation_file": False, "output_directory": str(tmp_path), "run_id": "plain", "warm_start": True}
+    plain = pysr.PySRRegressor(**{**SMALL, **where}).fit(X, y)
+    best = plain.equations_["loss"].min()
+    model = PySRRegressor.from_file(run_directory=tmp_path / "plain", neural_proposer=RANDOM, warm_start=True)
+    assert np.allclose(model.predict(X), plain.predict(X))
+    model.set_params(**LONGER).fit(X, y)
+    assert model.equations_["loss"].min() <= best
+    assert model.neural_report_.calls > 0
+    assert not model.neural_report_.failures
+    ours = small_fit(X, y, warm_start=True)
+    ours.set_params(neural_proposer=RANDOM, **LONGER).fit(X, y)
+    assert ours.neural_report_.calls > 0
+
+
 def test_several_outputs(small_fit):
     X, y = small_data()
     model = small_fit(X, np.stack([y, 2 * X[:, 0]], axis=1), neural_proposer=RANDOM, **LONGER)

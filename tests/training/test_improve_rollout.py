@@ -23,7 +23,7 @@ from pysr_neural_training.improve.lessons import Lesson, example_of, questions_o
 from pysr_neural_training.improve.rollout import Episode, Planned, RolloutJob, collect, roll_out, run_rollout, summary
 from pysr_neural_training.improve.scoring import score
 from pysr_neural_training.problems.generate import GeneratedProblem, Sampler
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 from tests.core.conftest import SMALL
 
 CONFIG = ImproveConfig(generations=4, population_size=10, max_operators=3, solved_below=0.0)

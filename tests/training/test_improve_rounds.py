@@ -28,6 +28,7 @@ from pysr_neural_training.improve.config import (
     read_config,
 )
 from pysr_neural_training.improve.rollout import Episode
+from pysr_neural_training.improve.round_folders import RoundFolders
 from pysr_neural_training.improve.rounds import (
     held_out_searches,
     problem_number,
@@ -35,7 +36,6 @@ from pysr_neural_training.improve.rounds import (
     run,
     training_searches,
 )
-from pysr_neural_training.improve.run_dir import RunDirectory
 from tests.core.conftest import SMALL
 
 TINY = {
@@ -107,7 +107,7 @@ def test_a_run_leaves_what_it_promises(start: str, tmp_path: Path, pictured: Non
     method = Still(config(start, patience=5, rounds=1))
     records = run(method, tmp_path)
     assert [record["round"] for record in records] == [0, 1]
-    lines = (tmp_path / "rounds.jsonl").read_text().splitlines()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == records
     for record in records:
         card = json.loads((tmp_path / f"round-00{record['round']}/model/card.json").read_text())
@@ -132,19 +132,22 @@ def test_a_finished_run_makes_no_round_again_and_more_rounds_go_on(start: str, t
 
 
 def test_a_run_of_other_settings_is_refused(start: str, tmp_path: Path) -> None:
-    RunDirectory(tmp_path, "still", config(start))
-    RunDirectory(tmp_path, "still", config(start, rounds=7))
-    with pytest.raises(ConfigError, match="generations = 3, this command 4"):
-        RunDirectory(tmp_path, "still", config(start, generations=4))
-    with pytest.raises(ConfigError, match="method = 'still'"):
-        RunDirectory(tmp_path, "narrow", config(start))
+    RoundFolders(tmp_path, "still", config(start, generations=2))
+    RoundFolders(tmp_path, "still", config(start))  # No round has been made: nothing depends on the settings.
+    (tmp_path / "round-000").mkdir()
+    (tmp_path / "round-000/record.json").write_text('{"round": 0}')
+    RoundFolders(tmp_path, "still", config(start, rounds=7))
+    with pytest.raises(ConfigError, match="generations = 3, got 4"):
+        RoundFolders(tmp_path, "still", config(start, generations=4))
+    with pytest.raises(ConfigError, match="`pysr-neural improve still`, not of `pysr-neural improve narrow`"):
+        RoundFolders(tmp_path, "narrow", config(start))
 
 
 def test_unfinished_rounds_do_not_count(start: str, tmp_path: Path) -> None:
     for name, text in (("round-000", '{"round": 0}'), ("round-001.part", "{")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(text)
-    directory = RunDirectory(tmp_path, "still", config(start))
+    directory = RoundFolders(tmp_path, "still", config(start))
     assert directory.records() == [{"round": 0}]
     assert not list(tmp_path.glob("*.part"))
 
@@ -214,7 +217,7 @@ def test_commands_run_and_print_where_the_result_lies(
     given = [f"--set={key}={value}" for key, value in {**TINY, "rounds": 1}.items()]
     assert module.main(["--initial", start, "--out", str(tmp_path), *given]) == 0
     assert str(tmp_path / "model") in capsys.readouterr().out
-    assert json.loads((tmp_path / "rounds.jsonl").read_text().splitlines()[1])["learned"]["examples"] >= 0
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[1])["learned"]["examples"] >= 0
 
 
 def test_a_collapse_is_told_by_the_exit_status(

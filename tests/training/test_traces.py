@@ -17,12 +17,12 @@ from pysr_neural.errors import ConfigError, DataError, TraceError
 from pysr_neural.trace import io
 from pysr_neural.trace.io import Trace, encode_table, problems_table, write_part
 from pysr_neural_baseline.recorder import record_search
+from pysr_neural_training.problems.sources import from_table, generated
 from pysr_neural_training.traces import export as export_command
 from pysr_neural_training.traces import generate as generate_command
 from pysr_neural_training.traces import inspect as inspect_command
 from pysr_neural_training.traces import jobs, lineage
-from pysr_neural_training.traces.problems import from_table, generated
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 from tests.strategies import make_problem
 
 QUICK = ["--preset=reference", "--set=population_size=8", "--set=generations=5", "--workers=0", "--runs-per-part=2"]

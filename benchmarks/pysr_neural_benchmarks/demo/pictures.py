@@ -5,7 +5,6 @@ Owns: drawing.  Does not own: what is drawn (`outcome`), the page around it (`pa
 
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,29 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pysr_neural_benchmarks.demo.outcome import Member, Outcome
+from pysr_neural_benchmarks.pages import INK, LAW, LINE, MUTED, NEURAL, SMALLEST, STYLE
 
-INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#616e7c", "#cbd2d9", "#0b6e99", "#d9480f"
-STYLE: dict[Any, Any] = {  # Matplotlib types its keys as some hundred literals.
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pysr-neural",
-}
 CURVE_POINTS = 300
-SMALLEST_LOSS = 1e-16
-"""What a loss of zero is drawn at."""
 LAW_WIDTH = 42
 """Longest law above a picture, in characters."""
 
@@ -108,7 +87,7 @@ def draw_front(axes: Axes, outcome: Outcome) -> None:
 
 
 def _points(members: tuple[Member, ...] | list[Member]) -> tuple[list[int], list[float]]:
-    return [m.complexity for m in members], [max(m.loss, SMALLEST_LOSS) for m in members]
+    return [m.complexity for m in members], [max(m.loss, SMALLEST) for m in members]
 
 
 def _law_text(outcome: Outcome) -> str:

@@ -67,7 +67,7 @@ class Basic:
         )
 
     def _counters(self, result: SearchResult, config: BasicSRConfig) -> dict[str, Any]:
-        report = report_of(result, config, self.proposer)
+        report = report_of(result, config, type(self.proposer).__name__)
         return {} if report is None else report.to_dict()
 
 

@@ -22,10 +22,10 @@ import numpy as np
 
 from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.judging.scoring import solved_at, value_at
+from pysr_neural_benchmarks.pages import Curve, markdown_table, panels, small
 from pysr_neural_benchmarks.runner.plan import Plan
 from pysr_neural_benchmarks.runner.run import add_data_options, plan_of, run
-from pysr_neural_benchmarks.studies.pages import Curve, markdown_table, panels, small
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 Row = Mapping[str, Any]
 AXES = ("evaluations", "iterations", "seconds")

@@ -24,7 +24,7 @@ from pysr_neural_benchmarks.runner.plan import Job, Limits, Plan, numbers
 from pysr_neural_benchmarks.runner.service import request_of
 from pysr_neural_benchmarks.suites.data import POINTS
 from pysr_neural_benchmarks.suites.reader import load_suite
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 SYMBOLIC_SECONDS, SYMBOLIC_START = 5.0, 65.0
 SYMBOLIC_LIMIT = 3

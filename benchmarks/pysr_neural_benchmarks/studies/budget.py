@@ -22,7 +22,7 @@ from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import Search, run_search
 from pysr_neural_benchmarks.judging.results import Task, complete
-from pysr_neural_benchmarks.studies.pages import Curve, markdown_table, panels, small
+from pysr_neural_benchmarks.pages import Curve, markdown_table, panels, small
 from pysr_neural_benchmarks.studies.reference import POPULATION, SOLVED_BELOW, problem_of
 from pysr_neural_benchmarks.suites.reader import load_suite
 

@@ -24,8 +24,8 @@ from pysr_neural.model.checkpoint import load
 from pysr_neural.proposer.base import Proposer
 from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural_benchmarks.judging.results import Task, complete
+from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
-from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import HiddenBatches, SingleLayout
 from pysr_neural_training.examples.build import ExampleConfig, Layouts
 from pysr_neural_training.learning.config import TrainConfig, load_config

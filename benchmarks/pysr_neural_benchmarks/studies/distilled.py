@@ -21,7 +21,7 @@ from pysr_neural_benchmarks.judging.statistics import sign_test
 from pysr_neural_training.interpret.distil import Distilled
 from pysr_neural_training.interpret.export import mutation_weights
 from pysr_neural_training.interpret.static import StaticProposer
-from pysr_neural_training.traces.problems import from_suite
+from pysr_neural_training.problems.sources import from_suite
 
 OPERATORS = ("+", "-", "*", "/", "sin", "cos", "exp", "log")
 POINTS, MAX_SIZE = 100, 30

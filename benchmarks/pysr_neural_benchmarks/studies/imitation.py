@@ -30,17 +30,17 @@ from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_benchmarks.judging.results import Task, complete
+from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
-from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout
 from pysr_neural_training.examples.build import ExampleConfig, Layouts
 from pysr_neural_training.learning.config import Evaluation, ModelSize, Schedule, TrainConfig
 from pysr_neural_training.learning.train import train
 from pysr_neural_training.problems.generate import ProblemPrior, Sampler
+from pysr_neural_training.problems.sources import SourceProblem
 from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
-from pysr_neural_training.traces.problems import SourceProblem
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 BASIC = "BasicSR"
 LAYOUTS = ("onestep", "population")

@@ -30,8 +30,8 @@ from pysr_neural.state import MemberView
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import Search, SearchResult
 from pysr_neural_benchmarks.judging.results import Task, complete
+from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
-from pysr_neural_benchmarks.studies.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies.single import SingleLayout, SingleSession
 from pysr_neural_training.learning.recovery import held_out_problems, recovers
 from pysr_neural_training.problems.generate import GeneratedProblem

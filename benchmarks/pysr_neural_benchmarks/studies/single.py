@@ -20,7 +20,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
-from pysr_neural.proposer.neural.questions import Question, ask, place
+from pysr_neural.proposer.neural.questions import Question, ask, place, shares
 from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, SHOWN_MEMBERS, TransformerSession, propose_many
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
@@ -138,16 +138,16 @@ class SingleSession(TransformerSession):
     def plan(self, request: ProposalRequest, rng: np.random.Generator) -> list[Question]:
         """Return the questions of the one layout; without members, about the data alone."""
         temperature = self.asked.temperature * request.temperature
-        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+        size = self._size(request)
         members, layout = p.best_members(request.members, self.asked.shown), self.asked.layout
         if layout == "direct" or not members:
             return self._direct_questions(self.problem.y, size, request.count, temperature, rng)
         size = min(size, members[0].tree.size + REPAIR_ROOM)
         if layout == "onestep":
-            data = self._columns(self.problem.y, self.problem.y - self._values(members[0].tree))
+            data = self._beside(members[0].tree)
             return [self._question("onestep", data, size, request.count, temperature, rng, members)]
-        shares = [request.count // EDITS + (i < request.count % EDITS) for i in range(EDITS)]
-        return [self._edit(members, size, share, temperature, rng) for share in shares if share]
+        parts = shares(request.count, EDITS)
+        return [self._edit(members, size, share, temperature, rng) for share in parts if share]
 
     def answer(
         self,
@@ -157,14 +157,8 @@ class SingleSession(TransformerSession):
         rng: np.random.Generator,
     ) -> ProposalBatch:
         """Return the samples as they were drawn."""
-        trees = [tree for question in questions for tree in self.drawn(question, rng)]
+        trees = [tree for question in questions for tree, _ in self._sampled(question, rng)]
         return ProposalBatch(tuple(Child(tree) for tree in trees[: request.count]))
-
-    def drawn(self, question: Question, rng: np.random.Generator) -> list[Node]:
-        """Return a question's samples, repeated ones too."""
-        if question.samples is None:
-            return []
-        return [self._tree(row, rng) for row in question.samples.tokens.tolist()]
 
     def about_the_rest(
         self, trees: Sequence[Node], count: int, temperature: float, rng: np.random.Generator
@@ -198,29 +192,11 @@ class SingleSession(TransformerSession):
         """Ask for a move of a random kind from the best of a few members."""
         parent = members[int(rng.integers(len(members), size=TOURNAMENT).min())]
         kind = EDIT_KINDS[int(rng.integers(len(EDIT_KINDS)))]
-        data = self._columns(self.problem.y, self.problem.y - self._values(parent.tree))
-        question = self._question("direct", data, size, count, temperature, rng)
-        prompt = p.build_prompt(
-            "edit",
-            self.problem.operators,
-            self.slots,
-            size,
-            members,
-            self.variance,
-            self.asked.shown,
-            kind=kind,
-            parents=(parent,),
-            context=self._own_context,
-        )
-        question.prompt = self._hidden(prompt)
-        return question
+        about = ("edit", self._beside(parent.tree), size, count, temperature, rng, members)
+        return self._question(*about, kind=kind, parents=(parent,))
 
-    def _question(self, *given: Any, **named: Any) -> Question:
-        question = super()._question(*given, **named)
-        question.prompt = self._hidden(question.prompt)
-        return question
-
-    def _hidden(self, prompt: p.Prompt) -> p.Prompt:
+    def _prompt(self, *given: Any) -> p.Prompt:
+        prompt = super()._prompt(*given)
         if self.asked.sees != "nothing":
             return prompt
         kept = ~_told(prompt.tokens, prompt.segments)

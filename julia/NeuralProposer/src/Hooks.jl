@@ -186,17 +186,23 @@ function search_ended!(state::ProposerState, search_state, options)
     if records_only(state) && isnothing(search.open)
         return nothing
     end
-    isempty(search.plugin.address) || say_goodbye(search)
+    isempty(search.plugin.address) || say_goodbye(search, options)
     foreach(empty!, values(search.stocks))
     return nothing
 end
 
 const GOODBYE_SECONDS = 1.0
+"""Waited for even where no time is left: enough for a client that has nothing else to do."""
+const LEAST_GOODBYE_SECONDS = 0.05
 
-"""Close the search at the server; wait a moment, since nothing may yield to the client task after this."""
-function say_goodbye(search::Search)
+"""
+Close the search at the server; wait a moment, since nothing may yield to the client task after this. A client that still
+waits for an answer closes the search once it has it.
+"""
+function say_goodbye(search::Search, options)
     job = Job(:close, search)
-    submit!(client_of(search.plugin), job) && wait_for(job, GOODBYE_SECONDS)
+    seconds = clamp(seconds_left(search, options), LEAST_GOODBYE_SECONDS, GOODBYE_SECONDS)
+    submit!(client_of(search.plugin), job) && wait_for(job, seconds)
     return nothing
 end
 

@@ -22,7 +22,8 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     count = has(state.levels, SEED) ? plugin.seed_count : 0
     job = ask!(search, :seed, state, (), options; count, levels=wants)
     isnothing(job) && return nothing
-    wait_for(job, plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout)
+    patience = plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout
+    wait_for(job, min(patience, seconds_left(search, options)))
     has(state.levels, SEED) && gather_seeds!(state, plugin, dataset, options)
     return nothing
 end
@@ -40,6 +41,7 @@ function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     ranked, answers = Tuple{Float64,Child}[], Tuple{Float64,Child}[]
     exact = exact_loss(dataset, options)
     for child in take_all!(state.live.stock)
+        seconds_left(search, options) > 0 || break
         thorough = plugin.synchronous || time() - started < SEED_REFINE_SECONDS
         member, evaluations = member_of(child, search, dataset, options; refine=thorough)
         state.pending_evaluations += evaluations
@@ -155,7 +157,9 @@ function request_refresh!(state::ProposerState, plugin::NeuralProposerPlugin, ha
     job = ask!(
         search, :refresh, state, members, options; count=plugin.batch_size, levels=(state.levels & (REFRESH | CHILD))
     )
-    isnothing(job) || !plugin.synchronous || wait_for(job, 2 * plugin.request_timeout)
+    if !isnothing(job) && plugin.synchronous
+        wait_for(job, min(2 * plugin.request_timeout, seconds_left(search, options)))
+    end
     return length(state.live.stock) > 0
 end
 

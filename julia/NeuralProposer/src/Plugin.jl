@@ -58,7 +58,7 @@ Ask a proposer server during a search.
 - `session`: names all searches of one fit in [`report`](@ref); made up if empty.
 - `trace`: directory to which recorded populations are written; empty: none.
 - `trace_rate`: share of populations recorded; the first one always is.
-- `verbose`: warn once when the server fails.
+- `verbose`: warn once when the server fails, and of what the engine or the search cannot use; the report tells it anyway.
 
 The type says whether the level `parents` is on: the engine asks for a member's weight 15 times per tournament, and a
 plugin that has no answer should not be asked at all.
@@ -125,7 +125,7 @@ function NeuralProposerPlugin(;
     check_setting(0 <= trace_rate <= 1, "trace_rate", "in 0..1", trace_rate)
     check_setting(request_timeout > 0, "request_timeout", "above 0", request_timeout)
     check_address(address)
-    mask = without_missing_hooks(level_mask(levels))
+    mask = without_missing_hooks(level_mask(levels), verbose)
     return NeuralProposerPlugin{has(mask, PARENTS)}(
         address, token, mask, max_overhead, batch_size, temperature, seed, weight,
         prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, refresh_patience, interval,

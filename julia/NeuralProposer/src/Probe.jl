@@ -75,12 +75,13 @@ end
 
 const MISSING = missing_by_level()
 
-"""Take the levels out that the installed engine cannot serve, with a warning."""
-function without_missing_hooks(mask::Levels)
+"""Take the levels out that the installed engine cannot serve, with a warning if that is wanted."""
+function without_missing_hooks(mask::Levels, verbose::Bool)
     for level in LEVELS
         absent = vcat(get(MISSING, Symbol(""), String[]), get(MISSING, level, String[]))
         if has(mask, level_bit(level)) && !isempty(absent)
-            @warn "The level $level is off: the installed SymbolicRegression lacks $(join(absent, ", "))." maxlog = 1
+            verbose &&
+                @warn "The level $level is off: the installed SymbolicRegression lacks $(join(absent, ", "))." maxlog = 1
             mask &= ~level_bit(level)
         end
     end

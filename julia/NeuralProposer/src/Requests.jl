@@ -97,7 +97,7 @@ function consider_request!(state::ProposerState, plugin::NeuralProposerPlugin, p
     affordable(search, plugin, count) || return skip!(search.tally, "time budget used up")
     job = ask!(search, :cycle, state, pop.members, options; count, levels)
     isnothing(job) && return nothing
-    plugin.synchronous && wait_for(job, 2 * plugin.request_timeout)
+    plugin.synchronous && wait_for(job, min(2 * plugin.request_timeout, seconds_left(search, options)))
     return nothing
 end
 

@@ -12,7 +12,8 @@
             return first_state(plugin, options, dataset)
         catch error
             error isa InterruptException && rethrow()
-            @warn "The neural proposer records only: its state could not be made." exception = error
+            plugin.verbose &&
+                @warn "The neural proposer records only: its state could not be made." exception = error
             return inert_state(options)
         end
     end

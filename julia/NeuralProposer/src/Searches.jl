@@ -93,6 +93,12 @@ function budget(search::Search)
     return MODEL_PART * search.plugin.max_overhead * search.share / search.outputs * (time() - search.started)
 end
 
+"""Seconds that are left of the search's limit of time; infinite where there is none."""
+function seconds_left(search::Search, options)
+    limit = options.timeout_in_seconds
+    return isnothing(limit) ? Inf : max(Float64(limit) - (time() - search.started), 0.0)
+end
+
 """How many outputs the fit of this search has, each a search of its own in the same time."""
 function outputs_of(search::Search)
     @lock REGISTRY_LOCK begin

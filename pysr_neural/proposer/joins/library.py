@@ -1,256 +1,138 @@
-"""Parts of answers, with their values: what `joins.forms` joins.
+"""The parts of one round as arrays, and what all targets of the round share.
 
-Owns: which expressions are worth joining, their values and moments, the choice of the best pairs.  Does not own: the
-joins.
+Owns: `Library`.  Does not own: which parts there are (`parts`), what explains a target (`sums`, `forms`).
 """
 
-import itertools
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from pysr_neural.expression.evaluate import IEEE
-from pysr_neural.expression.node import Node, apply
+from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
-from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.parts import Parts
+from pysr_neural.proposer.joins.sums import Floats, Frame
 
-PARTS = 240
-"""Most parts of a library."""
-BLOCKS, BLOCK_VARIABLES = 120, 9
-"""Most building blocks, and most variables that they are made of."""
-PER_FORM = 3
-"""Joins kept of each form and target."""
-SIZE_PRICE = 0.08
-"""What a node may cost, in units of the logarithm of the unexplained fraction."""
-RESOLUTION = 1e-10
-"""Unexplained fraction below which joins are alike."""
-NEGLIGIBLE = 1e-7
-HUGE = 1e60
+NARROW = 0.1
+"""Where a variable's range is smaller than this share of its values, or it is the only one, parts are nearly alike:
+double precision."""
+NESTED_PARTS, NESTED_FIRSTS = 1000, 100
+"""Most parts, and most first parts, below a factor that is already split off."""
 
 
-def building_blocks(variables: Sequence[Node], operators: OperatorSet) -> list[Node]:
-    """Return what laws are often made of, sampled or not: squares, products, squares of differences and ratios, cubes.
-
-    As far as there is room, unary operators of all these come as well.
+class Moments(NamedTuple):
+    """What the products of some factors with all parts have in common, whatever the target.
 
     Parameters
     ----------
-    variables : sequence of Node
-        The most important ones first.
-    operators : OperatorSet
-        Only these are used.
-
-    Returns
-    -------
-    list of Node
-        Distinct, at most `BLOCKS`.
-    """
-    names = operators.index
-    variables = variables[:BLOCK_VARIABLES]
-
-    def square(tree: Node) -> Node:
-        return apply("square", tree) if ("square", 1) in names else apply("*", tree, tree)
-
-    if ("*", 2) not in names:
-        return []
-    found = [square(each) for each in variables]
-    found += [apply("*", *pair) for pair in itertools.combinations(variables, 2)]
-    if ("-", 2) in names:
-        found += [square(apply("-", *pair)) for pair in itertools.combinations(variables, 2)]
-    if ("/", 2) in names:
-        found += [square(apply("/", *pair)) for pair in itertools.permutations(variables, 2)]
-    found += [apply("*", each, square(each)) for each in variables]
-    found += [apply(name, each) for each in [*variables, *found] for name, arity in names if arity == 1]
-    return list(dict.fromkeys(found))[:BLOCKS]
-
-
-def most_frequent(trees: Sequence[Node]) -> list[Node]:
-    """Return the subexpressions of trees, the most frequent first."""
-    counts: Counter[Node] = Counter()
-    for tree in trees:
-        counts.update(tree)
-    return sorted(counts, key=lambda node: (-counts[node], node.size))
-
-
-@dataclass(frozen=True)
-class Factors:
-    """Second factors of products of two parts, and the moments of all the products.
-
-    Parameters
-    ----------
-    values : array, shape (parts, rows)
-        Of the factors, none above 1.
-    means, variances : array, shape (parts, parts)
-        Of each scaled part times each factor.
+    factors : array, shape (firsts, rows)
+        None above 1.
+    squares : array, shape (firsts,)
+        Of the factors, summed.
+    shared : array, shape (firsts, parts)
+        Scalar product of each product with its factor.
+    free : array, shape (firsts, parts)
+        Square of each product that its factor does not explain; infinite where that is rounding.
     """
 
-    values: Array
-    means: Array
-    variances: Array
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """What a factor f and its product f g with each part g have in common, for fits of ``a f g + c f``.
-
-    Parameters
-    ----------
-    values : array, shape (parts, rows)
-        Of the factors, none above 1.
-    squares : array, shape (parts,)
-        Sum of squares of each factor.
-    shared : array, shape (parts, parts)
-        Scalar product of f g, g being a unit, with f.
-    free : array, shape (parts, parts)
-        Square of f g that f does not explain; 0 where that is too little to be told from rounding.
-    """
-
-    values: Array
+    factors: Array
     squares: Array
-    shared: Array
-    free: Array
+    shared: Floats
+    free: Floats
 
 
 class Library:
-    """Parts with their values.
+    """Some parts on the rows that screening looks at.
 
     Parameters
     ----------
-    candidates : sequence of Node
-        Expressions, the most important first; constants are left out.
-    X : array, shape (rows, features)
-
-    Attributes
-    ----------
-    parts : list of Node
-        At most `PARTS`; of those equal up to a factor the smallest.
-    values, scaled, units : array, shape (parts, rows)
-        Their values, finite and not constant; the same, none above 1; the same with mean 0 and norm 1.
-    means, norms : array, shape (parts,)
-        What was taken away from and divided out of the units.
-    size_prices : array, shape (parts,)
-        By what factor of the unexplained fraction a part's nodes make it dearer.
+    parts : Parts
+    kept : array of int
+        Which of them, the most important first.
+    firsts : int
+        How many of these are joined with each other one.
+    rows : slice
+        For screening.
+    size_price : float
+        See `sums.SIZE_PRICE`.
     """
 
-    def __init__(self, candidates: Sequence[Node], X: Array) -> None:
-        parts = [node for node in dict.fromkeys(candidates) if node.value is None][: 2 * PARTS]
-        values = _values(parts, X)
-        largest = values[np.arange(len(values)), np.abs(values).argmax(axis=1)]  # With its sign.
-        usable = (np.abs(largest) > 1 / HUGE) & (np.abs(largest) < HUGE)
-        usable &= np.ptp(values, axis=1) > NEGLIGIBLE * np.abs(largest)
-        scaled = values / largest[:, None]
-        alike = np.round(scaled, 12) + 0.0  # Without it there are two zeros.
-        chosen: dict[bytes, int] = {}
-        for i in np.flatnonzero(usable).tolist():
-            known = chosen.setdefault(alike[i].tobytes(), i)
-            if parts[i].size < parts[known].size:
-                chosen[alike[i].tobytes()] = i
-        kept = list(chosen.values())[:PARTS]
-        self.parts: list[Node] = [parts[i] for i in kept]
-        self.values: Array = values[kept]
-        self.scaled: Array = scaled[kept]
-        self.units, self.means, self.norms = _centred(self.values)
-        sizes = np.array([node.size for node in self.parts])
-        self._pair_sizes: Array = sizes[:, None] + sizes
-        self.size_prices: Array = np.exp(SIZE_PRICE * sizes)
-        self._prices: Array = self.size_prices[:, None] * self.size_prices
+    def __init__(self, parts: Parts, kept: npt.NDArray[np.int64], firsts: int, rows: slice, size_price: float) -> None:
+        self.parts, self.kept, self.rows = parts, kept, rows
+        self.firsts = np.arange(min(firsts, len(kept)))
+        self.values = parts.values[kept]
+        self.sizes = parts.sizes[kept]
+        self.screened = self.values[:, rows]
+        self.size_price = size_price
+        columns = parts.columns[:, rows]
+        spread = np.ptp(columns, axis=1) < NARROW * np.abs(columns).max(axis=1)
+        self.dtype: type = np.float64 if spread.any() or len(columns) == 1 else np.float32
+        self.scaled = self.screened / np.abs(self.screened).max(axis=1)[:, None]
+        self.light: Floats = self.scaled.astype(self.dtype)
+        self.base = self.frame(None)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def tree(self, part: int) -> Node:
+        return self.parts.tree(int(self.kept[part]))
+
+    def frame(self, weights: Array | None) -> Frame:
+        """Weigh the parts; a target's own weights reach fewer of them."""
+        if weights is None:
+            return Frame(self.screened, self.light, self.sizes, self.firsts, None, self.dtype, self.size_price)
+        few = slice(0, NESTED_PARTS)
+        firsts = self.firsts[:NESTED_FIRSTS]
+        weights = weights[self.rows]
+        return Frame(self.screened[few], self.light[few], self.sizes[few], firsts, weights, self.dtype, self.size_price)
 
     @cached_property
     def inverse(self) -> Array:
-        """Reciprocals of the parts, none above 1; zeros where one is not finite."""
-        inverse = 1 / self.scaled
+        """Reciprocals of the first parts, none above 1; zeros where one is not finite."""
+        inverse = 1 / self.scaled[self.firsts]
         largest = np.abs(inverse).max(axis=1)
-        return np.where((largest < HUGE)[:, None], inverse / largest[:, None], 0.0)
+        usable = np.isfinite(largest) & (largest > 0)
+        return np.where(usable[:, None], inverse / largest[:, None], 0.0)
+
+    def factors(self, name: str) -> Array:
+        """Return the first parts as factors, or as divisors."""
+        return self.scaled[self.firsts] if name == "*" else self.inverse
 
     @cached_property
-    def logs(self) -> Array:
-        """Logarithms of the parts' sizes; infinite where one is zero."""
-        return np.log(np.abs(self.values))
+    def squares(self) -> Floats:
+        """Of the units."""
+        return np.square(self.base.units)
 
     @cached_property
-    def correlations(self) -> Array:
-        """Between the parts, shape (parts, parts)."""
-        return self.units @ self.units.T
+    def multiplied(self) -> Moments:
+        """For ``f (a g + c)``."""
+        return self.moments(self.factors("*"), len(self))
 
     @cached_property
-    def as_factors(self) -> Factors:
-        """The parts as second factors."""
-        return self._factors(self.scaled)
+    def divided(self) -> Moments:
+        """For ``(a g + c) / f``."""
+        return self.moments(self.factors("/"), len(self))
+
+    def moments(self, factors: Array, most: int) -> Moments:
+        """Work out the moments of factors with the first so many parts."""
+        squared = np.square(factors).astype(self.dtype)
+        squares = np.square(factors).sum(axis=1)
+        shared = squared @ self.base.units[:most].T
+        whole = squared @ self.squares[:most].T
+        free = whole - np.square(shared) / np.maximum(squares, 1e-300)[:, None].astype(self.dtype)
+        free[~(free > self.base.independent * whole)] = np.inf
+        return Moments(factors, squares, shared, free)
 
     @cached_property
-    def as_divisors(self) -> Factors:
-        """The parts' reciprocals as second factors."""
-        return self._factors(self.inverse)
-
-    @cached_property
-    def slopes(self) -> Slopes:
-        """The parts as factors of a line."""
-        return self._slopes(self.scaled)
-
-    @cached_property
-    def inverse_slopes(self) -> Slopes:
-        """The parts' reciprocals as factors of a line."""
-        return self._slopes(self.inverse)
-
-    def _factors(self, values: Array) -> Factors:
-        rows = values.shape[1]
-        means = self.scaled @ values.T / rows
-        return Factors(values, means, np.square(self.scaled) @ np.square(values).T / rows - np.square(means))
-
-    def _slopes(self, values: Array) -> Slopes:
-        squared = np.square(values)
-        squares, shared = squared.sum(axis=1), squared @ self.units.T
-        known = np.square(shared) / squares[:, None]
-        free = squared @ np.square(self.units).T - known
-        return Slopes(values, squares, shared, np.where(free > NEGLIGIBLE * known, free, 0.0))
-
-    def best(self, unexplained: Array, max_size: int) -> list[tuple[int, int]]:
-        """Choose pairs that leave little unexplained for their size: parts in that order, each with its best partner.
-
-        Parameters
-        ----------
-        unexplained : array, shape (parts, parts)
-            Infinite or NaN where there is nothing to be chosen.
-        max_size : int
-            Of the two together with an operator.
-        """
-        price = np.maximum(unexplained, RESOLUTION) * self._prices
-        price[~(price < np.inf) | (self._pair_sizes >= max_size)] = np.inf
-        partners = np.argmin(price, axis=1)
-        prices = price[np.arange(len(price)), partners]
-        order = np.argsort(prices, kind="stable")[:PER_FORM]
-        return [(int(i), int(partners[i])) for i in order if np.isfinite(prices[i])]
-
-
-def _centred(values: Array) -> tuple[Array, Array, Array]:
-    """Return rows with mean 0 and norm 1, and the means and norms before."""
-    means = values.mean(axis=1)
-    rest = values - means[:, None]
-    norms = np.sqrt(np.einsum("ij,ij->i", rest, rest))
-    return rest / norms[:, None], means, norms
-
-
-def _values(parts: Sequence[Node], X: Array) -> Array:
-    """Evaluate parts, each subexpression once."""
-    columns = np.ascontiguousarray(X.T)
-    known: dict[Node, Any] = {}
-
-    def evaluated(node: Node) -> Any:
-        found = known.get(node)
-        if found is None:
-            found = known[node] = IEEE[node.operator or ""](*[value_of(child) for child in node.children])
+    def products(self) -> dict[str, Floats]:
+        """Variance of each product or quotient ``f g``, times rows; infinite where that is rounding."""
+        found = {}
+        for name in "*/":
+            factors = self.factors(name).astype(self.dtype)
+            rows = factors.shape[1]
+            means = factors @ self.light.T / rows
+            free = np.square(factors) @ np.square(self.light).T / rows - np.square(means)
+            free[~(free > self.base.independent * np.square(means))] = np.inf
+            found[name] = free * rows
         return found
-
-    def value_of(node: Node) -> Any:
-        if node.index is not None:
-            return columns[node.index]
-        return np.float64(node.value) if node.operator is None else evaluated(node)
-
-    values = np.empty((len(parts), len(X)))
-    for row, node in zip(values, parts, strict=True):
-        row[:] = value_of(node)
-    return values

@@ -82,11 +82,9 @@ class PopulationSession(TransformerSession):
 
     def next_population(self, request: ProposalRequest, rng: np.random.Generator) -> "_Wanted":
         """Return the question for the population that follows the request's, and nothing found yet."""
-        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
-        best = p.best_members(request.members, 1)[0].tree
-        data = self._columns(self.problem.y, self.problem.y - self._values(best))
+        size, best = self._size(request), p.best_members(request.members, 1)[0].tree
         temperature = self.temperature * request.temperature
-        question = self._question("population", data, size, 0, temperature, rng, request.members)
+        question = self._question("population", self._beside(best), size, 0, temperature, rng, request.members)
         return _Wanted(self, question, request.count, best, rng, torch.Generator(self.model.device))
 
     def read(self, row: list[int], rng: np.random.Generator) -> Node:

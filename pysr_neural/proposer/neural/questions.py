@@ -1,7 +1,7 @@
 """Questions to the model, encoded and sampled together whoever asks them.
 
-Owns: `Question`, `ask`, `hidden_states`.  Does not own: which questions a request makes and what becomes of the
-samples (`proposer.neural.transformer`), sampling itself (`model.decoding`).
+Owns: `Question`, `ask`, `shares`, `hidden_states`.  Does not own: which questions a request makes and what becomes of
+the samples (`proposer.neural.transformer`), sampling itself (`model.decoding`).
 """
 
 from collections.abc import Sequence
@@ -64,6 +64,11 @@ def ask(model: ProposerModel, questions: Sequence[Question]) -> None:
     if wanted:
         for question, samples in zip(wanted, sample_many([_job(model, each) for each in wanted]), strict=True):
             question.samples = samples
+
+
+def shares(count: int, parts: int) -> list[int]:
+    """Divide a count into parts as equal as can be."""
+    return [count // parts + (i < count % parts) for i in range(parts)]
 
 
 def hidden_states(questions: Sequence[Question]) -> torch.Tensor:

@@ -6,29 +6,32 @@ Owns: which questions a request makes and how samples become children.  Does not
 Children come from three questions: what explains the data (``direct``), what would improve this population
 (``onestep``), and what explains the rest of the data once a good member is taken away or divided out (residual
 children, ``f + g`` and ``f * g``).  Parts of all samples and members are combined to further children
-(`proposer.joins.forms`).  Constants are refined by least squares before a child leaves.
+(`proposer.joins.search`).  Constants are refined by least squares before a child leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
-from pysr_neural.expression.evaluate import evaluate
-from pysr_neural.expression.fit import mean_squared_error, refine
+from pysr_neural.expression.evaluate import IEEE, evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.decoding import Prefix
 from pysr_neural.model.grammar import Grammar
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, Prior, ProposalBatch, ProposalRequest, normalized
-from pysr_neural.proposer.joins.forms import combinations
-from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place
+from pysr_neural.proposer.joins.search import FIT_ROWS, Joiner
+from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place, shares
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p
@@ -37,11 +40,16 @@ from pysr_neural.wire.context import Context, context_of
 
 SHOWN_MEMBERS = 6
 """Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
-REFINE_ROWS = 200
-REFINE_EVALUATIONS = 60
-SEED_OVERSAMPLING = 4
-CHILD_OVERSAMPLING = 2
-SIZE_LADDER = (7, 12, 20)
+SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
+"""Most evaluations in the fit of a sample's constants, and of a joined answer's."""
+DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
+"""Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
+joins."""
+FIRST_STEPS, STEPS = 3, 3
+"""Of joining, in the first request and in each later one."""
+REFINED_JOINS = 8
+"""How many joined answers have all their constants fitted; the others keep those of the join."""
+SIZE_LADDER = (14,)
 REPAIR_ROOM = 5
 TRAINED_KINDS = ("constant", "operator", "feature", "swap", "add", "insert")
 """Kinds that the training data teaches; weights of all others stay neutral."""
@@ -77,7 +85,7 @@ class TransformerProposer:
         self.combine = combine
 
     @classmethod
-    def from_checkpoint(cls, name: str = "default", device: str = "cpu") -> "TransformerProposer":
+    def from_checkpoint(cls, name: str | PathLike[str] = "default", device: str = "cpu") -> "TransformerProposer":
         """Load a checkpoint by name, directory or hub id, onto a device as torch names them.
 
         Raises
@@ -127,11 +135,14 @@ class TransformerSession:
         self.variance = float(np.var(problem.y)) or 1.0
         rows = generator(0, "rows").permutation(len(problem.y))
         self.seen = p.shown_rows(len(problem.y))
-        self.fitted = np.sort(rows[:REFINE_ROWS])
+        self.fitted = np.sort(rows[:FIT_ROWS])
+        self.joiner = self._joiner(rows[:FIT_ROWS]) if self.combine else None
+        self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
         self._own_data = self._columns(problem.y)
         self._own_context = self._context(problem.y)
+        self._requests, self._joined_before, self.deadline = 0, False, Deadline()
         self._direct: dict[int, Prefix] = {}
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -171,20 +182,29 @@ class TransformerSession:
         """Return the questions that a request makes; the first is about the state of the search."""
         if request.temperature <= 0:
             raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
-        size = min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+        size = self._size(request)
         temperature, members = request.temperature, request.members
-        wanted = request.count if CHILD_LEVELS & set(request.levels) else 0
+        wanted = self._draws(request)
+        if not wanted and not HEAD_LEVELS & set(request.levels):
+            return []
         if not members:
-            limit = min(size, SIZE_LADDER[1])
+            limit = min(size, SIZE_LADDER[-1])
             state = self._question("direct", self._own_data, limit, 0, temperature, rng)
-            return [state, *self._direct_questions(self.problem.y, size, SEED_OVERSAMPLING * wanted, temperature, rng)]
-        total = CHILD_OVERSAMPLING * wanted
+            return [state, *self._direct_questions(self.problem.y, size, wanted, temperature, rng)]
         best = p.best_members(members, 1)[0].tree
-        data = self._columns(self.problem.y, self.problem.y - self._values(best))
         limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
-        state = self._question("onestep", data, limit, total // 2, temperature, rng, members)
-        direct = self._direct_questions(self.problem.y, size, total // 4, temperature, rng)
-        return [state, *direct, *self._residual_questions(request, size, total // 4, rng)]
+        state = self._question("onestep", self._beside(best), limit, (wanted + 1) // 2, temperature, rng, members)
+        return [state, *self._residual_questions(request, size, wanted // 2, rng)]
+
+    def _draws(self, request: ProposalRequest) -> int:
+        """Return how many samples to draw: where answers are joined, few in some requests and none in the others."""
+        if not CHILD_LEVELS & set(request.levels):
+            return 0
+        if self.joiner is None:
+            return request.count
+        turn = self._requests % ASKED_EVERY == 0
+        self._requests += 1
+        return max(FEWEST_DRAWS, round(DRAWS * request.count)) if turn else 0
 
     def answer(
         self,
@@ -194,11 +214,16 @@ class TransformerSession:
         rng: np.random.Generator,
     ) -> ProposalBatch:
         """Make the answer of what was sampled, and of the state where the heads read, if that was asked for."""
-        found = []
-        for question in questions:
-            found += self._candidates(question, request.members, rng)
-        if self.combine and found:
-            found += self._combined([c.tree for c in found] + [m.tree for m in request.members], request.max_size)
+        found: list[Candidate] = []
+        drawn = [self._placed(question, request.members, rng) for question in questions]
+        if self.joiner is not None and CHILD_LEVELS & set(request.levels):
+            samples = [tree for each in drawn for tree, _, _ in each]
+            found += self._joined(self.joiner, samples + [member.tree for member in request.members])
+        if self.joiner is None or not self.joiner.solved:
+            for tree, *rest in chain.from_iterable(drawn):
+                if self.deadline.passed():
+                    break
+                found.append(Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), *rest))
         children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
         if hidden is None:
             return ProposalBatch(tuple(children))
@@ -228,17 +253,29 @@ class TransformerSession:
         members: Sequence[MemberView] = (),
         base: tuple[str, int] | None = None,
         context: Context | None = None,
+        kind: str = "",
+        parents: Sequence[MemberView] = (),
     ) -> Question:
-        limits, operators = self.problem.limits, self.problem.operators
-        tokens = p.operator_tokens(operators)
+        limits, tokens = self.problem.limits, p.operator_tokens(self.problem.operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
-        grammar = Grammar(tuple(sorted(set(tokens))), len(self.slots.features), limit, limits.max_depth, nested)
-        told = context or self._own_context
-        prompt = p.build_prompt(
-            task, operators, self.slots, limit, members, self.variance, self.shown_members, context=told
-        )
+        names = tuple(sorted(set(tokens)))
+        grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants)
+        prompt = self._prompt(task, limit, members, context or self._own_context, kind, parents)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
+
+    def _prompt(
+        self,
+        task: str,
+        limit: int,
+        members: Sequence[MemberView],
+        context: Context,
+        kind: str,
+        parents: Sequence[MemberView],
+    ) -> p.Prompt:
+        """Say in tokens what is asked."""
+        told, operators = (members, self.variance, self.shown_members), self.problem.operators
+        return p.build_prompt(task, operators, self.slots, limit, *told, kind=kind, parents=parents, context=context)
 
     def _direct_questions(
         self,
@@ -257,10 +294,9 @@ class TransformerSession:
         ladder = sorted({min(limit, size) for limit in SIZE_LADDER})
         own = y is self.problem.y
         data, context = (self._own_data, self._own_context) if own else (self._columns(y), self._context(y))
-        shares = [count // len(ladder) + (i < count % len(ladder)) for i in range(len(ladder))]
         return [
             self._question("direct", data, limit, share, temperature, rng, base=base, context=context)
-            for limit, share in zip(ladder, shares, strict=True)
+            for limit, share in zip(ladder, shares(count, len(ladder)), strict=True)
             if share
         ]
 
@@ -284,6 +320,14 @@ class TransformerSession:
             questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
         return questions
 
+    def _size(self, request: ProposalRequest) -> int:
+        """Return the largest size of an answer."""
+        return min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+
+    def _beside(self, tree: Node) -> npt.NDArray[np.float32]:
+        """Lay out the rows that the model sees, beside what a tree leaves of y."""
+        return self._columns(self.problem.y, self.problem.y - self._values(tree))
+
     def _context(self, y: Array) -> Context:
         """Describe some values of y as the model was trained to be told of them."""
         return context_of(self.model.config.context, self.problem.X, y, self.slots.features)
@@ -295,40 +339,47 @@ class TransformerSession:
         rest = None if residual is None else residual[self.seen]
         return p.data_columns(self.problem.X[self.seen], y[self.seen], self.slots, rest)
 
-    def _candidates(
+    def _placed(
         self, question: Question, members: Sequence[MemberView], rng: np.random.Generator
-    ) -> list[Candidate]:
-        """Read a question's samples, put them into their place, and fit their constants."""
-        parents: tuple[int, ...] = ()
+    ) -> list[tuple[Node, float, tuple[int, ...]]]:
+        """Read a question's samples and put them into their place; with log-probabilities and parents."""
         drawn = self._read(question, rng)
-        if question.base is not None:
-            name, position = question.base
-            parents = (position,)
-            drawn = [(apply(name, members[position].tree, tree), score) for tree, score in drawn]
-        return [Candidate(*self._refined(tree), score, parents) for tree, score in drawn]
+        if question.base is None:
+            return [(tree, score, ()) for tree, score in drawn]
+        name, position = question.base
+        return [(apply(name, members[position].tree, tree), score, (position,)) for tree, score in drawn]
 
-    def _combined(self, trees: list[Node], max_size: int | None) -> list[Candidate]:
-        """Combine parts of trees to further candidates."""
-        problem, rows = self.problem, self.fitted
-        size = min(max_size or problem.limits.max_size, problem.limits.max_size)
-        combined = combinations(
-            trees,
-            problem.X[rows],
-            problem.y[rows],
-            problem.operators,
-            size,
-            lambda tree: check_tree(tree, problem, size) is None,
-        )
-        return [Candidate(*self._refined(tree), float("nan")) for tree in combined]
+    def _joiner(self, rows: npt.NDArray[np.int64]) -> Joiner:
+        problem = self.problem
+
+        def allowed(tree: Node) -> bool:
+            return check_tree(tree, problem) is None
+
+        return Joiner(problem.X[rows], problem.y[rows], problem.operators, problem.limits.max_size, allowed)
+
+    def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
+        """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
+        joiner.add(trees)
+        first = not self._joined_before
+        self._joined_before = True
+        found = joiner.work(FIRST_STEPS if first else STEPS, self.deadline.passed)
+        told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
+        told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
+        return [Candidate(tree, loss, float("nan")) for tree, loss in told]
 
     def _read(self, question: Question, rng: np.random.Generator) -> list[tuple[Node, float]]:
         """Return the distinct sampled trees with their log-probabilities."""
         found: dict[Node, float] = {}
+        for tree, score in self._sampled(question, rng):
+            found.setdefault(tree, score)
+        return list(found.items())
+
+    def _sampled(self, question: Question, rng: np.random.Generator) -> Iterator[tuple[Node, float]]:
+        """Yield the sampled trees as they were drawn, repeated ones too, with their log-probabilities."""
         if question.samples is not None:
             scores = question.samples.log_probabilities.tolist()
             for row, score in zip(question.samples.tokens.tolist(), scores, strict=True):
-                found.setdefault(self._tree(row, rng), score)
-        return list(found.items())
+                yield self._tree(row, rng), score
 
     def _tree(self, row: list[int], rng: np.random.Generator) -> Node:
         """Read one sampled token sequence, which the grammar made well-formed."""
@@ -361,16 +412,20 @@ class TransformerSession:
         best = int(np.argmin(scores))
         return best if np.isfinite(scores[best]) else None
 
-    def _refined(self, tree: Node) -> tuple[Node, float]:
+    def _refined(self, tree: Node, most: int) -> tuple[Node, float]:
         """Fit a tree's constants; returns it with its loss on the rows for fitting, NaN if it cannot be evaluated."""
         if not self.problem.operators.evaluable:
             return tree, float("nan")
         known = self._known.get(tree)
+        if known is None and self.deadline.passed():
+            return tree, self._refinement.loss(tree)
         if known is None:
             if len(self._known) >= KNOWN_TREES:
                 self._known.clear()
-            X, y = self.problem.X[self.fitted], self.problem.y[self.fitted]
-            known = refine(tree, X, y, REFINE_EVALUATIONS) if tree.size > 1 else (tree, mean_squared_error(tree, X, y))
+            if tree.size > 1:
+                known = self._refinement.refined(tree, most)
+            else:
+                known = tree, self._refinement.loss(tree)
             self._known[tree] = known
         return known
 
@@ -440,6 +495,8 @@ def propose_many(sessions: Sequence[TransformerSession], requests: Sequence[Prop
     with torch.inference_mode(), place(model):
         rngs = [generator(request.seed, "propose") for request in requests]
         each = list(zip(sessions, requests, rngs, strict=True))
+        for session, request, _ in each:
+            session.deadline = Deadline(request.seconds)
         plans = [session.plan(request, rng) for session, request, rng in each]
         ask(model, [question for plan in plans for question in plan])
         steered = [i for i, request in enumerate(requests) if HEAD_LEVELS & set(request.levels)]

@@ -1,19 +1,19 @@
 """A run of an `improve` command as a picture and as one screen of text.
 
-Owns: ``rounds.png``, ``README.md``.  Does not own: records (`rounds`), files of a run (`run_dir`).
+Owns: ``rounds.png``, ``README.md``.  Does not own: records (`rounds`), files of a run (`round_folders`).
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pysr_neural_training.improve.run_dir import Record, RunDirectory
-from pysr_neural_training.learning.run_dir import replace_file
+from pysr_neural_training.improve.round_folders import RoundFolders
+from pysr_neural_training.learning.run_dir import Record, replace_file
 
 MEASURES = (("solve rate", "solve_rate"), ("evaluations until solved", "evaluations"))
 
 
-def write_report(run: RunDirectory, ending: str = "") -> None:
+def write_report(run: RoundFolders, ending: str = "") -> None:
     """Write a run's page from its records, and its picture unless the run has just ended and nothing is new."""
     records = run.records()
     picture = run.path / "rounds.png"

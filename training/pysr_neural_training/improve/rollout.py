@@ -26,10 +26,11 @@ from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult
 from pysr_neural_training.problems.generate import GeneratedProblem
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -184,23 +185,10 @@ class Watcher:
             for m in members:
                 self.events.append(Event(0, m.ref, (), m.tree, m.kind, m.loss, m.neural))
 
-    def proposal(
-        self,
-        population: int,
-        iteration: int,
-        cycle: int,
-        kind: str,
-        parents: tuple[int, ...],
-        child: Node,
-        child_ref: int,
-        before: tuple[float, float],
-        after: tuple[float, float],
-        accepted: bool,
-        reason: str,
-        neural: bool,
-    ) -> None:
+    def proposal(self, told: Proposal) -> None:
         """Note one proposal."""
-        self.events.append(Event(len(self.visits) - 1, child_ref, parents, child, kind, after[0], neural))
+        visit, (loss, _) = len(self.visits) - 1, told.after
+        self.events.append(Event(visit, told.child_ref, told.parents, told.child, told.kind, loss, told.neural))
 
     def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
         """Note a member that was simplified, tuned or copied."""

@@ -1,7 +1,7 @@
 """The loop that the `improve` commands share: search, learn, judge on held-out problems, keep, stop.
 
 Owns: the order of a round, the problems, early stopping, the detection of collapse, the command line.  Does not own:
-what is learned from searches (`dagger`, `expert_iteration`, `rl`), files (`run_dir`).
+what is learned from searches (`dagger`, `expert_iteration`, `rl`), files (`round_folders`).
 """
 
 import argparse
@@ -23,9 +23,10 @@ from pysr_neural_training.improve import report
 from pysr_neural_training.improve.config import SMOKE, ImproveConfig, read_config
 from pysr_neural_training.improve.rewards import commonest_share
 from pysr_neural_training.improve.rollout import Episode, Planned, collect, summary
-from pysr_neural_training.improve.run_dir import Record, RunDirectory
+from pysr_neural_training.improve.round_folders import RoundFolders
+from pysr_neural_training.learning.run_dir import Record
 from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 COLLAPSED = 0.8
 """A search in which one expression is so large a share of the proposals has a collapsed policy."""
@@ -84,7 +85,7 @@ def run(method: Method, out: Path) -> list[Record]:
     """
     config = method.config
     torch.set_num_threads(config.threads)
-    directory = RunDirectory(out, method.name, config)
+    directory = RoundFolders(out, method.name, config)
     records = directory.records()
     while not (stop := reason_to_stop(records, config)):
         if records:
@@ -170,7 +171,7 @@ def skeleton(tree: Node) -> tuple[str | int, ...]:
     return tuple(["C" if node.value is not None else node.operator or node.index or 0 for node in tree])
 
 
-def _judge_start(method: Method, directory: RunDirectory) -> None:
+def _judge_start(method: Method, directory: RoundFolders) -> None:
     config = method.config
     directory.begin(0)
     evolution = _judged(config, "")
@@ -180,7 +181,7 @@ def _judge_start(method: Method, directory: RunDirectory) -> None:
     directory.finish(0, model, record)
 
 
-def _make_round(method: Method, directory: RunDirectory, number: int) -> None:
+def _make_round(method: Method, directory: RoundFolders, number: int) -> None:
     config, began = method.config, time.monotonic()
     part, before = directory.begin(number), directory.checkpoint(number - 1)
     episodes = _collect(config, training_searches(config, number), before, f"round {number}: searches")

@@ -24,10 +24,10 @@ from pysr_neural_training.improve.config import DaggerConfig
 from pysr_neural_training.improve.relabel import State
 from pysr_neural_training.improve.rollout import Planned
 from pysr_neural_training.problems.generate import in_training, split_key
+from pysr_neural_training.problems.sources import SourceProblem
 from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
-from pysr_neural_training.traces.problems import SourceProblem
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 COLUMNS = ["run", "population", "iteration", "loss", "codes", "constants"]
 

@@ -1,7 +1,8 @@
 """`pysr-neural train CONFIG.toml`: supervised training of a proposer on generated problems.
 
 Owns: the run, the command.  Does not own: the configuration (`config`), examples (`examples`), the optimiser loop
-(Hugging Face `Trainer`, see `trainer`), the run directory (`run_dir`), what is measured on the way (`evaluate`).
+(Hugging Face `Trainer`, see `trainer`), the run directory (`run_dir`), going on (`resume`), what is measured on the way
+(`evaluate`).
 
 A run directory holds the resolved configuration, Trainer checkpoints to resume from, `metrics.jsonl`, TensorBoard's
 events, and `model/`, a plain checkpoint that `neural_proposer=` reads.
@@ -25,9 +26,9 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.examples.build import batches, count_examples
-from pysr_neural_training.learning import run_dir
 from pysr_neural_training.learning.config import Evaluation, ModelSize, Schedule, TrainConfig, load_config
-from pysr_neural_training.learning.run_dir import last_step
+from pysr_neural_training.learning.resume import FREE, elapsed, finished_step, last_step
+from pysr_neural_training.learning.run_dir import RunDirectory
 
 __all__ = [
     "Evaluation",
@@ -109,6 +110,7 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
     )
 
     schedule, start = config.schedule, last_step(out)
+    run = RunDirectory(out, "train", config, FREE)
     torch.set_num_threads(schedule.threads)
     bf16 = schedule.bf16 and has_bf16()
     if schedule.bf16 and not bf16:
@@ -116,11 +118,13 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
     arguments = _arguments(config, out, bf16)
     ranks = arguments.world_size
     if arguments.process_index == 0:
-        run_dir.claim(out, config)
+        run.claim(begun=start > 0)
+        # What was measured after the checkpoint is measured again.
+        run.replace_records([record for record in run.records() if record["step"] <= start])
     checkpoint = str(resolve(str(out / f"checkpoint-{start}"))) if start else None
-    done = start > 0 and (start >= schedule.steps or run_dir.elapsed(out) >= 60 * schedule.minutes)
-    if done and run_dir.finished_step(out) >= start:
-        return out / run_dir.MODEL
+    done = start > 0 and (start >= schedule.steps or elapsed(out) >= 60 * schedule.minutes)
+    if done and finished_step(out) >= start:
+        return run.model
     model = initial_model(config)
     first = start * schedule.accumulate * ranks
     reporting = trackers(config, out) if arguments.process_index == 0 else []
@@ -130,7 +134,7 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
         args=arguments,
         train_dataset=stream(config, first, arguments.process_index, ranks),
         callbacks=[
-            MetricsLog(out / "metrics.jsonl"),
+            MetricsLog(run.add_record),
             TimedSchedule(schedule, out),
             EvaluateEvery(config.evaluation.every),
             *reporting,
@@ -146,6 +150,7 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
         if trainer.is_world_process_zero():
             steps = max(start, trainer.state.global_step)
             facts = {
+                "command": f"pysr-neural train {config.name}",
                 "steps": steps,
                 "examples": count_examples(
                     config.prior, config.examples, config.seed, steps * schedule.accumulate * ranks
@@ -153,8 +158,8 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
                 "seconds_of_last_run": round(time.monotonic() - began),
                 "bf16": bf16,
             }
-            run_dir.finish(out, config, model, facts, trainer.last_evaluation)
-    return out / run_dir.MODEL
+            run.finish(model, config.name, facts, trainer.last_evaluation)
+    return run.model
 
 
 def _arguments(config: TrainConfig, out: Path, bf16: bool) -> Any:

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pysr_neural.errors import TrainingError
-from pysr_neural_training.learning.run_dir import CLOCK, elapsed, last_step, replace_file
+from pysr_neural_training.learning.resume import CLOCK, elapsed, last_step
+from pysr_neural_training.learning.run_dir import Record, replace_file
 
 if TYPE_CHECKING:
     from pysr_neural_training.learning.config import Schedule
@@ -132,10 +133,10 @@ class StreamTrainer(Trainer):
 
 
 class MetricsLog(TrainerCallback):
-    """Append every log record to a file of JSON lines."""
+    """Hand every log record, with its step, to whoever keeps them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, keep: Callable[[Record], None]) -> None:
+        self.keep = keep
 
     def on_log(
         self,
@@ -145,11 +146,9 @@ class MetricsLog(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
-        """Write one record."""
-        if not state.is_world_process_zero:
-            return
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+        """Hand over one record."""
+        if state.is_world_process_zero:
+            self.keep({"step": state.global_step, **(logs or {})})
 
 
 class EvaluateEvery(TrainerCallback):

@@ -30,7 +30,7 @@ from pysr_neural_training.problems.priors import CONSTANTS, INPUTS, PRIORS, SIZE
 from pysr_neural_training.problems.reader import Dataset
 from pysr_neural_training.problems.shards import check_shard, read_columns, shard_path, write_shard
 from pysr_neural_training.problems.split import split_key
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 PATIENCE = 20_000
 """Duplicates in a row after which a prior counts as used up."""

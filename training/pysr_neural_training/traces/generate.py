@@ -1,6 +1,7 @@
 """`pysr-neural traces generate`: record many searches, on many workers, as a trace that can be continued.
 
-Owns: the command, the numbering of runs, continuing.  Does not own: running a search (`jobs`), workers (`workers`).
+Owns: the command, the numbering of runs, continuing.  Does not own: running a search (`jobs`), workers
+(`pysr_neural_training.workers`), what is searched (`pysr_neural_training.problems.sources`).
 
 Runs are numbered problem by problem, seed by seed, and every few of them are a part.  What was finished when a command
 was killed is kept; the same command goes on with the rest, and the whole is the same as if it had never been killed,
@@ -21,9 +22,9 @@ from pysr_neural.operators import operator
 from pysr_neural.trace.io import Trace, encode_table, part_path, problems_table, write_file
 from pysr_neural_baseline.config import PRESETS
 from pysr_neural_baseline.recorder import POPULATION_RATE
+from pysr_neural_training.problems.sources import SourceProblem, from_suite, from_table, generated
 from pysr_neural_training.traces.jobs import ENGINES, Job, Search, Settings, run_job
-from pysr_neural_training.traces.problems import SourceProblem, from_suite, from_table, generated
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 PLAN = "generate.json"
 """What a dataset was asked to be; another request to the same folder is refused."""

@@ -1,7 +1,7 @@
 """One part of a trace: some searches, run one after the other, as the bytes of its files.
 
 Owns: running and recording searches with either engine.  Does not own: which searches there are (`generate`), where
-jobs run (`workers`).
+jobs run (`pysr_neural_training.workers`).
 """
 
 import json
@@ -108,7 +108,7 @@ def record_basic(search: Search, settings: Settings) -> Tables:
 @cache
 def proposer_named(name: str) -> Proposer:
     """Load a proposer, once per process."""
-    from pysr_neural.interop.server import load_proposer
+    from pysr_neural.proposer.load import load_proposer
 
     given = name if name == "random" or ":" in name else "transformer"
     return load_proposer(given, name, "cpu")

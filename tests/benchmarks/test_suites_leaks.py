@@ -15,7 +15,7 @@ from pysr_neural_training.problems.priors import ProblemPrior
 from pysr_neural_training.problems.reader import Dataset
 from pysr_neural_training.problems.shards import shard_path
 from pysr_neural_training.problems.split import split_key
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 
 def test_nothing_leaks(capsys):

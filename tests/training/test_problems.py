@@ -25,7 +25,7 @@ from pysr_neural_training.problems.priors import ProblemPrior
 from pysr_neural_training.problems.reader import Dataset, training_dataset
 from pysr_neural_training.problems.shards import CorruptShardError, read_shard, shard_path
 from pysr_neural_training.problems.split import in_training, is_held_out, split_key
-from pysr_neural_training.traces.workers import Workers
+from pysr_neural_training.workers import Workers
 
 PRIOR = ProblemPrior(rows=(5, 9), row_weights=(1.0, 1.0), distractor_share=0.0)
 PLAN = Plan(60, 3, 7, prior=PRIOR)

@@ -1,6 +1,6 @@
 """Where jobs run: here, on this machine's cores, or on a cluster; all but the first through Dask.
 
-Owns: starting and stopping workers, results as they come.  Does not own: what a job is (`jobs`).
+Owns: starting and stopping workers, results as they come.  Does not own: what a job is (whoever has some).
 """
 
 from collections.abc import Callable, Iterator, Sequence

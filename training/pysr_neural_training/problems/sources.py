@@ -1,7 +1,7 @@
 """Problems to be searched: from a suite, from the generator, from the user's table.
 
 Owns: the three sources as numbered problems.  Does not own: suites (the package above offers them through the entry
-point group ``pysr_neural.problems``), the generator (`pysr_neural_training.problems.generate`).
+point group ``pysr_neural.problems``), the generator (`generate`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ srbf runs this file in this environment by its own runner, which needs nothing o
     model_adapter:
       type: subprocess
       config_provenance: author_blessed
-      worker: benchmarks/pysr_neural_benchmarks/methods/srbf_worker.py
+      worker: benchmarks/pysr_neural_benchmarks/runner/srbf_worker.py
       python: .venv/bin/python
       options: {method: neuralsr, seconds: 2.0, seed: 0}
 

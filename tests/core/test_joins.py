@@ -9,11 +9,11 @@ import pytest
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
-from pysr_neural.expression.node import variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.forms import INVERSES, KEPT, combinations
-from pysr_neural.proposer.joins.library import BLOCKS, building_blocks
+from pysr_neural.proposer.joins.parts import Parts
+from pysr_neural.proposer.joins.search import KEPT, Joiner, combinations
+from pysr_neural.proposer.joins.splits import INVERSES
 
 X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
 ALL = OperatorSet.of("+", "-", "*", "/", "sin", "exp", "square", "sqrt")
@@ -111,7 +111,7 @@ def test_few_rows_and_no_samples() -> None:
 
 def test_other_processes_find_the_same() -> None:
     code = (
-        "import numpy as np, tests.core.test_combine as t\n"
+        "import numpy as np, tests.core.test_joins as t\n"
         "y = np.random.default_rng(1).normal(size=40)\n"
         "print([str(tree) for tree in t.combinations(t.PARTS, t.X, y, t.ALL, 25)])"
     )
@@ -143,22 +143,46 @@ def test_the_best_come_first_and_none_twice() -> None:
     assert fits[0] < np.median(fits)
 
 
-def test_building_blocks_use_the_operators_of_the_search() -> None:
-    variables = [variable(i) for i in range(9)]
-    assert building_blocks(variables[:2], OperatorSet.of("+", "sin")) == []
-    assert {to_string(block) for block in building_blocks(variables[:2], OperatorSet.of("+", "*"))} == {
-        "(x0 * x0)",
-        "(x1 * x1)",
-        "(x0 * x1)",
-        "(x0 * (x0 * x0))",
-        "(x1 * (x1 * x1))",
-    }
-    assert "sin((x0 * x0))" in {
-        to_string(block) for block in building_blocks(variables[:1], OperatorSet.of("*", "sin"))
-    }
-    blocks = building_blocks(variables, OperatorSet.of("-", "*", "/", "square"))
-    assert len(set(blocks)) == len(blocks) == BLOCKS
-    assert {node.operator for block in blocks for node in block} <= {None, "-", "*", "/", "square"}
+def test_parts_are_enumerated_from_small_to_large_with_the_operators_of_the_search() -> None:
+    parts = Parts(X, OperatorSet.of("*", "sin"))
+    trees = [parts.tree(i) for i in parts.enumerated(40)]
+    assert {"x0", "x1", "sin(x2)", "(x0 * x1)", "(x1 * x1)"} <= {to_string(tree) for tree in trees}
+    assert {node.operator for tree in trees for node in tree} == {None, "*", "sin"}
+    assert trees[-1].size > trees[0].size == 1
+    many = Parts(X, ALL)
+    assert len(set(many.enumerated(2000))) == 2000
+    for i in many.enumerated(2000)[::97]:
+        np.testing.assert_array_equal(many.values[i], evaluate(many.tree(i), X))
+        assert many.sizes[i] == many.tree(i).size
+
+
+def test_parts_that_are_equal_up_to_a_factor_are_one() -> None:
+    parts = Parts(X, OperatorSet.of("+", "*"))
+    first, again, other = parts.add([parse(text) for text in ("x0 * x1", "3.0 * (x1 * x0)", "x0 * x1 + 1.0")])
+    assert first == again != other
+    assert parts.add([parse("2.0"), parse("x0 - x0")]) == []
+    assert first in parts.enumerated(12)
+
+
+def test_a_thousand_variables_are_no_error() -> None:
+    wide = np.random.default_rng(3).normal(size=(30, 1000))
+    found = combinations([], wide, wide[:, 7] - 2.0 * wide[:, 900], ALL, 25, steps=1)
+    assert min(fraction_unexplained(evaluate(tree, wide), wide[:, 7] - 2.0 * wide[:, 900]) for tree in found) < 1e-9
+
+
+def test_work_goes_on_where_it_was_left_and_hands_nothing_over_twice() -> None:
+    noise = 0.01 * np.random.default_rng(1).normal(size=40)
+    y = evaluate(parse("sin(x0 * x1) / (x2 + sqrt(x1)) - exp(x0 - x2)"), X) + noise
+    joiner = Joiner(X, y, ALL, 25)
+    first, second = joiner.work(3), joiner.work(9)
+    assert first
+    assert second
+    assert not set(first) & set(second)
+    whole = Joiner(X, y, ALL, 25)
+    whole.work(12)
+    assert whole.best() == joiner.best()
+    calls = iter([False, True])
+    assert len(Joiner(X, y, ALL, 25).work(100, lambda: next(calls))) > 0
 
 
 def test_a_shifted_part_needs_no_second_one() -> None:
@@ -198,9 +222,3 @@ def test_no_two_of_the_same_values_and_only_what_is_allowed() -> None:
     allowed = combinations(PARTS, X, y, ALL, 25, lambda tree: "exp" not in to_string(tree))
     assert allowed
     assert not any("exp" in to_string(tree) for tree in allowed)
-
-
-def test_building_blocks_are_few_and_distinct() -> None:
-    blocks = building_blocks([variable(0)], ALL)
-    assert len(set(blocks)) == len(blocks)
-    assert len(building_blocks([variable(i) for i in range(1000)], ALL)) == BLOCKS

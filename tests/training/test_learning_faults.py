@@ -138,7 +138,7 @@ def test_a_run_is_resumed_with_its_own_settings_only(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=reason):
             train(config("schedule.steps=3", setting), tmp_path)
     recorded = json.loads((tmp_path / "config.json").read_text())
-    del recorded["evaluation"], recorded["schedule"]["decay"]  # As an older version wrote it.
+    del recorded["config"]["evaluation"], recorded["config"]["schedule"]["decay"]  # As an older version wrote it.
     (tmp_path / "config.json").write_text(json.dumps(recorded))
     train(config("schedule.steps=3", "schedule.save_every=1", 'name="longer"'), tmp_path)
     assert last_step(tmp_path) == 3

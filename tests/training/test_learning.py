@@ -46,8 +46,11 @@ def config(*settings: str) -> TrainConfig:
 
 
 def losses(out: Path) -> list[float]:
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [record["loss"] for record in records if "loss" in record]
+    return [record["loss"] for record in records(out) if "loss" in record]
+
+
+def records(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 @QUIET
@@ -58,9 +61,9 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
     assert {"model.safetensors", "config.json", "card.json"} <= {file.name for file in final.iterdir()}
     assert sum(q.numel() for q in load(str(final)).parameters()) > 0
     train(config("schedule.steps=75", "schedule.save_every=25", "schedule.warmup=5"), tmp_path)
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert sorted({record["step"] for record in records}) == [25, 50, 75]
-    rates = [record["learning_rate"] for record in records if "loss" in record]
+    measured = records(tmp_path)
+    assert sorted({record["step"] for record in measured}) == [25, 50, 75]
+    rates = [record["learning_rate"] for record in measured if "loss" in record]
     assert rates == pytest.approx([1.5e-3 * (1 - 24 / 50), 1.5e-3 * 0.05, 1.5e-3 * 0.05])  # 50 steps, then 75.
 
 
@@ -81,6 +84,8 @@ def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: P
         process.wait()
     assert 0 < last_step(killed) < 60
     train(config(*limits), killed)
+    steps = [record["step"] for record in records(killed) if "loss" in record]
+    assert steps == [record["step"] for record in records(whole) if "loss" in record]  # None is missing, none twice.
     one, other = (load(str(out / "model")).state_dict() for out in (whole, killed))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -1,0 +1,280 @@
+"""Least squares in which the linear coefficients are eliminated inside the fit of the rest (variable projection).
+
+Owns: the linear solution, and the derivatives of what it leaves.  Does not own: which constants enter linearly
+(`forms`), the descent over the parameters (`descent`).
+
+Sums of squares are of values divided by a power of two near the largest |y|, to keep within the range of floats.
+
+References
+----------
+G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobian by L. Kaufman, BIT 15 (1975) 49.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import frexp, inf, isfinite, ldexp, sqrt
+
+import numpy as np
+
+from pysr_neural.expression.forms import Form
+from pysr_neural.expression.tape import ONE, Tape
+from pysr_neural.operators import Array
+
+DEPENDENT = 1e-12
+"""A column of which no more than this share is independent of those before it gets the coefficient 0."""
+MODERATE = 1e100
+"""Columns whose sum of squares lies within this factor of 1 are not scaled."""
+
+
+@dataclass(slots=True)
+class Fit:
+    """A point of the fit.
+
+    Parameters
+    ----------
+    theta : array, shape (parameters,)
+    coefficients : list of float
+    square : float
+        Sum of squared residuals, over the square of the target's scale; infinite where a value is not finite.
+    residuals : array, shape (rows,)
+        Over the target's scale.
+    basis : list of array
+        Orthonormal, of the columns of the coefficients.
+    triangle : list of list of float
+        See `_solved`.
+    """
+
+    theta: Array
+    coefficients: list[float]
+    square: float
+    residuals: Array
+    basis: list[Array]
+    triangle: list[list[float]]
+
+
+class Target:
+    """What is to be fitted.
+
+    Parameters
+    ----------
+    y : array, shape (rows,)
+
+    Attributes
+    ----------
+    unit : float
+        A power of two that brings the largest |y| near 1.
+    values : array, shape (rows,)
+        y times the unit.
+    total : float
+        Sum of squares of the values.
+    """
+
+    def __init__(self, y: Array) -> None:
+        self.y = y
+        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max(initial=0.0)))[1], 1000), -1000))
+        self.values = y * self.unit
+        self.total = float(np.dot(self.values, self.values))
+
+    @cached_property
+    def spread(self) -> float:
+        """Sum of squares of the values about their mean; that of a constant is the sum itself."""
+        centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
+        return float(np.dot(centred, centred)) or self.total
+
+
+class Projection:
+    """The fit of one form to a target.
+
+    Parameters
+    ----------
+    tape : Tape
+    form : Form
+    target : Target
+
+    Attributes
+    ----------
+    factors : list of int
+        Parameters that are coefficients of what depends on other parameters.
+    spent : float
+        Evaluations of values or of derivatives, those on other rows by their share.
+    """
+
+    def __init__(self, tape: Tape, form: Form, target: Target) -> None:
+        self.tape, self.form, self.target = tape, form, target
+        self.spent = 0.0
+        self._last: Fit | None = None
+        depends = tape.depends
+        self.factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
+        self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
+        """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
+        known = sum(not depends[core] for core in form.cores)
+        self._fixed_changes = form.fixed != -1 and depends[form.fixed]
+        self._basis: list[Array] = []
+        self._triangle: list[list[float]] = []
+        self._extend(self._basis, self._triangle, self.order[:known])
+        self._rest = self.order[known:]
+        self._rests = target.values
+        self._shares: list[float] = []
+        if not self._fixed_changes:
+            self._rests, self._shares = _projected(self._without_fixed(), self._basis)
+
+    def _without_fixed(self) -> Array:
+        fixed, target = self.form.fixed, self.target
+        return target.values if fixed == -1 else (target.y - self.tape.values[fixed]) * target.unit
+
+    def _extend(self, basis: list[Array], triangle: list[list[float]], columns: list[int]) -> None:
+        """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice; see `_solved`."""
+        values, cores = self.tape.values, self.form.cores
+        for i in columns:
+            column = values[cores[i]]
+            size = float(np.dot(column, column))
+            factor = 1.0
+            if not 1 / MODERATE < size < MODERATE:
+                largest = float(np.abs(column).max())
+                if 0 < largest < inf:
+                    factor = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
+                    column = column * factor
+                    size = float(np.dot(column, column))
+            if not isfinite(size):
+                triangle.append([])
+                basis.append(np.full_like(self.target.y, np.nan))
+                continue
+            shares = [0.0] * len(basis)
+            rest = column
+            for _ in range(2 if basis else 0):
+                for j, direction in enumerate(basis):
+                    share = float(np.dot(direction, rest))
+                    rest = rest - share * direction
+                    shares[j] += share
+            length = sqrt(float(np.dot(rest, rest)))
+            if not length > DEPENDENT * sqrt(size):
+                triangle.append([])
+                basis.append(np.zeros_like(self.target.y))
+                continue
+            basis.append(rest / length)
+            triangle.append([*shares, length, factor])
+
+    def on(self, rows: slice, target: Target | None = None, more: Iterable[int] = ()) -> Projection:
+        """Return the same fit to some of the rows, the target being that of those rows; more slots are kept."""
+        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed, *more])
+        return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
+
+    def at(self, theta: Array) -> Fit:
+        """Evaluate at parameters, with the best coefficients for them."""
+        if self._last is not None and (theta is self._last.theta or not len(theta)):
+            return self._last
+        if len(theta):
+            self.tape.run(theta)
+        self.spent += 1
+        basis, triangle = self._basis, self._triangle
+        if self._rest:
+            basis, triangle = list(basis), list(triangle)
+            self._extend(basis, triangle, self._rest)
+        if self._fixed_changes:
+            residuals, shares = _projected(self._without_fixed(), basis)
+        else:
+            residuals, more = _projected(self._rests, basis[len(self._basis) :])
+            shares = self._shares + more
+        square = float(np.dot(residuals, residuals))
+        coefficients = [0.0] * len(self.order)
+        if isfinite(square):
+            for place, value in zip(self.order, _solved(triangle, shares), strict=True):
+                coefficients[place] = value / self.target.unit
+        self._last = Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
+        return self._last
+
+    def losses(self, sets: int) -> Array:
+        """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
+
+        A row whose value is not finite counts as if nothing were explained there, and more.
+        """
+        values, rows = self.tape.values, len(self.target.y)
+        shape = (sets, rows)
+        target = np.broadcast_to(self._without_fixed(), shape)
+        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self.order]
+        finite = np.isfinite(sum(columns, start=target))
+        bad = rows - np.count_nonzero(finite, axis=1)
+        if bad.any():
+            target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
+        basis: list[Array] = []
+        for column in columns:
+            largest = np.abs(column).max(axis=1, keepdims=True)
+            rest = column / np.where(largest > 0, largest, 1.0)
+            before = np.einsum("sr,sr->s", rest, rest)
+            for direction in basis:
+                rest = rest - np.einsum("sr,sr->s", direction, rest)[:, None] * direction
+            length = np.einsum("sr,sr->s", rest, rest)
+            length = np.where(length > 1e-20 * before, length, np.inf)
+            rest = rest / np.sqrt(length)[:, None]
+            basis.append(rest)
+            target = target - np.einsum("sr,sr->s", rest, target)[:, None] * rest
+        squares = np.einsum("sr,sr->s", target, target)
+        squares = squares + bad * (4.0 * self.target.total / rows)
+        return np.where(np.isfinite(squares), squares, np.inf)
+
+    def polished(self, fit: Fit) -> list[float]:
+        """Return the coefficients of a point, with one step of iterative refinement."""
+        fit = self.at(fit.theta)
+        rest, values, cores = self._without_fixed(), self.tape.values, self.form.cores
+        for core, value in zip(cores, fit.coefficients, strict=True):
+            rest = rest - (value * values[core]) * self.target.unit
+        shares = _projected(rest, fit.basis)[1]
+        coefficients = list(fit.coefficients)
+        for place, value in zip(self.order, _solved(fit.triangle, shares), strict=True):
+            if isfinite(value):
+                coefficients[place] += value / self.target.unit
+        return coefficients
+
+    def jacobian(self, fit: Fit) -> Array:
+        """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows).
+
+        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
+        """
+        fit = self.at(fit.theta)
+        self.spent += 1
+        factors: dict[int, Array | float] = {}
+        if self.form.fixed != -1:
+            factors[self.form.fixed] = self.target.unit
+        for core, value in zip(self.form.cores, fit.coefficients, strict=True):
+            factors[core] = factors.get(core, 0.0) + value * self.target.unit
+        rows = np.zeros((len(fit.theta), len(self.target.y)))
+        for row, slope in zip(rows, self.tape.pull(factors), strict=True):
+            if slope is None:
+                continue
+            if not isinstance(slope, np.ndarray) or slope.ndim == 0:
+                slope = np.full(len(self.target.y), slope)
+            projected, _ = _projected(slope, fit.basis)
+            if isfinite(float(np.dot(projected, projected))):
+                row[:] = projected
+        return rows
+
+
+def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:
+    """Return values less their part in the span of a basis, and that part's coordinates."""
+    shares = []
+    for direction in basis:
+        share = float(np.dot(direction, values))
+        values = values - share * direction
+        shares.append(share)
+    return values, shares
+
+
+def _solved(triangle: list[list[float]], shares: list[float]) -> list[float]:
+    """Solve the triangular system of `Projection._extend`.
+
+    A row of the triangle holds a column's coordinates, and the factor from its coefficient to the column's; it is empty
+    where the column depends on those before it.
+    """
+    remaining, solution = list(shares), [0.0] * len(triangle)
+    for i in range(len(triangle) - 1, -1, -1):
+        if not triangle[i]:
+            continue
+        *above, length, factor = triangle[i]
+        value = remaining[i] / length
+        for j, share in enumerate(above):
+            remaining[j] -= value * share
+        solution[i] = value * factor
+    return solution

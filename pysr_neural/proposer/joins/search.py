@@ -1,0 +1,253 @@
+"""Whole answers out of parts: which targets are tried with how many parts, the most promising first.
+
+Owns: `Joiner`, the order of its work, what it hands over.  Does not own: parts (`parts`), fits (`sums`, `forms`),
+targets (`splits`).
+
+A small model seldom writes a long answer down whole, but often writes down its parts, each in another sample.  All
+subexpressions of samples and members, and enumerated expressions, are parts; sums, products and powers of them are
+fitted to y, to what lies below an operator that can be inverted, and, again and again, to what is left of these when a
+factor is split off.  Work is done in steps of some milliseconds and goes on where it was left: first with few parts,
+then with many.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.node import Node
+from pysr_neural.operators import Array
+from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
+from pysr_neural.proposer.joins.library import Library
+from pysr_neural.proposer.joins.parts import Parts, most_frequent
+from pysr_neural.proposer.joins.splits import Target, targets_of, varies
+from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
+
+FIT_ROWS, SCREENED_ROWS = 200, 120
+"""Most rows that joins are fitted on, and that candidates are screened on."""
+FEWEST_ROWS = 6
+ROWS_PER_TERM = 8
+ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
+"""Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
+below factors.  After the last the second comes again."""
+KEPT = 40
+"""Most expressions handed over at once."""
+AGAIN = 12
+"""Answers whose subexpressions are parts of the next round."""
+MOST_GIVEN = 150
+MOST_TERMS, GIVEN = 5, 2
+SPLITS, NESTED_SPLITS = 20, 6
+LARGEST_WRAPPING = 12
+"""Nodes around a target below which no further factor is split off."""
+BAR, HOPELESS = 20, 3.0
+"""What costs so many times more than that many others is not written down."""
+
+
+Pending = Callable[[], Target | None]
+"""Makes a target once its turn comes."""
+Queue = list[tuple[float, int, Pending]]
+"""A heap: price, order of arrival, target."""
+
+
+class Joiner:
+    """Joins parts to answers for one search.
+
+    Parameters
+    ----------
+    X : array, shape (rows, features)
+    y : array, shape (rows,)
+        At most `FIT_ROWS` rows are looked at: the first ones, so that rows in an order of their own must be shuffled.
+    operators : OperatorSet
+        Only these are used, but for those of expressions that are added.
+    max_size : int
+    allowed : callable of a Node, optional
+        Further limits.
+    """
+
+    def __init__(
+        self,
+        X: Array,
+        y: Array,
+        operators: OperatorSet,
+        max_size: int,
+        allowed: Callable[[Node], bool] = lambda tree: True,
+    ) -> None:
+        self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
+        self.operators, self.max_size, self.allowed = operators, max_size, allowed
+        self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
+        self.minus = ("-", 2) in operators.index
+        self.names = "*/" if ("/", 2) in operators.index else "*"
+        self.size_price = SIZE_PRICE * max(1.0, 60 / len(self.y))
+        self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
+        self.variance = float(np.var(self.y))
+        self.parts = Parts(self.X, operators)
+        self.given: list[int] = []
+        self.prices: dict[Node, float] = {}
+        self.least = np.inf
+        """Unexplained fraction of the best answer."""
+        self._values: dict[bytes, Node] = {}
+        self._handed: set[Node] = set()
+        self._best: list[float] = []
+        self._bar = np.inf
+        self._width = self._fixed = 0
+        self._steps = self._run()
+
+    def add(self, trees: Sequence[Node]) -> None:
+        """Take expressions whose subexpressions are parts from the next round on, the most frequent first."""
+        if self.usable:
+            new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
+            self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
+
+    def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
+        """Try so many further targets.
+
+        Parameters
+        ----------
+        steps : int
+            A step takes some milliseconds in the first round and ten times as long in the last.
+        stop : callable
+            Asked before each step.
+
+        Returns
+        -------
+        list of Node
+            At most `KEPT` that were not handed over before, the best for their size first, no two of the same values.
+        """
+        if self.usable:
+            with np.errstate(all="ignore"):
+                for _ in range(steps):
+                    if self.least < EXACT or stop():
+                        break
+                    next(self._steps, None)
+        fresh = [tree for tree in self.best() if tree not in self._handed][:KEPT]
+        self._handed.update(fresh)
+        return fresh
+
+    @property
+    def solved(self) -> bool:
+        """Whether an answer leaves nothing but rounding unexplained."""
+        return self.least < EXACT
+
+    def best(self) -> list[Node]:
+        """Return the cheapest expression of each of the values, the best first."""
+        return sorted(self._values.values(), key=self.prices.__getitem__)
+
+    def _known(self, tree: Node) -> bool:
+        return all(
+            node.operator is None or (node.operator, len(node.children)) in self.operators.index for node in tree
+        )
+
+    def _run(self) -> Iterator[None]:
+        """Do the work of all rounds, a step at a time."""
+        for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
+            most, firsts, self._width, self._fixed, steps = ROUNDS[number]
+            library = self._library(most, firsts)
+            queues: dict[str, Queue] = {}
+            order, seen = itertools.count(), set[tuple[str, str]]()
+            for target in targets_of(self.y, self.operators):
+                queues[target.base] = [(0.0, next(order), partial(_itself, target))]
+            while any(queues.values()) and steps >= 0:
+                for queue in queues.values():
+                    target = self._next(queue, seen)
+                    if target is None:
+                        continue
+                    steps -= target.weights is not None
+                    if steps < 0:
+                        break
+                    for price, below in self._step(library, target):
+                        heapq.heappush(queue, (price, next(order), below))
+                    yield
+
+    def _next(self, queue: Queue, seen: set[tuple[str, str]]) -> Target | None:
+        """Take the most promising target that was not seen before and leaves room for a part."""
+        while queue:
+            target = heapq.heappop(queue)[2]()
+            if target is not None and target.size + 3 <= self.max_size and target.key not in seen:
+                seen.add(target.key)
+                return target
+        return None
+
+    def _library(self, most: int, firsts: int) -> Library:
+        again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
+        made = self.parts.enumerated(most)
+        variables = made[: self.X.shape[1]]
+        kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
+        return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
+
+    def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
+        """Try all forms on a target; returns what is left when a factor is split off, with its price."""
+        nested = target.weights is not None
+        frame = library.frame(target.weights) if nested else library.base
+        v = frame.target(target.values[library.rows])
+        if v is None:
+            return []
+        for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
+            self._offer(library, target, terms, left)
+        if not nested and self.least > EXACT:
+            for tree in products(library, target, v, self.minus, self.names):
+                self._rate(tree)
+            if target.size == 0:
+                for tree in powers(library, target, self.operators, self.minus):
+                    self._rate(tree)
+        found: list[tuple[float, Pending]] = []
+        if target.size <= LARGEST_WRAPPING and self.least > EXACT:
+            for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
+                if not nested and split.rank < PER_FORM and (below := split.below(library, target)) is not None:
+                    self._offer(library, below, [split.partner], split.left)
+                price = float(np.log(split.cost)) + self.size_price * target.size
+                found.append((price, partial(split.below, library, target)))
+        return found
+
+    def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
+        """Write a sum of parts down, unless there is much better already."""
+        size = target.size + int(library.sizes[terms].sum())
+        if size <= self.max_size and self._price(left, size) <= HOPELESS * self._bar:
+            tree = fitted_sum(library, target, terms, self.minus)
+            if tree is not None:
+                self._rate(tree)
+
+    def _price(self, unexplained: float, size: int) -> float:
+        return max(unexplained, EXACT) * float(np.exp(self.size_price * size))
+
+    def _rate(self, tree: Node) -> None:
+        if tree in self.prices or tree.size > self.max_size or not self.allowed(tree):
+            return
+        values = evaluate(tree, self.X)
+        errors = values - self.y
+        unexplained = float(errors @ errors) / len(errors) / self.variance
+        if not np.isfinite(unexplained):
+            return
+        price = self.prices[tree] = self._price(unexplained, tree.size)
+        self.least = min(self.least, unexplained)
+        alike = (np.round(values / np.abs(self.y).max(), 7) + 0.0).tobytes()
+        known = self._values.get(alike)
+        if known is None or price < self.prices[known]:
+            self._values[alike] = tree
+        if price < self._bar:
+            self._best.append(price)
+            self._best.sort()
+            del self._best[BAR:]
+            self._bar = self._best[-1] if len(self._best) == BAR else np.inf
+
+
+def _itself(target: Target) -> Target:
+    return target
+
+
+def combinations(
+    trees: Sequence[Node],
+    X: Array,
+    y: Array,
+    operators: OperatorSet,
+    max_size: int,
+    allowed: Callable[[Node], bool] = lambda tree: True,
+    steps: int = 20,
+) -> list[Node]:
+    """Join the parts of some expressions once; see `Joiner`."""
+    joiner = Joiner(X, y, operators, max_size, allowed)
+    joiner.add(trees)
+    return joiner.work(steps)
