@@ -207,6 +207,9 @@ def test_peers_equations_are_read_and_fitted_again():
     found = peers.read("((0.999998*(x0*x1))+(ln(exp(x0))))", PROBLEM, refit=True)
     assert found.loss < 1e-20
     assert peers.read("x0*x1 + x0 + 0*E + 0*pi", PROBLEM).loss < 1e-20
+    worse = peers.read("0.9*(x0*x1) + x0", PROBLEM, refit=True)
+    assert worse.equation == "((0.9 * (x0 * x1)) + x0)"
+    assert worse.loss > 1e-3
     assert peers.read("Abs(x0", PROBLEM) is None
     assert peers.read("x0 / 0", PROBLEM) is None
 

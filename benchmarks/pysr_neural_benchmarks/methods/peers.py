@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pysr_neural.errors import ConfigError, ExpressionError
-from pysr_neural.expression.fit import refine
+from pysr_neural.expression.fit import mean_squared_error, refine
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step, pareto, solved_loss
@@ -34,6 +34,8 @@ MAX_COMPLEXITY = 50
 ENUMERATED_ROWS = 100
 FITTED = 10
 """Rows that PSRN's enumeration sees, and expressions whose constants it then fits: its command line's defaults."""
+CUT = 1e-5
+"""Largest change, to a number of about 1, that is taken for digits that were not printed."""
 _NAMES = {"ln": "log", "Abs": "abs"}
 _WORD = re.compile(r"\b(ln|Abs|E|pi)\b")
 _NUMBERS = {"E": repr(math.e), "pi": repr(math.pi)}
@@ -52,15 +54,21 @@ def read(text: str, problem: Problem, refit: bool = False) -> Found | None:
     text : str
     problem : Problem
     refit : bool
-        Whether its constants were cut when it was printed, and are to be fitted again from there.
+        Whether its constants were cut when it was printed, and the digits behind are to be found again; what a fit
+        would change by more than that is left as it was.
     """
     translated = _WORD.sub(lambda found: _NAMES.get(found[0]) or _NUMBERS[found[0]], text)
     try:
         tree = parse(translated, [f"x{i}" for i in range(problem.X.shape[1])])
     except ExpressionError:
         return None
-    fitted, loss = refine(tree, problem.X, problem.y, 120 if refit else 1)
-    return Found(fitted.size, loss, to_string(fitted)) if math.isfinite(loss) else None
+    loss = mean_squared_error(tree, problem.X, problem.y)
+    if refit:
+        fitted, lower = refine(tree, problem.X, problem.y)
+        moved = zip(fitted.constants(), tree.constants(), strict=True)
+        if lower < loss and all(abs(new - old) <= CUT * max(1.0, abs(old)) for new, old in moved):
+            tree, loss = fitted, lower
+    return Found(tree.size, loss, to_string(tree)) if math.isfinite(loss) else None
 
 
 class RilsRols:
