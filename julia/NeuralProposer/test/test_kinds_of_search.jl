@@ -73,6 +73,17 @@ end
     end
 end
 
+@testset "weights" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed"])
+        search([plugin]; niterations=1, search_kwargs=(; weights=ones(Float32, 60)))
+        @test contains(report(plugin.session)["disabled"]["weights"], "alike")
+        plugin = plugin_for(server, ["seed"])
+        search([plugin]; niterations=1)
+        @test isempty(report(plugin.session)["disabled"])
+    end
+end
+
 @testset "complexities and sizes of arguments" begin
     scripted_server((request, _) -> batch(request, fill(Int32[1], wanted_count(request)))) do server
         plugin = plugin_for(server, ["seed"])
