@@ -11,9 +11,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pysr_neural.checks import whole
+from pysr_neural.checks import number, whole
 from pysr_neural.errors import ConfigError, DataError
 from pysr_neural.operators import OPERATORS, Array, operator
+
+MOST_PER_SIZE = 4
+"""Nodes per unit of size that are reckoned with, where nodes may count less, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +79,56 @@ class OperatorSet:
 
 
 @dataclass(frozen=True)
+class Complexities:
+    """What nodes count towards sizes, where not each counts 1; a tree's complexity is the sum, rounded.
+
+    Parameters
+    ----------
+    constant : float
+    variables : tuple of float
+        One per feature.
+    operators : tuple of float
+        One per operator, in the set's order.
+
+    Raises
+    ------
+    ConfigError
+        If one is negative or not finite.
+    """
+
+    constant: float
+    variables: tuple[float, ...]
+    operators: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for value in (self.constant, *self.variables, *self.operators):
+            number("A complexity", value, least=0)
+
+    @property
+    def cheapest(self) -> float:
+        """The least that a node counts."""
+        return min(self.constant, *self.variables, *self.operators)
+
+
+@dataclass(frozen=True)
 class Limits:
     """Structural limits of a search.
 
     Parameters
     ----------
     max_size : int
-        Largest number of nodes.
+        Largest size of a tree: its number of nodes, or its complexity.
     max_depth : int
         Longest path; a leaf has depth 1.
     nested : tuple of (int, int, int)
         ``(outer, inner, count)``: below operator ``outer``, at most ``count`` operators ``inner`` on any path; both are
         positions in the operator set.
     arguments : tuple of (int, int, int)
-        ``(operator, argument, size)``: that argument of an operator has at most ``size`` nodes; arguments count from 0.
+        ``(operator, argument, size)``: that argument of an operator has at most this size; arguments count from 0.
     constants : bool
         Whether there may be any constants.
+    complexities : Complexities, optional
+        By which sizes count, of trees and of arguments; without them, nodes are counted.
     """
 
     max_size: int = 30
@@ -99,10 +136,25 @@ class Limits:
     nested: tuple[tuple[int, int, int], ...] = ()
     arguments: tuple[tuple[int, int, int], ...] = ()
     constants: bool = True
+    complexities: Complexities | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_size", "max_depth"):
             object.__setattr__(self, name, whole(name, getattr(self, name), 1))
+
+    def most_nodes(self, max_size: int | None = None) -> int:
+        """Return a bound on the number of nodes of a tree.
+
+        Parameters
+        ----------
+        max_size : int, optional
+            Current size limit, if tighter.
+        """
+        size = min(max_size or self.max_size, self.max_size)
+        if self.complexities is None:
+            return size
+        cheapest = max(self.complexities.cheapest, 1 / MOST_PER_SIZE)
+        return max(int((size + 0.5) / cheapest), 1)
 
 
 @dataclass(frozen=True, eq=False)

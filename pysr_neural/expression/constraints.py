@@ -6,7 +6,7 @@ Owns: `check_tree`, the one list of reasons for refusing a tree.  Does not own: 
 import math
 
 from pysr_neural.expression.node import Node
-from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.problem import Complexities, Limits, OperatorSet, Problem
 
 REASONS = (
     "not a tree",
@@ -48,7 +48,8 @@ def check_language(
     """Do the same as `check_tree` where there is no `Problem` at hand; needs the number of features instead of data."""
     if not isinstance(tree, Node):
         return "not a tree"
-    if tree.size > (limits.max_size if max_size is None else min(limits.max_size, max_size)):
+    most = limits.max_size if max_size is None else min(limits.max_size, max_size)
+    if limits.complexities is None and tree.size > most:
         return "size"
     if tree.depth > limits.max_depth:
         return "depth"
@@ -58,9 +59,35 @@ def check_language(
             reason = "constant"
         if reason is not None:
             return reason
+    if limits.complexities is not None and complexity_of(tree, operators, limits.complexities) > most:
+        return "size"
     if any(_violates(tree, operators, rule) for rule in limits.nested):
         return "nested"
-    return "argument" if any(_oversized(tree, operators, rule) for rule in limits.arguments) else None
+    oversized = any(_oversized(tree, operators, rule, limits.complexities) for rule in limits.arguments)
+    return "argument" if oversized else None
+
+
+def complexity_of(tree: Node, operators: OperatorSet, complexities: Complexities | None) -> int:
+    """Return the size of a tree of a search's language, as the search counts it.
+
+    Parameters
+    ----------
+    tree : Node
+    operators : OperatorSet
+    complexities : Complexities or None
+        None counts nodes.
+    """
+    if complexities is None:
+        return tree.size
+    total = 0.0
+    for node in tree:
+        if node.value is not None:
+            total += complexities.constant
+        elif node.index is not None:
+            total += complexities.variables[node.index]
+        else:
+            total += complexities.operators[operators.index[node.operator or "", len(node.children)]]
+    return round(total)
 
 
 def _check_node(node: object, operators: OperatorSet, features: int) -> str | None:
@@ -81,10 +108,16 @@ def _check_operator(node: Node, operators: OperatorSet) -> str | None:
     return "arity" if node.operator in operators.names else "operator"
 
 
-def _oversized(tree: Node, operators: OperatorSet, rule: tuple[int, int, int]) -> bool:
+def _oversized(
+    tree: Node, operators: OperatorSet, rule: tuple[int, int, int], complexities: Complexities | None
+) -> bool:
     place, argument, most = rule
     key = list(operators.index)[place]
-    return any((node.operator, len(node.children)) == key and node.children[argument].size > most for node in tree)
+    return any(
+        (node.operator, len(node.children)) == key
+        and complexity_of(node.children[argument], operators, complexities) > most
+        for node in tree
+    )
 
 
 def _violates(tree: Node, operators: OperatorSet, rule: tuple[int, int, int]) -> bool:

@@ -4,7 +4,7 @@ Owns: the meaning of the frames' fields on the Python side and their checks.  Do
 sockets (`interop.server`).
 
 Texts that list names (operators, kinds) hold one name per line.  A missing parent is -1; an optional part that the
-proposer left out is an empty array; `crossover_probability` is then NaN.
+proposer left out is an empty array; `crossover_probability` is then NaN, as `seconds` is where there is no limit.
 """
 
 import logging
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysr_neural.errors import ExpressionError, WireError
-from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.problem import Complexities, Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
 from pysr_neural.state import KINDS, MemberView, levels_from_bits
 from pysr_neural.wire.codes import decode, encode
@@ -39,16 +39,41 @@ def problem_of(message: Frame) -> Problem:
     limits = message.fields["limits"].reshape(-1)
     if limits.size != 2:
         raise WireError(f"OPEN.limits must be [max_size, max_depth]; got {limits.size} values.")
-    nested = message.fields["nested"]
-    if nested.size % 3:
-        raise WireError(f"OPEN.nested must hold triples (outer, inner, count); got {nested.size} values.")
-    triples = tuple((int(a), int(b), int(c)) for a, b, c in nested.reshape(-1, 3))
+    X, operators = np.array(message.fields["X"], dtype=np.float64), OperatorSet(names, arities)
+    nested = _triples(message, "nested", "outer, inner, count", (len(names), len(names)))
+    arguments = _triples(message, "arguments", "operator, argument, size", (len(names), 3))
+    complexities = _complexities_of(message, X.shape[-1], len(names))
     return Problem(
-        np.array(message.fields["X"], dtype=np.float64),
+        X,
         np.array(message.fields["y"], dtype=np.float64),
-        OperatorSet(names, arities),
-        Limits(int(limits[0]), int(limits[1]), triples),
+        operators,
+        Limits(int(limits[0]), int(limits[1]), nested, arguments, complexities=complexities),
     )
+
+
+def _triples(message: Frame, field: str, what: str, ends: tuple[int, int]) -> tuple[tuple[int, int, int], ...]:
+    """Read a field of triples, of which the first two count from 0 and have ends."""
+    values = message.fields[field]
+    if values.size % 3:
+        raise WireError(f"OPEN.{field} must hold triples ({what}); got {values.size} values.")
+    triples = tuple((int(a), int(b), int(c)) for a, b, c in values.reshape(-1, 3))
+    for a, b, c in triples:
+        if not (0 <= a < ends[0] and 0 <= b < ends[1]):
+            raise WireError(f"OPEN.{field} must hold positions below {ends}; got {(a, b, c)}.")
+    return triples
+
+
+def _complexities_of(message: Frame, features: int, operators: int) -> Complexities | None:
+    """Read the complexities of a constant, each variable and each operator; none are sent where each counts 1."""
+    values = message.fields["complexities"].reshape(-1).astype(np.float64).tolist()
+    if not values:
+        return None
+    if len(values) != 1 + features + operators:
+        raise WireError(
+            f"OPEN.complexities must be of a constant, {features} variables and {operators} operators, or empty; got "
+            f"{len(values)} values."
+        )
+    return Complexities(values[0], tuple(values[1 : 1 + features]), tuple(values[1 + features :]))
 
 
 def request_of(message: Frame, problem: Problem) -> ProposalRequest:
@@ -64,7 +89,7 @@ def request_of(message: Frame, problem: Problem) -> ProposalRequest:
         raise WireError(f"REQUEST.count must lie in 0..{MAX_COUNT}; got {count}.")
     if not (math.isfinite(temperature) and temperature > 0):
         raise WireError(f"REQUEST.temperature must be finite and above 0; got {temperature}.")
-    max_size = int(message.scalar("max_size"))
+    max_size, seconds = int(message.scalar("max_size")), message.scalar("seconds")
     return ProposalRequest(
         members=_members_of(message, problem),
         count=count,
@@ -73,6 +98,7 @@ def request_of(message: Frame, problem: Problem) -> ProposalRequest:
         temperature=temperature,
         max_size=max_size if max_size > 0 else None,
         progress=float(np.clip(np.nan_to_num(message.scalar("progress")), 0.0, 1.0)),
+        seconds=None if math.isnan(seconds) else max(seconds, 0.0),
     )
 
 

@@ -24,13 +24,13 @@ from pysr_neural.errors import DataError
 from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.precision import lost_in
-from pysr_neural.interop.report import NeuralReport
+from pysr_neural.interop.report import WEIGHTS, NeuralReport
 
 _Parent = julia.boot().PySRRegressor
 PARAMETER = "neural_proposer"
 SHOWN = 3
 """Most columns that a warning names; the report has all."""
-UNWEIGHTED = "weights: the engine judges by them; the proposer sees all rows alike."
+UNWEIGHTED = f"{WEIGHTS} the engine judges by them; the proposer sees all rows alike."
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -163,7 +163,9 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         plugin = self._plugin(config, parallelism)
         with self._added(plugin, parallelism):
             result = super()._run(*args, **kwargs)
-        self.neural_report_ = replace(self._report_of(plugin), notes=_NOTES.pop(self, ()))
+        report = self._report_of(plugin)
+        notes = dict.fromkeys([*_NOTES.pop(self, ()), *report.notes])
+        self.neural_report_ = replace(report, notes=tuple(notes))
         if config.trace is not None:
             self._import_trace(plugin)
         return result

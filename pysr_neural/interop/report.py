@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 _COUNTS = ("calls", "served", "fallbacks", "accepted", "improved", "seeded", "injected", "crossovers")
+WEIGHTS = "weights:"
 MAX_LINES = 8
 """Longest list of reasons or members in the text; the dict has all."""
 
@@ -86,6 +87,7 @@ class NeuralReport:
         fronts : sequence of mapping of int to str
             Per output, the final front's expression of each complexity; without them, complexities stand for members.
         """
+        texts = _texts(answer.get("disabled"))
         return cls(
             engine=engine,
             checkpoint=checkpoint,
@@ -97,7 +99,8 @@ class NeuralReport:
             model_seconds=float(answer.get("model_seconds") or 0.0),
             search_seconds=float(answer.get("search_seconds") or 0.0),
             failures=_texts(answer.get("failures")),
-            disabled=_texts(answer.get("disabled")),
+            disabled=tuple(text for text in texts if not text.startswith(WEIGHTS)),
+            notes=tuple(text for text in texts if text.startswith(WEIGHTS)),
         )
 
     @property

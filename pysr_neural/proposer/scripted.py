@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pysr_neural.checks import whole
+from pysr_neural.expression.constraints import complexity_of
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.sample import GrowRules, GrowSampler
 from pysr_neural.problem import Problem
@@ -114,7 +115,7 @@ class RandomProposer:
         """Start a search."""
         constants = self.constants if problem.limits.constants else ()
         sampler = GrowSampler(problem.operators, problem.X.shape[1], constants, self.rules)
-        return RandomSession(sampler, self.max_depth, problem.limits.max_size)
+        return RandomSession(sampler, self.max_depth, problem)
 
 
 @dataclass(frozen=True)
@@ -124,22 +125,24 @@ class RandomSession:
     Parameters
     ----------
     sampler : GrowSampler
-    max_depth, max_size : int
+    max_depth : int
+    problem : Problem
     """
 
     sampler: GrowSampler
     max_depth: int
-    max_size: int
+    problem: Problem
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer with ``count`` random trees within the size limit; a terminal where growing keeps failing."""
         rng = generator(request.seed, "random proposer")
-        limit = self.max_size if request.max_size is None else min(self.max_size, request.max_size)
-        return ProposalBatch(tuple([Child(self._tree(limit, rng)) for _ in range(request.count)]))
+        return ProposalBatch(tuple([Child(self._tree(request.max_size, rng)) for _ in range(request.count)]))
 
-    def _tree(self, limit: int, rng: np.random.Generator) -> Node:
+    def _tree(self, max_size: int | None, rng: np.random.Generator) -> Node:
+        limits, operators = self.problem.limits, self.problem.operators
+        most = limits.max_size if max_size is None else min(limits.max_size, max_size)
         for _ in range(ATTEMPTS):
             tree = self.sampler.tree(self.max_depth, rng)
-            if tree.size <= limit:
+            if complexity_of(tree, operators, limits.complexities) <= most:
                 return tree
         return self.sampler.terminal(rng)

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pysr_neural.errors import WireError
-from pysr_neural.wire.codes import WIRE_VERSION
 
 MAGIC = b"NPW1"
+FRAME_VERSION = 2
+"""Raised with every change of a field; codes and tokens, which checkpoints depend on, have a version of their own."""
 HEADER = struct.Struct("<4sHHQQ")
 MAX_PAYLOAD = 1 << 28
 MAX_DIMENSIONS = 4
@@ -63,6 +64,8 @@ FIELDS: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
         ("operator_arities", "i4"),
         ("limits", "i4"),
         ("nested", "i4"),
+        ("arguments", "i4"),
+        ("complexities", "f8"),
     ),
     MessageType.OPENED: (("search", "i8"), ("elapsed", "f8")),
     MessageType.REQUEST: (
@@ -78,6 +81,7 @@ FIELDS: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
         ("constants", "f8"),
         ("losses", "f8"),
         ("complexities", "i4"),
+        ("seconds", "f8"),
     ),
     MessageType.BATCH: (
         ("search", "i8"),
@@ -193,7 +197,7 @@ def pack(message: Frame) -> bytes:
         parts.append(struct.pack(f"<BB{values.ndim}I", _CODE_OF[np.dtype(dtype)], values.ndim, *values.shape))
         parts.append(values.tobytes())
     payload = b"".join(parts)
-    return HEADER.pack(MAGIC, WIRE_VERSION, message.type, message.request, len(payload)) + payload
+    return HEADER.pack(MAGIC, FRAME_VERSION, message.type, message.request, len(payload)) + payload
 
 
 @dataclass(frozen=True)
@@ -246,8 +250,8 @@ def read_header(stream: BinaryIO, max_payload: int = MAX_PAYLOAD) -> Header | No
     magic, version, type_, request, length = HEADER.unpack(header)
     if magic != MAGIC:
         raise WireError(f"A frame must begin with {MAGIC!r}; got {magic!r}. The other side speaks something else.")
-    if version != WIRE_VERSION:
-        raise WireError(f"The wire version must be {WIRE_VERSION}; got {version}. Install matching versions.")
+    if version != FRAME_VERSION:
+        raise WireError(f"The frames' version must be {FRAME_VERSION}; got {version}. Install matching versions.")
     if length > max_payload:
         raise WireError(f"A payload must not exceed {max_payload} bytes; got {length}.")
     return Header(type_, request, length)

@@ -1,16 +1,18 @@
 """Every reason for refusing a tree, and none for a valid one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pysr_neural.errors import ConfigError
-from pysr_neural.expression.constraints import REASONS, check_language, check_tree
+from pysr_neural.expression.constraints import REASONS, check_language, check_tree, complexity_of
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.expression.sample import GrowRules, GrowSampler
 from pysr_neural.expression.text import parse
-from pysr_neural.problem import Limits, OperatorSet
+from pysr_neural.problem import Complexities, Limits, OperatorSet
 from tests.strategies import FEATURES, make_problem, tame_floats, trees
 
 OPERATORS = OperatorSet.of("sin", "cos", "+", "*")
@@ -131,3 +133,49 @@ def test_sampler_without_operators_is_refused():
         GrowSampler(OperatorSet((), ()), 1)
     with pytest.raises(ConfigError, match=r"stop must be .* at most 1; got 1\.5"):
         GrowRules(stop=1.5)
+
+
+COUNTED = Limits(max_size=7, complexities=Complexities(2.0, (1.0, 1.5), (1.0, 3.0, 1.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("x0", 1),
+        ("x1", 2),  # 1.5, rounded to even as the engine does
+        ("2.0", 2),
+        ("x0 + x1", 4),  # 3.5
+        ("cos(x0)", 4),
+        ("sin(x0) + 2.0 * x1", 8),  # 7.5
+        ("x0 * x0 + x0 * x0", 7),
+        ("cos(cos(x0))", 7),
+    ],
+)
+def test_sizes_are_complexities_where_nodes_count_differently(text, size):
+    tree = parse(text)
+    assert complexity_of(tree, OPERATORS, COUNTED.complexities) == size
+    assert complexity_of(tree, OPERATORS, None) == tree.size
+    problem = make_problem(operators=("sin", "cos", "+", "*"), limits=COUNTED)
+    assert check_tree(tree, problem) == (None if size <= 7 else "size")
+    assert check_tree(tree, problem, max_size=3) == (None if size <= 3 else "size")
+
+
+def test_sizes_of_arguments_are_complexities_too():
+    limits = replace(COUNTED, arguments=((0, 0, 3),))
+    problem = make_problem(operators=("sin", "cos", "+", "*"), limits=limits)
+    assert check_tree(parse("sin(x0 + x0)"), problem) is None
+    assert check_tree(parse("sin(x0 + x1)"), problem) == "argument"
+    assert check_tree(parse("cos(x0 + x1)"), problem) is None
+    assert check_tree(parse("sin(x0 + x1)"), make_problem(("sin", "cos", "+", "*"), limits=COUNTED)) is None
+
+
+def test_a_bound_on_nodes_follows_from_complexities():
+    assert Limits(max_size=7).most_nodes() == 7
+    assert Limits(max_size=7).most_nodes(5) == 5
+    assert Limits(max_size=7).most_nodes(50) == 7
+    assert COUNTED.most_nodes() == 7
+    assert Limits(max_size=10, complexities=Complexities(2.0, (2.0,), (3.0,))).most_nodes() == 5
+    assert Limits(max_size=10, complexities=Complexities(0.0, (0.5,), (1.0,))).most_nodes(3) == 14
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="complexity"):
+            Complexities(1.0, (wrong,), (1.0,))

@@ -6,11 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.node import Node
+from pysr_neural.expression.text import parse
 from pysr_neural.model.decoding import Job, Prefix, encode, sample, sample_many
-from pysr_neural.model.grammar import Grammar, GrammarState
+from pysr_neural.model.grammar import Grammar, GrammarState, token_costs
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.problem import Complexities, Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.state import LEVELS, MemberView
@@ -184,3 +186,56 @@ def test_frequencies_are_the_probabilities(small_model: ProposerModel) -> None:
     assert sum(probability.values()) == pytest.approx(1.0, abs=1e-3)
     for row, expected in probability.items():
         assert rows.count(row) / len(rows) == pytest.approx(expected, abs=4 * (expected / len(rows)) ** 0.5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(2, 20),
+    st.tuples(*[st.sampled_from([0.5, 1.0, 2.0, 3.0])] * 3),
+    st.lists(st.sampled_from([0.5, 1.0, 2.5, 4.0]), min_size=5, max_size=5),
+    st.integers(0, 2**31),
+)
+def test_samples_keep_to_complexities(
+    small_model: ProposerModel, max_size: int, leaves: tuple[float, float, float], operators: list[float], seed: int
+) -> None:
+    """Whatever nodes count, no sample is larger than it may be, and every one is one expression."""
+    constant, *variables = leaves
+    limits = Limits(max_size, 12, complexities=Complexities(constant, tuple(variables), tuple(operators)))
+    tokens = operator_tokens(OPERATORS)
+    costs = token_costs(limits.complexities, tokens, (0, 1))
+    grammar = Grammar(
+        tuple(sorted(tokens)), 2, min(limits.most_nodes(), 30), 12, costs=costs, max_cost=max_size + 0.499
+    )
+    plain = Grammar(tuple(sorted(tokens)), 2, max_size, 12)
+    prefix = make_prefix(small_model)
+    jobs = [Job(prefix, each, 20, 3.0, torch.Generator().manual_seed(seed)) for each in (grammar, plain)]
+    counted, uncounted = sample_many(jobs)
+    for row in counted.tokens.tolist():
+        kept = [token for token in row if token != v.PAD]
+        nodes_and_depth(kept)
+        assert sum(costs[token] for token in kept) <= max(max_size + 0.5, min(leaves))
+    for row in uncounted.tokens.tolist():  # A grammar that counts costs changes nothing for one that does not.
+        assert nodes_and_depth([token for token in row if token != v.PAD])[0] <= max_size
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(9, complexities=Complexities(3.0, (1.0, 2.0), (2.0, 2.0, 1.0, 1.0, 3.0))),
+        Limits(15, arguments=((0, 0, 1), (4, 1, 1))),
+        Limits(9, arguments=((4, 1, 2),), complexities=Complexities(1.0, (0.5, 0.5), (1.0,) * 5)),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 6])
+def test_a_transformer_s_children_keep_to_complexities_and_sizes_of_arguments(
+    small_model: ProposerModel, limits: Limits, size: int | None
+) -> None:
+    X = np.random.default_rng(0).uniform(0.5, 2, (40, 2))
+    problem = Problem(X, np.random.default_rng(1).normal(size=40), OPERATORS, limits)
+    session = TransformerProposer(small_model).open(problem)
+    members = tuple(MemberView(parse(text), 1.0, 3) for text in ("x0", "x0 + x1", "sin(x0)"))
+    for shown in ((), members):
+        answer = session.propose(ProposalRequest(shown, 40, ("child",), 3, max_size=size))
+        assert answer.children
+        refused = [check_tree(child.tree, problem) for child in answer.children]
+        assert refused == [None] * len(answer.children)

@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pysr_neural.errors import WireError
-from pysr_neural.wire.codes import WIRE_VERSION
 from pysr_neural.wire.frames import (
     FIELDS,
+    FRAME_VERSION,
     HEADER,
     MAGIC,
     MAX_DIMENSIONS,
@@ -89,12 +89,12 @@ def test_a_frame_must_have_exactly_its_fields(fields):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ((b"HTTP", WIRE_VERSION, 7, 0, 0), "must begin with"),
-        ((MAGIC, WIRE_VERSION + 1, 7, 0, 0), "version must be"),
-        ((MAGIC, WIRE_VERSION, 7, 0, MAX_PAYLOAD + 1), "must not exceed"),
-        ((MAGIC, WIRE_VERSION, 99, 0, 0), "message type"),
-        ((MAGIC, WIRE_VERSION, 7, 0, 5), "mid-frame"),
-        ((MAGIC, WIRE_VERSION, 9, 0, 0), "is missing"),
+        ((b"HTTP", FRAME_VERSION, 7, 0, 0), "must begin with"),
+        ((MAGIC, FRAME_VERSION + 1, 7, 0, 0), "version must be"),
+        ((MAGIC, FRAME_VERSION, 7, 0, MAX_PAYLOAD + 1), "must not exceed"),
+        ((MAGIC, FRAME_VERSION, 99, 0, 0), "message type"),
+        ((MAGIC, FRAME_VERSION, 7, 0, 5), "mid-frame"),
+        ((MAGIC, FRAME_VERSION, 9, 0, 0), "is missing"),
     ],
 )
 def test_wrong_headers(header, message):
@@ -140,7 +140,7 @@ def test_garbage_is_refused(garbage):
 @example(9, bytes([3, 1]) + b"\0\0\0\0")
 @example(9, bytes([3, 0]) + b"\0" * 8)
 def test_garbage_payloads_are_refused(type_, payload):
-    read_or_refused(HEADER.pack(MAGIC, WIRE_VERSION, type_, 0, len(payload)) + payload)
+    read_or_refused(HEADER.pack(MAGIC, FRAME_VERSION, type_, 0, len(payload)) + payload)
 
 
 def read_or_refused(data):

@@ -10,7 +10,7 @@ import numpy as np
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet
 from pysr_neural.wire.codes import WIRE_VERSION, encode
-from pysr_neural.wire.frames import FIELDS, Frame, MessageType, frame, pack
+from pysr_neural.wire.frames import FIELDS, FRAME_VERSION, Frame, MessageType, frame, pack
 from pysr_neural.wire.vocabulary import VOCABULARY_HASH
 
 GOLDEN = Path(__file__).parent / "wire_v1.toml"
@@ -43,6 +43,8 @@ def frames() -> list[Frame]:
             operator_arities=[1, 2, 2],
             limits=[20, 10],
             nested=[[0, 0, 1], [0, 1, 2]],
+            arguments=[[0, 0, 5], [2, 1, 3]],
+            complexities=[2.0, 1.0, 1.5, 3.0, 1.0, 1.0],
         ),
         frame(MessageType.OPENED, 2, search=7, elapsed=0.125),
         frame(
@@ -60,6 +62,7 @@ def frames() -> list[Frame]:
             constants=[1.5],
             losses=[0.25, np.nan],
             complexities=[3, 1],
+            seconds=1.25,
         ),
         frame(
             MessageType.BATCH,
@@ -139,6 +142,7 @@ def golden_text() -> str:
     lines = [
         "# Written by make_wire.py; read by the Python and the Julia tests.",
         f"wire_version = {WIRE_VERSION}",
+        f"frame_version = {FRAME_VERSION}",
         f'vocabulary_hash = "{VOCABULARY_HASH}"',
         "",
     ]

@@ -11,7 +11,7 @@ import pytest
 from pysr_neural.config import NeuralProposer
 from pysr_neural.interop import plugin as plugin_module
 from pysr_neural.interop.process import servers
-from pysr_neural.wire.frames import HEADER, MAGIC, MessageType, frame, pack
+from pysr_neural.wire.frames import FRAME_VERSION, HEADER, MAGIC, MessageType, frame, pack
 from tests.interop.conftest import LONGER
 from tests.interop.fake_server import FakeServer, batch, children
 
@@ -77,10 +77,12 @@ def test_a_server_that_never_says_welcome(search_against):
         pytest.param(lambda message: b"HTTP/1.1 200 OK\r\n\r\n" * 10, id="another protocol"),
         pytest.param(lambda message: pack(batch(message))[:40], id="truncated, then silence"),
         pytest.param(lambda message: None, id="closed"),
-        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 6, message.request, 1 << 60), id="absurd length"),
+        pytest.param(
+            lambda message: HEADER.pack(MAGIC, FRAME_VERSION, 6, message.request, 1 << 60), id="absurd length"
+        ),
         pytest.param(lambda message: HEADER.pack(MAGIC, 9, 6, message.request, 0), id="another version"),
-        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 77, message.request, 0), id="unknown type"),
-        pytest.param(lambda message: HEADER.pack(MAGIC, 1, 6, message.request, 3) + b"abc", id="no fields"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, FRAME_VERSION, 77, message.request, 0), id="unknown type"),
+        pytest.param(lambda message: HEADER.pack(MAGIC, FRAME_VERSION, 6, message.request, 3) + b"abc", id="no fields"),
         pytest.param(lambda message: frame(MessageType.PONG, message.request), id="an answer to something else"),
         pytest.param(lambda message: batch(message, search=-5), id="another search"),
         pytest.param(lambda message: batch(message, lengths=[9], kinds=[13], log_probabilities=[0]), id="lengths lie"),

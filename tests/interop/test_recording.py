@@ -32,6 +32,8 @@ def opening():
         operator_arities=[2, 2],
         limits=[20, 10],
         nested=np.zeros((0, 3)),
+        arguments=np.zeros((0, 3)),
+        complexities=[],
     )
 
 

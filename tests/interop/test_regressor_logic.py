@@ -259,11 +259,14 @@ def test_many_columns_are_told_in_one_warning(regressor):
     assert len(model.neural_report_.notes) == 7
 
 
-def test_weights_do_not_reach_the_proposer_and_the_report_says_so(regressor):
+def test_weights_do_not_reach_the_proposer_and_the_report_says_so(regressor, monkeypatch):
     model = regressor(neural_proposer=OURS).fit(X, Y, weights=np.ones(12))
     assert "weights" in model.neural_report_.notes[0]
     assert "weights" in str(model.neural_report_)
     assert regressor(neural_proposer=replace(OURS, levels=())).fit(X, Y, weights=np.ones(12)).neural_report_.notes == ()
+    told = plugin_module.NeuralReport(notes=model.neural_report_.notes)  # The engine says so too.
+    monkeypatch.setattr(FakePlugin, "report", lambda self, fronts: told)
+    assert model.fit(X, Y, weights=np.ones(12)).neural_report_.notes == told.notes
 
 
 def test_a_refused_fit_keeps_the_report_of_the_last_one(regressor, tmp_path):

@@ -70,3 +70,11 @@ def test_neural_members_are_named_by_the_final_front():
     bare = NeuralReport.from_engine(ANSWER, engine="PySR", checkpoint="default", levels=("seed",))
     assert bare.neural_hall_of_fame == ("complexity 3", "complexity 5", "complexity 2")
     assert bare.seeded == 4
+
+
+def test_weights_that_did_not_reach_the_proposer_are_a_note_not_a_level():
+    answer = {"disabled": {"weights": "the proposer sees all rows alike.", "child": "left out"}}
+    report = NeuralReport.from_engine(answer, engine="PySR", checkpoint="default", levels=("seed",))
+    assert report.notes == ("weights: the proposer sees all rows alike.",)
+    assert report.disabled == ("child: left out",)
+    assert "to be noted" in str(report)

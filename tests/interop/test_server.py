@@ -1,14 +1,18 @@
 import contextlib
+import re
 import struct
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pysr_neural.expression.text import parse
+from pysr_neural.problem import Complexities, Limits
 from pysr_neural.proposer.base import KINDS, Child, MemberView, Prior, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from pysr_neural.wire.codes import decode
-from pysr_neural.wire.frames import HEADER, MAGIC, MAX_PAYLOAD, MessageType, frame, pack, read_frame
+from pysr_neural.wire.frames import FRAME_VERSION, HEADER, MAGIC, MAX_PAYLOAD, MessageType, frame, pack, read_frame
 from tests.interop.wire_client import WireClient, open_frame, request_frame
 
 REQUEST = ProposalRequest(members=(), count=8, levels=("seed",), seed=3)
@@ -48,7 +52,17 @@ def test_all_parts_of_a_batch_and_of_a_request_travel(serve, problem):
         prior=Prior(np.array([1.0, 2, 3, 4, 5]), np.array([0.5, 0.5]), np.ones((6, 7))),
     )
     members = (MemberView(parse("x0 * 1.5 - 0.25"), 0.5, 5), MemberView(parse("x1"), float("inf"), 1))
-    asked = ProposalRequest(members, 4, ("parents", "child"), seed=9, temperature=0.7, max_size=11, progress=0.5)
+    asked = ProposalRequest(
+        members, 4, ("parents", "child"), seed=9, temperature=0.7, max_size=11, progress=0.5, seconds=2.5
+    )
+    limits = Limits(
+        13,
+        7,
+        nested=((0, 0, 1), (0, 4, 2)),
+        arguments=((4, 1, 3), (0, 0, 5)),
+        complexities=Complexities(2.0, (1.0, 1.5), (3.0, 1.0, 1.0, 1.0, 2.5)),
+    )
+    problem = replace(problem, limits=limits)
     seen = []
 
     class Recording:
@@ -74,6 +88,46 @@ def test_all_parts_of_a_batch_and_of_a_request_travel(serve, problem):
     assert batch.fields["log_probabilities"][0] == -3.5
     assert batch.scalar("crossover_probability") == 0.25
     assert batch.fields["pair_weights"].shape == (6, 7)
+
+
+@pytest.mark.parametrize(
+    ("changed", "part"),
+    [
+        ({"limits": [5]}, "max_size, max_depth"),
+        ({"nested": [[0, 0]]}, "outer, inner, count"),
+        ({"nested": [[0, 5, 1]]}, r"positions below \(5, 5\); got \(0, 5, 1\)"),
+        ({"arguments": [1, 2, 3, 4]}, "operator, argument, size"),
+        ({"arguments": [[-1, 0, 4]]}, "OPEN.arguments must hold positions"),
+        ({"arguments": [[0, 3, 4]]}, "OPEN.arguments must hold positions"),
+        ({"complexities": [1.0] * 7}, "2 variables and 5 operators"),
+        ({"complexities": [-1.0] * 8}, "complexity must be"),
+        ({"complexities": [np.nan] * 8}, "complexity must be"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_and_the_connection_lives(serve, problem, changed, part):
+    address, token, _ = serve(RandomProposer())
+    with WireClient(address, token) as client:
+        wrong = open_frame(problem)
+        answer = client.ask(frame(MessageType.OPEN, wrong.request, **{**wrong.fields, **changed}))
+        assert answer.type is MessageType.ERROR
+        assert re.search(part, answer.text("message"))
+        assert client.ask(open_frame(problem)).type is MessageType.OPENED
+
+
+def test_without_a_limit_of_time_there_are_no_seconds(serve, problem):
+    seen = []
+
+    class Recording(RandomProposer):
+        def open(self, opened):
+            session = super().open(opened)
+            return SimpleNamespace(propose=lambda request: seen.append(request.seconds) or session.propose(request))
+
+    address, token, _ = serve(Recording())
+    with WireClient(address, token) as client:
+        client.ask(open_frame(problem))
+        for seconds in (np.nan, 0.25, -3.0):
+            client.ask(request_frame(problem, REQUEST, seconds=seconds))
+    assert seen == [None, 0.25, 0.0]
 
 
 def test_a_wrong_token_is_refused_before_anything_else(serve, problem):
@@ -119,7 +173,7 @@ def test_a_payload_that_is_no_message_is_answered_and_the_connection_lives(serve
     address, token, _ = serve(RandomProposer())
     with WireClient(address, token) as client:
         for type_, payload in ((5, b"garbage"), (4711, b""), (int(MessageType.CLOSE), b"")):
-            answer = client.ask(HEADER.pack(MAGIC, 1, type_, 12, len(payload)) + payload)
+            answer = client.ask(HEADER.pack(MAGIC, FRAME_VERSION, type_, 12, len(payload)) + payload)
             assert answer.type is MessageType.ERROR
             assert answer.request == 12
         assert client.ask(frame(MessageType.WELCOME, 1, server="x", kinds="y")).type is MessageType.ERROR
@@ -131,7 +185,7 @@ def test_a_payload_that_is_no_message_is_answered_and_the_connection_lives(serve
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         struct.pack("<4sHHQQ", MAGIC, 99, 7, 1, 0),
-        struct.pack("<4sHHQQ", MAGIC, 1, 7, 1, MAX_PAYLOAD + 1),
+        struct.pack("<4sHHQQ", MAGIC, FRAME_VERSION, 7, 1, MAX_PAYLOAD + 1),
     ],
 )
 def test_bytes_that_are_no_frame_close_their_connection_only(serve, data):
@@ -145,7 +199,7 @@ def test_bytes_that_are_no_frame_close_their_connection_only(serve, data):
 def test_before_the_token_nobody_may_announce_a_large_payload(serve):
     address, token, _ = serve(RandomProposer())
     with WireClient(address, token, hello=False) as client, contextlib.suppress(ConnectionError):
-        assert client.ask(HEADER.pack(MAGIC, 1, 1, 1, 10**6)) is None
+        assert client.ask(HEADER.pack(MAGIC, FRAME_VERSION, 1, 1, 10**6)) is None
 
 
 def test_a_failing_proposer_is_reported_and_survived(serve, problem):

@@ -1,5 +1,7 @@
 """A small client of the proposer server, as the Julia package is one; for tests only."""
 
+import math
+
 import numpy as np
 
 from pysr_neural.interop.addresses import Address
@@ -29,6 +31,7 @@ class WireClient:
 
 
 def open_frame(problem, search: int = 7, request: int = 2) -> Frame:
+    counted = problem.limits.complexities
     return frame(
         MessageType.OPEN,
         request,
@@ -39,6 +42,8 @@ def open_frame(problem, search: int = 7, request: int = 2) -> Frame:
         operator_arities=problem.operators.arities,
         limits=[problem.limits.max_size, problem.limits.max_depth],
         nested=np.array(problem.limits.nested, dtype=np.int32).reshape(-1, 3),
+        arguments=np.array(problem.limits.arguments, dtype=np.int32).reshape(-1, 3),
+        complexities=[] if counted is None else [counted.constant, *counted.variables, *counted.operators],
     )
 
 
@@ -57,5 +62,6 @@ def request_frame(problem, request: ProposalRequest, search: int = 7, number: in
         "constants": [float(c) for _, constants in written for c in constants],
         "losses": [m.loss for m in request.members],
         "complexities": [m.complexity for m in request.members],
+        "seconds": math.nan if request.seconds is None else request.seconds,
     }
     return frame(MessageType.REQUEST, number, **{**fields, **changed})

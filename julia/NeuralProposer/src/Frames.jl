@@ -4,7 +4,7 @@
 # (Requests.jl, Answers.jl).
 
 const MAGIC = b"NPW1"
-const WIRE_VERSION = 0x0001
+const FRAME_VERSION = 0x0002
 const HEADER_BYTES = 24
 const MAX_PAYLOAD = 1 << 28
 const MAX_DIMENSIONS = 4
@@ -36,6 +36,8 @@ const FIELDS = Dict{MessageType,Vector{Pair{Symbol,DataType}}}(
         :operator_arities => Int32,
         :limits => Int32,
         :nested => Int32,
+        :arguments => Int32,
+        :complexities => Float64,
     ],
     OPENED => [:search => Int64, :elapsed => Float64],
     REQUEST => [
@@ -51,6 +53,7 @@ const FIELDS = Dict{MessageType,Vector{Pair{Symbol,DataType}}}(
         :constants => Float64,
         :losses => Float64,
         :complexities => Int32,
+        :seconds => Float64,
     ],
     BATCH => [
         :search => Int64,
@@ -175,7 +178,7 @@ function pack(message::Frame)
     end
     body = take!(payload)
     bytes = IOBuffer()
-    write(bytes, MAGIC, htol(WIRE_VERSION), htol(UInt16(message.type)))
+    write(bytes, MAGIC, htol(FRAME_VERSION), htol(UInt16(message.type)))
     write(bytes, htol(message.request), htol(UInt64(length(body))), body)
     return take!(bytes)
 end
@@ -194,8 +197,8 @@ function read_frame(stream::IO)
     header[1:4] == MAGIC ||
         throw(WireError("A frame must begin with $(String(copy(MAGIC))); the other side speaks something else."))
     version = little(UInt16, header, 5)
-    version == WIRE_VERSION ||
-        throw(WireError("The wire version must be $WIRE_VERSION; got $version. Install matching versions."))
+    version == FRAME_VERSION ||
+        throw(WireError("The frames' version must be $FRAME_VERSION; got $version. Install matching versions."))
     size = little(UInt64, header, 17)
     size <= MAX_PAYLOAD || throw(WireError("A payload must not exceed $MAX_PAYLOAD bytes; got $size."))
     payload = read(stream, Int(size))

@@ -9,7 +9,8 @@ function unsupported(options, dataset)
         return "Only plain expressions can be proposed; got $(options.expression_type)."
     eltype(dataset.X) <: AbstractFloat || return "Data must be real floating-point; got $(eltype(dataset.X))."
     dataset.y isa AbstractVector{<:AbstractFloat} || return "A target vector of floats is needed."
-    all(isfinite, dataset.X) && all(isfinite, dataset.y) || return "All data must be finite."
+    all(isfinite, dataset.X) && all(isfinite, dataset.y) ||
+        return "All data must be finite as $(eltype(dataset.X)); use wider numbers (precision=64), or scale them."
     isempty(options.mutations) && return "The search has no mutations."
     return nothing
 end
@@ -34,6 +35,9 @@ function first_state(plugin::NeuralProposerPlugin, options, dataset)
         disable!(search, "all", reason)
     end
     drop_absent_levels!(state, search)
+    if state.levels != 0 && hasproperty(dataset, :weights) && !isnothing(dataset.weights)
+        disable!(search.tally, "weights", "the engine judges by them; the proposer sees all rows alike.")
+    end
     return state
 end
 

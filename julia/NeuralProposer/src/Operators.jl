@@ -75,3 +75,31 @@ function nested_triples(options, table::OperatorTable)
     end
     return Int32[triple[row] for row in 1:3, triple in triples]
 end
+
+"""
+Limits on the sizes of arguments as the wire has them: one column (operator, argument, size) per limit, 0-based. None
+where a function of the user counts sizes: the proposer cannot follow it.
+"""
+function argument_triples(options, table::OperatorTable)
+    triples = NTuple{3,Int32}[]
+    counted_by_user = hasproperty(options, :complexity_mapping) && options.complexity_mapping isa Function
+    if hasproperty(options, :op_constraints) && !counted_by_user
+        for (degree, limits) in enumerate(options.op_constraints), (op, sizes) in enumerate(limits), i in 1:degree
+            sizes[i] == -1 || push!(triples, (wire_index(table, degree, op) - 1, i - 1, sizes[i]))
+        end
+    end
+    return Int32[triple[row] for row in 1:3, triple in triples]
+end
+
+const COMPLEXITY_FIELDS = (:use, :op_complexities, :variable_complexity, :constant_complexity)
+
+"""Complexities of a constant, each variable and each operator; empty where each is 1, or a function counts them."""
+function complexities_of(options, table::OperatorTable, features::Int)
+    mapping = hasproperty(options, :complexity_mapping) ? options.complexity_mapping : nothing
+    all(name -> hasproperty(mapping, name), COMPLEXITY_FIELDS) && mapping.use || return Float64[]
+    variable = mapping.variable_complexity
+    variables = variable isa AbstractVector ? Float64.(variable) : fill(Float64(variable), features)
+    operators = Float64[complexity for part in mapping.op_complexities for complexity in part]
+    length(variables) == features && length(operators) == length(table) || return Float64[]
+    return [Float64(mapping.constant_complexity); variables; operators]
+end

@@ -21,6 +21,8 @@ function open_frame(search::Search, dataset, options)
         operator_arities=search.table.arities,
         limits=Int32[options.maxsize, options.maxdepth],
         nested=nested_triples(options, search.table),
+        arguments=argument_triples(options, search.table),
+        complexities=complexities_of(options, search.table, search.features),
     )
 end
 
@@ -56,12 +58,24 @@ function ask!(search::Search, purpose::Symbol, state::ProposerState, members, op
         constants,
         losses,
         complexities,
+        seconds=seconds_for(purpose, search, options),
     )
     job = Job(purpose, search, state.population, references, message)
     @atomic search.in_flight = true
     submit!(client_of(search.plugin), job) && return job
     @atomic search.in_flight = false
     return skip!(search.tally, "queue full")
+end
+
+"""
+Seconds that an answer may take: what is left of the search, and before the search what it waits for; NaN where there is
+no limit, and where answers must not depend on a clock.
+"""
+function seconds_for(purpose::Symbol, search::Search, options)
+    search.plugin.synchronous && return NaN
+    seconds = seconds_left(search, options)
+    purpose === :seed && (seconds = min(seconds, search.plugin.seed_timeout))
+    return isfinite(seconds) ? seconds : NaN
 end
 
 """Made from counters alone, so that a deterministic search repeats its requests."""

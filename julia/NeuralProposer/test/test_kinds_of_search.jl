@@ -73,6 +73,65 @@ end
     end
 end
 
+@testset "weights" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed"])
+        search([plugin]; niterations=1, search_kwargs=(; weights=ones(Float32, 60)))
+        @test contains(report(plugin.session)["disabled"]["weights"], "alike")
+        plugin = plugin_for(server, ["seed"])
+        search([plugin]; niterations=1)
+        @test isempty(report(plugin.session)["disabled"])
+    end
+end
+
+@testset "complexities and sizes of arguments" begin
+    scripted_server((request, _) -> batch(request, fill(Int32[1], wanted_count(request)))) do server
+        plugin = plugin_for(server, ["seed"])
+        search(
+            [plugin];
+            niterations=1,
+            constraints=[cos => 5, (/) => (-1, 3)],
+            complexity_of_constants=2,
+            complexity_of_variables=[1, 2, 3],
+            complexity_of_operators=[exp => 4],
+        )
+        search([plugin]; niterations=1)
+        search([plugin]; niterations=1, constraints=[cos => 5], complexity_mapping=tree -> 1)
+        told, plain, own = server.opened
+        triples(message) = Set(eachcol(reshape(values_of(message, :arguments, Int32), 3, :)))
+        @test triples(told) == Set([[0, 0, 5], [5, 1, 3]])
+        @test values_of(told, :complexities, Float64) == [2, 1, 2, 3, 1, 4, 1, 1, 1, 1]
+        for message in (plain, own)
+            @test isempty(triples(message))
+            @test isempty(values_of(message, :complexities, Float64))
+        end
+        @test isempty(report(plugin.session)["failures"])
+    end
+end
+
+@testset "answers may take what is left of the search" begin
+    scripted_server(solutions) do server
+        plugin = plugin_for(server, ["seed", "child"]; interval=1)
+        search([plugin]; niterations=2, timeout_in_seconds=50.0)
+        seconds = [scalar_of(request, :seconds, Float64) for request in server.requests]
+        @test first(seconds) <= plugin.seed_timeout
+        @test all(<=(50.0), seconds)
+        empty!(server.requests)
+        search([plugin]; niterations=2)
+        @test all(request -> !(scalar_of(request, :seconds, Float64) > plugin.seed_timeout), server.requests)
+    end
+end
+
+@testset "a slow answer does not outlast the limit of time" begin
+    slow(request, open) = (sleep(4); solutions(request, open))
+    scripted_server(slow) do server
+        plugin = plugin_for(server, ["seed", "child"]; seed_timeout=5.0)
+        started = time()
+        search([plugin]; niterations=10^6, timeout_in_seconds=1.0)
+        @test time() - started < 3
+    end
+end
+
 @testset "more rows than are sent" begin
     scripted_server(solutions) do server
         X, y = problem(; rows=20_000)

@@ -25,7 +25,7 @@ from pysr_neural.expression.evaluate import IEEE, evaluate
 from pysr_neural.expression.node import Node, apply, constant, variable
 from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.decoding import Prefix
-from pysr_neural.model.grammar import Grammar
+from pysr_neural.model.grammar import Grammar, token_costs
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
@@ -140,6 +140,8 @@ class TransformerSession:
         self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
         self.slots = p.choose_slots(problem.X, problem.y)
         self.operators_by_token = _operators_by_token(problem)
+        counted, tokens = problem.limits.complexities, p.operator_tokens(problem.operators)
+        self._costs = None if counted is None else token_costs(counted, tokens, self.slots.features)
         self._own_data = self._columns(problem.y)
         self._own_context = self._context(problem.y)
         self._requests, self._joined_before, self.deadline = 0, False, Deadline()
@@ -259,7 +261,8 @@ class TransformerSession:
         limits, tokens = self.problem.limits, p.operator_tokens(self.problem.operators)
         nested = tuple((tokens[outer], tokens[inner], most) for outer, inner, most in limits.nested)
         names = tuple(sorted(set(tokens)))
-        grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants)
+        counted = (self._costs, limits.max_size + 0.5 - 1e-3)
+        grammar = Grammar(names, len(self.slots.features), limit, limits.max_depth, nested, limits.constants, *counted)
         prompt = self._prompt(task, limit, members, context or self._own_context, kind, parents)
         prefix = self._direct.get(limit) if data is self._own_data else None
         return Question(data, prompt, grammar, count, temperature, int(rng.integers(1 << 62)), base, prefix)
@@ -322,7 +325,7 @@ class TransformerSession:
 
     def _size(self, request: ProposalRequest) -> int:
         """Return the largest size of an answer."""
-        return min(request.max_size or self.problem.limits.max_size, self.problem.limits.max_size)
+        return self.problem.limits.most_nodes(request.max_size)
 
     def _beside(self, tree: Node) -> npt.NDArray[np.float32]:
         """Lay out the rows that the model sees, beside what a tree leaves of y."""
@@ -343,11 +346,14 @@ class TransformerSession:
         self, question: Question, members: Sequence[MemberView], rng: np.random.Generator
     ) -> list[tuple[Node, float, tuple[int, ...]]]:
         """Read a question's samples and put them into their place; with log-probabilities and parents."""
-        drawn = self._read(question, rng)
-        if question.base is None:
-            return [(tree, score, ()) for tree, score in drawn]
-        name, position = question.base
-        return [(apply(name, members[position].tree, tree), score, (position,)) for tree, score in drawn]
+        placed: list[tuple[Node, float, tuple[int, ...]]]
+        placed = [(tree, score, ()) for tree, score in self._read(question, rng)]
+        if question.base is not None:
+            name, position = question.base
+            placed = [(apply(name, members[position].tree, tree), score, (position,)) for tree, score, _ in placed]
+        if self.problem.limits.arguments or self.problem.limits.complexities:  # What the grammar does not know of.
+            placed = [each for each in placed if check_tree(each[0], self.problem) is None]
+        return placed
 
     def _joiner(self, rows: npt.NDArray[np.int64]) -> Joiner:
         problem = self.problem
@@ -355,7 +361,7 @@ class TransformerSession:
         def allowed(tree: Node) -> bool:
             return check_tree(tree, problem) is None
 
-        return Joiner(problem.X[rows], problem.y[rows], problem.operators, problem.limits.max_size, allowed)
+        return Joiner(problem.X[rows], problem.y[rows], problem.operators, problem.limits.most_nodes(), allowed)
 
     def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
         """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
