@@ -34,6 +34,8 @@ ROWS_PER_TERM = 8
 ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
 """Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
 below factors.  After the last the second comes again."""
+ALIKE = 4
+"""Digits in which the values of two answers are compared."""
 KEPT = 40
 """Most expressions handed over at once."""
 AGAIN = 12
@@ -83,8 +85,9 @@ class Joiner:
         self.names = "*/" if ("/", 2) in operators.index else "*"
         self.size_price = SIZE_PRICE * max(1.0, 60 / len(self.y))
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
-        self.variance = float(np.var(self.y))
-        self.parts = Parts(self.X, operators)
+        with np.errstate(all="ignore"):
+            self.variance = float(np.var(self.y))
+            self.parts = Parts(self.X, operators, _by_correlation(self.X, self.y))
         self.given: list[int] = []
         self.prices: dict[Node, float] = {}
         self.least = np.inf
@@ -177,7 +180,7 @@ class Joiner:
 
     def _library(self, most: int, firsts: int) -> Library:
         again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
-        made = self.parts.enumerated(most)
+        made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
@@ -227,7 +230,7 @@ class Joiner:
             return
         price = self.prices[tree] = self._price(unexplained, tree.size)
         self.least = min(self.least, unexplained)
-        alike = (np.round(values / np.abs(self.y).max(), 7) + 0.0).tobytes()
+        alike = (np.round(values / np.abs(self.y).max(), ALIKE) + 0.0).tobytes()
         known = self._values.get(alike)
         if known is None or price < self.prices[known]:
             self._values[alike] = tree
@@ -236,6 +239,17 @@ class Joiner:
             self._best.sort()
             del self._best[BAR:]
             self._bar = self._best[-1] if len(self._best) == BAR else np.inf
+
+
+def _by_correlation(X: Array, y: Array) -> list[int]:
+    """Return the variables, those whose values or their squares are most correlated with y first."""
+    target = y - y.mean()
+    strengths = np.zeros(X.shape[1])
+    for columns in (X, np.square(X)):
+        centred = columns - columns.mean(axis=0)
+        shares = np.abs(target @ centred) / np.sqrt(np.square(centred).sum(axis=0))
+        strengths = np.maximum(strengths, np.nan_to_num(shares, nan=0.0, posinf=0.0))
+    return np.argsort(-strengths, kind="stable").tolist()
 
 
 def _itself(target: Target) -> Target:

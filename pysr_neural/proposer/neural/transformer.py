@@ -418,7 +418,7 @@ class TransformerSession:
         best = int(np.argmin(scores))
         return best if np.isfinite(scores[best]) else None
 
-    def _refined(self, tree: Node, most: int) -> tuple[Node, float]:
+    def _refined(self, tree: Node, most: int = REFINE_EVALUATIONS) -> tuple[Node, float]:
         """Fit a tree's constants; returns it with its loss on the rows for fitting, NaN if it cannot be evaluated."""
         if not self.problem.operators.evaluable:
             return tree, float("nan")
