@@ -24,6 +24,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
+from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
 
@@ -43,6 +44,8 @@ AGAIN = 12
 MOST_GIVEN = 150
 MOST_TERMS, GIVEN = 5, 2
 SPLITS, NESTED_SPLITS = 20, 6
+EAGER = 10
+"""Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 BAR, HOPELESS = 20, 3.0
@@ -87,7 +90,10 @@ class Joiner:
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
         with np.errstate(all="ignore"):
             self.variance = float(np.var(self.y))
-            self.parts = Parts(self.X, operators, _by_correlation(self.X, self.y))
+            order = _by_correlation(self.X, self.y)
+            self.parts = Parts(self.X, operators, order)
+            self._monomials = monomials(order, len(self.y))
+            self._powers = values_of(self._monomials, self.X.T)
         self.given: list[int] = []
         self.prices: dict[Node, float] = {}
         self.least = np.inf
@@ -96,7 +102,7 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
-        self._width = self._fixed = 0
+        self._width = self._fixed = self._eager = 0
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -148,6 +154,7 @@ class Joiner:
         """Do the work of all rounds, a step at a time."""
         for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
+            self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
@@ -192,6 +199,9 @@ class Joiner:
         v = frame.target(target.values[library.rows])
         if v is None:
             return []
+        self._try_polynomial(target)
+        if self.solved:
+            return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
         if not nested and self.least > EXACT:
@@ -203,11 +213,18 @@ class Joiner:
         found: list[tuple[float, Pending]] = []
         if target.size <= LARGEST_WRAPPING and self.least > EXACT:
             for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
-                if not nested and split.rank < PER_FORM and (below := split.below(library, target)) is not None:
-                    self._offer(library, below, [split.partner], split.left)
+                if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
+                    self._try_polynomial(below)
+                    if split.rank < PER_FORM:
+                        self._offer(library, below, [split.partner], split.left)
                 price = float(np.log(split.cost)) + self.size_price * target.size
                 found.append((price, partial(split.below, library, target)))
         return found
+
+    def _try_polynomial(self, target: Target) -> None:
+        tree = polynomial(target, self._monomials, self._powers, self.minus)
+        if tree is not None:
+            self._rate(tree)
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
         """Write a sum of parts down, unless there is much better already."""
