@@ -79,7 +79,8 @@ def test_the_prompt_of_a_record_is_the_prompt_of_the_live_search(tmp_path, confi
     """Every layout; ``onestep`` and ``direct`` as the transformer's own session asks."""
     replay, spy = recorded(tmp_path, config)
     sizes = {"width": 16, "heads": 2, "layers": 1, "feedforward": 16, "latents": 2}
-    session = TransformerSession(ProposerModel(ProposerConfig(**sizes, context=context)), PROBLEM)
+    model = ProposerModel(ProposerConfig(**sizes, context=context))
+    session = TransformerSession(model, PROBLEM, combine=False)
     source = TraceSource([str(tmp_path)], max_members=SHOWN_MEMBERS, context=context)
     live = dict(zip(replay.standing, spy.asked, strict=False))
     told = context_of(context, PROBLEM.X, PROBLEM.y, (0, 1))

@@ -78,9 +78,9 @@ def test_nothing_held_out_is_learned_as_a_rest(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_share_of_residual_targets() -> None:
-    config = ExampleConfig(batch_size=64, layouts=Layouts(direct=1.0))
+    config = ExampleConfig(batch_size=256, layouts=Layouts(direct=1.0))
     plain, mixed = (
-        make_batch(PRIOR, ExampleConfig(batch_size=64, layouts=config.layouts, residual_share=share), 1, 0)
+        make_batch(PRIOR, ExampleConfig(batch_size=256, layouts=config.layouts, residual_share=share), 1, 0)
         for share in (0.0, 1.0)
     )
     assert not np.array_equal(plain["labels"].numpy(), mixed["labels"].numpy())

@@ -262,7 +262,7 @@ def test_policy_gradient_makes_rewarded_draws_likelier(model: ProposerModel, mon
         proposal_share=1.0,
     )
     episodes = roll_out(
-        [Planned(GeneratedProblem(PROBLEM, TARGET), 0, 1)], config.search, TransformerProposer(model), -1
+        [Planned(GeneratedProblem(PROBLEM, TARGET), 0, 1)], config.search, TransformerProposer(model, combine=False), -1
     )
     samples, _ = rl.samples_of(model, episodes, config)
     assert samples

@@ -53,6 +53,8 @@ def missing_part(given: GeneratedProblem, rng: np.random.Generator) -> Generated
     with np.errstate(all="ignore"):
         values = evaluate(known, given.problem.X)
         y = given.problem.y - values if joint[0] == "+" else given.problem.y / values
+    if np.array_equal(y, given.problem.y):  # What was taken away is less than rounding.
+        return None
     scale = float(np.abs(y).max()) if np.all(np.isfinite(y)) else np.inf
     if not (1e-6 < scale < 1e7 and float(np.std(y)) > 1e-4 * scale):
         return None

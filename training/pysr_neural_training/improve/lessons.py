@@ -62,7 +62,7 @@ class Lesson:
 
 def questions_of(model: ProposerModel, problem: Problem, request: ProposalRequest) -> list[Question]:
     """Return the questions that a request makes, as `TransformerProposer` makes them."""
-    return TransformerSession(model, problem).plan(request, generator(request.seed, "propose"))
+    return TransformerSession(model, problem, combine=False).plan(request, generator(request.seed, "propose"))
 
 
 def example_of(model: ProposerModel, lesson: Lesson) -> Example | None:

@@ -204,6 +204,10 @@ class TracedSession(TransformerSession):
 
     draws: tuple[Draw, ...] = ()
 
+    def _draws(self, request: ProposalRequest) -> int:
+        """Ask in every request: a policy learns from what it drew."""
+        return request.count
+
     def answer(
         self,
         request: ProposalRequest,
