@@ -9,10 +9,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-slow test-julia lint format bench-smoke train-smoke improve-smoke wheel clean help
+.PHONY: setup peers demo test test-slow test-julia lint format bench-smoke train-smoke improve-smoke wheel clean help
 
 help:
-	@echo "make setup | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | improve-smoke | wheel | clean"
+	@echo "make setup | peers | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | improve-smoke | wheel | clean"
 
 setup: $(READY)
 
@@ -25,6 +25,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) -c constraints.txt torch
 	$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
+
+# Other people's methods for `bench run`; rils-rols is compiled, and says nothing of what it needs for that.
+peers: $(READY)
+	$(PIP) -c constraints.txt pybind11 setuptools wheel
+	$(PIP) -c constraints.txt --no-build-isolation -e ".[peers]"
 
 demo: $(READY)
 	$(BIN)/pysr-neural demo $(ARGS)

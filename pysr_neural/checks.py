@@ -142,3 +142,18 @@ def _bounded(
         *([f"below {below}"] if below is not None else []),
     ]
     return f"{what} {' and '.join(bounds)}" if bounds else what
+
+
+AUTO = "auto"
+"""Of ``max_overhead``: as much as the help earns."""
+
+
+def overhead(value: object) -> float | str:
+    """Return a share of a search's time, or `AUTO`.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    return AUTO if value == AUTO else number("max_overhead", value, above=0, most=1)

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-from pysr_neural.checks import number, whole
+from pysr_neural.checks import AUTO, number, overhead, whole
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.state import levels_of
 
@@ -34,7 +34,8 @@ class NeuralProposer:
         PySR.
     max_overhead : float
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
-        are for the model, the rest for the engine's own work on proposals.
+        are for the model, the rest for the engine's own work on proposals.  ``"auto"``: half of the time as long as
+        help may still pay, then a tenth (`pysr_neural.proposer.guarded`); with PySR always a tenth.
     batch_size : int
         Children per request to the model.
     temperature : float
@@ -76,7 +77,7 @@ class NeuralProposer:
 
     checkpoint: str = "default"
     levels: tuple[str, ...] = DEFAULT_LEVELS
-    max_overhead: float = 0.10
+    max_overhead: float | str = AUTO
     batch_size: int = 64
     temperature: float = 1.0
     device: str = "cpu"
@@ -113,8 +114,8 @@ class NeuralProposer:
             object.__setattr__(self, "trace", _text("trace", self.trace))
         for name in ("temperature", "request_timeout", "start_timeout"):
             object.__setattr__(self, name, number(name, getattr(self, name), above=0))
-        for name in ("max_overhead", "trace_rate"):
-            object.__setattr__(self, name, number(name, getattr(self, name), above=0, most=1))
+        object.__setattr__(self, "max_overhead", overhead(self.max_overhead))
+        object.__setattr__(self, "trace_rate", number("trace_rate", self.trace_rate, above=0, most=1))
         object.__setattr__(self, "weight", number("weight", self.weight, above=0, below=1))
         object.__setattr__(self, "seed_timeout", number("seed_timeout", self.seed_timeout, least=0))
         object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, 1, MAX_BATCH))

@@ -174,7 +174,7 @@ def mean_square(values: Array) -> float:
 def _from_elsewhere(projection: Projection, fit: Fit, most: float) -> Fit:
     """Return the best of a fit and of descents from other starts."""
     enough = SETTLED * projection.target.spread
-    for _, theta in zip(range(DESCENTS), promising(projection, SETTLED, most), strict=False):
+    for _, theta in zip(range(DESCENTS), promising(projection, fit.square, SETTLED, most), strict=False):
         fit = min(fit, descend(projection, projection.at(theta), projection.spent + EVALUATIONS, LOOSE), key=_square)
         if fit.square <= enough or projection.spent >= most:
             break

@@ -20,8 +20,12 @@ from pysr_neural.operators import Array
 
 ROWS = 20
 """About as many rows are looked at."""
+WORTH = 1.0
+"""Largest sum of squares of a set that is followed, as a share of that of the fit so far."""
 ROUNDS = 4
+"""Most rounds of changes."""
 KEPT = 4
+"""Sets that are kept from round to round."""
 SETS = (160, 80, 96)
 """Sets drawn at first: for one parameter, for two, for more."""
 EXPONENTS = (2.0, 2.0, 2.0, 3.0, 2.0, 1.0, 0.5, -1.0, -2.0, 4.0, 3.0, 1.5, -0.5, 5.0, 1 / 3, -3.0)
@@ -31,13 +35,15 @@ FACTORS = (0.01, 0.1, 0.3, 0.6, 0.8, 1.25, 1.6, 3.0, 10.0, -1.0, -0.1, -10.0)
 DECADES = (-2.5, 1.5)
 
 
-def promising(projection: Projection, enough: float, most: float) -> Iterator[Array]:
+def promising(projection: Projection, square: float, enough: float, most: float) -> Iterator[Array]:
     """Give promising sets of parameters: the best drawn, the best after changes, and what came second.
 
     Parameters
     ----------
     projection : Projection
         Its count of evaluations goes up by the share of rows looked at.
+    square : float
+        Sum of squares reached so far; sets that are well above it are not worth a descent.
     enough : float
         Sum of squares at which no better set is looked for, as a share of the target's spread.
     most : float
@@ -46,7 +52,8 @@ def promising(projection: Projection, enough: float, most: float) -> Iterator[Ar
     screen = _Screen(projection)
     count = len(screen.exponents)
     found = _lowest(screen.evaluated(_first(SETS[min(count, len(SETS)) - 1], tuple(screen.exponents.tolist()))), KEPT)
-    if isfinite(found[-1][0]):
+    worth = WORTH * square * screen.share
+    if isfinite(found[-1][0]) and found[-1][0] <= worth:
         yield found[0][0]
     if found[-1][0] <= enough * screen.part.target.spread:
         return
@@ -58,7 +65,7 @@ def promising(projection: Projection, enough: float, most: float) -> Iterator[Ar
         if not found[-1][0] < 0.99 * lowest or projection.spent >= most:
             break
     for theta, loss in zip(found[0], found[-1], strict=True):
-        if isfinite(loss) and theta is not given and not np.array_equal(theta, given):
+        if isfinite(loss) and loss <= worth and theta is not given and not np.array_equal(theta, given):
             yield theta
 
 

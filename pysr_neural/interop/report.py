@@ -88,11 +88,12 @@ class NeuralReport:
             Per output, the final front's expression of each complexity; without them, complexities stand for members.
         """
         texts = _texts(answer.get("disabled"))
+        counts: dict[str, Any] = {name: int(answer.get(name) or 0) for name in _COUNTS}
         return cls(
             engine=engine,
             checkpoint=checkpoint,
             levels=levels,
-            **{name: int(answer.get(name) or 0) for name in _COUNTS},
+            **counts,
             invalid={str(reason): int(count) for reason, count in (answer.get("invalid") or {}).items()},
             skipped={str(reason): int(count) for reason, count in (answer.get("skipped") or {}).items()},
             neural_hall_of_fame=_neural_members(answer, fronts),

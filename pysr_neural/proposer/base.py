@@ -138,7 +138,7 @@ class Session(Protocol):
     """A proposer's state for one search; made by `Proposer.open`."""
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Answer one request; the same request and seed give the same answer."""
+        """Answer one request; the same requests in the same order give the same answers."""
         ...
 
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pysr_neural.checks import number, whole
+from pysr_neural.checks import AUTO, overhead, whole
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.operators import Array
@@ -40,6 +40,9 @@ from pysr_neural.proposer.base import (
 
 T = TypeVar("T")
 EMPTY = ProposalBatch()
+FORGETTING = 0.9
+PAYING, IDLE, PATIENCE = 0.5, 0.1, 4.0
+"""Of ``max_overhead="auto"``: share of the time while help may still pay, and after; seconds of help without a gain."""
 
 
 class ProposerWarning(UserWarning):
@@ -54,7 +57,8 @@ class GuardRules:
     ----------
     max_overhead : float
         Largest share of the elapsed search time that the proposer may have used when it is asked again; above 0 and
-        at most 1.  1 sets no limit, and the search then does not depend on the clock.
+        at most 1.  1 sets no limit, and the search then does not depend on the clock.  ``"auto"``: `PAYING`, until the
+        proposer has used `PATIENCE` seconds since the lowest loss of the population last fell; then `IDLE`.
     max_failures : int
         Failures in a row that open the circuit breaker.
     retry_after : int
@@ -63,13 +67,13 @@ class GuardRules:
         How many of the last failures are kept for the report.
     """
 
-    max_overhead: float = 0.10
+    max_overhead: float | str = AUTO
     max_failures: int = 3
     retry_after: int = 50
     kept_failures: int = 10
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_overhead", number("max_overhead", self.max_overhead, above=0, most=1))
+        object.__setattr__(self, "max_overhead", overhead(self.max_overhead))
         for name in ("max_failures", "retry_after", "kept_failures"):
             object.__setattr__(self, name, whole(name, getattr(self, name), 1))
 
@@ -178,6 +182,7 @@ class GuardedSession:
         self._inner: Session | None = None
         self._started = self.clock()
         self._warned = False
+        self._usual, self._lowest, self._fruitless_since = 0.0, math.inf, 0.0
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer a request with valid children only; an empty batch if the proposer is out of time or out of order.
@@ -195,12 +200,12 @@ class GuardedSession:
 
     def ready(self, request: ProposalRequest) -> Session | None:
         """Begin a call: return the wrapped session, opened if need be; None if it must not or cannot be asked now."""
-        if self.time_share > self.rules.max_overhead:
+        if self.time_share > self._allowed(request):
             self.counts.skip("time budget")
             return None
-        usual = self.counts.seconds / self.counts.calls if self.counts.calls else 0.0
-        if request.seconds is not None and usual > request.seconds:
+        if request.seconds is not None and self._usual > request.seconds:
             self.counts.skip("too little time left")
+            self._usual *= FORGETTING  # The first call takes longest; without this a slow one would be the last.
             return None
         if not self._breaker.lets_through():
             self.counts.skip("circuit breaker open")
@@ -219,8 +224,19 @@ class GuardedSession:
         begun = self.clock()
         checked = None if answer is None else self._attempt("answer", lambda: self._checked(answer, request))
         self._breaker.record(checked is not None)
-        self.counts.seconds += seconds + self.clock() - begun
+        seconds += self.clock() - begun
+        self.counts.seconds += seconds
+        self._usual = seconds
         return EMPTY if checked is None else checked
+
+    def _allowed(self, request: ProposalRequest) -> float:
+        """Return the share of the time that the proposer may have used now."""
+        if isinstance(self.rules.max_overhead, float):
+            return self.rules.max_overhead
+        lowest = min((member.loss for member in request.members), default=math.inf)
+        if lowest < self._lowest:
+            self._lowest, self._fruitless_since = lowest, self.counts.seconds
+        return PAYING if self.counts.seconds - self._fruitless_since < PATIENCE else IDLE
 
     @property
     def time_share(self) -> float:

@@ -21,10 +21,10 @@ from pysr_neural_baseline.config import BasicSRConfig
 
 LARGEST_PREDICTION = 1e6
 CACHE_LIMIT = 200_000
-SMALLEST_SPREAD, LARGEST_VALUE = 1e-130, 1e145
-"""Of y: their squares, and what a good fit leaves of them, are floating-point numbers."""
 MANY_ROWS = 5_000
 """With fewer, a fit takes some milliseconds."""
+SMALLEST_SPREAD, LARGEST_NORM = 1e-130, 1e152
+"""Of y: sums of its squares, and what a good fit leaves of them, are floating-point numbers."""
 
 
 class Objective:
@@ -133,9 +133,10 @@ def check_size(y: Array) -> None:
     half = y / 2  # Differences of halves do not overflow.
     largest = float(np.max(np.abs(y)))
     size = 2.0 * float(np.max(np.abs(half - half[0]))) or largest
-    if 0 < size < SMALLEST_SPREAD or largest > LARGEST_VALUE:
+    limit = LARGEST_NORM / len(y) ** 0.5
+    if 0 < size < SMALLEST_SPREAD or largest > limit:
         raise DataError(
-            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {LARGEST_VALUE:g} in size, for squared errors "
+            f"y must vary by at least {SMALLEST_SPREAD:g} and be at most {limit:.3g} in size, for squared errors "
             f"to be floats; got values that vary by {size:.3g}, up to {largest:.3g}. Fit y in another unit, such as "
             f"y / {largest:.3g}."
         )

@@ -10,7 +10,7 @@ import pytest
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet, Problem
-from pysr_neural_benchmarks.methods import controls, others, pretrained
+from pysr_neural_benchmarks.methods import controls, others, peers, pretrained
 from pysr_neural_benchmarks.methods import pysr as pysr_module
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 from pysr_neural_benchmarks.methods.registry import METHODS, make
@@ -133,11 +133,141 @@ def test_predicted_equations_are_read_whatever_their_variables_are_called():
     assert pretrained.read("nonsense(", PROBLEM) is None
 
 
-@pytest.mark.parametrize("name", ["gplearn", "operon"])
+@pytest.mark.parametrize("name", ["gplearn", "operon", "rils-rols"])
 def test_other_people_s_methods_keep_the_contract_where_installed(name):
     pytest.importorskip(METHODS[name].needs[0][0])
-    outcome = make(name).fit(PROBLEM, Budget(evaluations=1), 0)
+    outcome = make(name).fit(PROBLEM, Budget(evaluations=500), 0)
     assert outcome.steps[-1].front
+    assert all(parse(found.equation).size == found.complexity for found in outcome.steps[-1].front)
+
+
+@pytest.mark.slow
+def test_psrn_keeps_the_contract_where_installed():
+    pytest.importorskip("psrn")
+    method = make("psrn:layers=2,inputs=3")
+    outcome = method.fit(PROBLEM, Budget(seconds=3.0), 0)
+    assert outcome.steps[-1].front[-1].loss < 1e-10
+    assert outcome.evaluations > 100
+
+
+@pytest.mark.parametrize("evaluations", [1, 1500, 2500, 40_000])
+def test_operon_s_runs_end_whatever_the_budget_in_evaluations(evaluations):
+    pytest.importorskip("pyoperon")
+    target = np.sin(3 * X[:, 0] * X[:, 1]) / (X[:, 0] + np.exp(-X[:, 1]))
+    hard = Problem(X, target, OperatorSet.of("+", "*", "sin"), Limits(max_size=12))
+    outcome = make("operon").fit(hard, Budget(evaluations=evaluations), 1)
+    assert outcome.steps
+    assert 1000 <= outcome.evaluations < 1.5 * evaluations + 20_000
+    assert outcome.iterations >= 1
+
+
+def test_operon_hands_its_front_out_in_time():
+    pytest.importorskip("pyoperon")
+    target = np.sin(3 * X[:, 0] * X[:, 1]) / (X[:, 0] + np.exp(-X[:, 1]))
+    outcome = make("operon").fit(Problem(X, target, OperatorSet.of("+", "*"), Limits(9)), Budget(seconds=3.0), 1)
+    assert len(outcome.steps) > 1
+    assert outcome.steps[0].seconds < 1.5
+    assert outcome.seconds < 4.0
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds", "evaluations", "generation", "fitting"),
+    [
+        (Budget(seconds=10.0), 0.0, 0, 0, 1),
+        (Budget(seconds=10.0), 1.0, 99, 1, 9),
+        (Budget(seconds=10.0), 9.5, 99, 10, 0),
+        (Budget(seconds=100.0), 1.0, 99, 1, others.SLICE),
+        (Budget(evaluations=1000), 1.0, 250, 1, 3),
+        (Budget(10.0, 1000), 5.0, 900, 9, 1),
+    ],
+)
+def test_operon_gets_the_generations_that_fit(budget, seconds, evaluations, generation, fitting):
+    assert others._slice(budget, seconds, evaluations, generation) == fitting
+
+
+@pytest.mark.parametrize(("name", "function"), [("min", np.minimum), ("max", np.maximum)])
+def test_operon_s_minimum_and_maximum_are_what_they_are_called(name, function):
+    pytest.importorskip("pyoperon")
+    target = function(X[:, 0], X[:, 1])
+    problem = Problem(X, target, OperatorSet.of("+", name), Limits(max_size=9))
+    best = make("operon").fit(problem, Budget(evaluations=60_000), 1).steps[-1].front[-1]
+    assert best.loss < 1e-6 * np.var(target)
+    assert best.equation.count(name) > 0
+
+
+def test_peers_arguments_are_checked(monkeypatch):
+    with pytest.raises(ConfigError, match="psrn takes layers=NUMBER,inputs=NUMBER; got 'layers=x'"):
+        peers.psrn("layers=x", "")
+    assert (peers.psrn("inputs=4", "").inputs, peers.psrn("layers=3", "").layers) == (4, 3)
+    with pytest.raises(ConfigError, match="rils-rols takes no argument"):
+        peers.rils_rols("fast", "")
+
+
+def test_peers_equations_are_read_and_fitted_again():
+    found = peers.read("((0.999998*(x0*x1))+(ln(exp(x0))))", PROBLEM, refit=True)
+    assert found.loss < 1e-20
+    assert peers.read("x0*x1 + x0 + 0*E + 0*pi", PROBLEM).loss < 1e-20
+    worse = peers.read("0.9*(x0*x1) + x0", PROBLEM, refit=True)
+    assert worse.equation == "((0.9 * (x0 * x1)) + x0)"
+    assert worse.loss > 1e-3
+    assert peers.read("Abs(x0", PROBLEM) is None
+    assert peers.read("x0 / 0", PROBLEM) is None
+
+
+def test_backsolve_gives_pysr_s_own_mutation_a_weight(monkeypatch):
+    monkeypatch.setattr(controls, "load_package", lambda: None)
+    monkeypatch.setattr(controls, "PySR", lambda parameters: parameters)
+    monkeypatch.setitem(sys.modules, "pysr", SimpleNamespace(BacksolveMutation=lambda: "backsolve"))
+    assert controls.backsolve("", "") == {"mutations": {"backsolve": 0.05}}
+    assert controls.backsolve("weight=0.3", "") == {"mutations": {"backsolve": 0.3}}
+    for wrong in ("0.3", "weight=x", "terms=3"):
+        with pytest.raises(ConfigError, match="pysr-backsolve"):
+            controls.backsolve(wrong, "")
+
+
+@pytest.mark.julia
+def test_pysr_searches_with_its_own_joiner():
+    outcome = make("pysr-backsolve:weight=0.5").fit(PROBLEM, Budget(seconds=20.0, evaluations=20_000), 0)
+    assert outcome.steps[-1].front
+
+
+def test_flash_ansr_s_prefix_is_read():
+    for tokens, text in [
+        (["+", "*", "2.5", "x1", "sin", "x2"], "2.5 * x0 + sin(x1)"),
+        (["pow", "x1", "-1.5"], "x0 ^ -1.5"),
+        (["rootn", "x1", "3"], "x0 ^ (1 / 3)"),
+        (["div3", "pow2", "pow1_2", "x2"], "((x1 ^ (1 / 2)) ^ 2) / 3"),
+        (["neg", "inv", "np.pi"], "neg(inv(3.141592653589793))"),
+    ]:
+        assert parse(pretrained.infix(tokens), ["x1", "x2"]) == parse(text)
+    assert pretrained.infix(["+", "x1"]) is None
+    assert pretrained.infix(["x1", "x2"]) is None
+    assert pretrained.read(pretrained.infix(["nosuch"]), PROBLEM) is None
+
+
+def test_the_newer_flash_ansr_is_asked_as_its_source_says(monkeypatch, tmp_path):
+    asked = []
+
+    class Model:
+        @classmethod
+        def load(cls, folder, *, compute):
+            asked.append((folder, compute))
+            return cls()
+
+        def fit(self, X, y, variable_names, *, draws, seed):
+            asked.append((X.shape, y.shape, variable_names, draws, seed))
+            return SimpleNamespace(candidates=[0], get_expression=lambda i, **kind: ["+", "*", "x1", "x2", "x1"])
+
+    module = SimpleNamespace(ComputeConfig=object, FlashANSR=Model)
+    monkeypatch.setitem(sys.modules, "flash_ansr", module)
+    with pytest.raises(ConfigError, match=r"model\.safetensors"):
+        pretrained.FlashANSR(str(tmp_path), "")
+    for name in ("model.yaml", "tokenizer.yaml", "model.safetensors"):
+        (tmp_path / name).touch()
+    method = pretrained.FlashANSR(str(tmp_path), "")
+    outcome = method.fit(PROBLEM, Budget(evaluations=64), 5)
+    assert outcome.steps[-1].front[0].loss < 1e-20
+    assert asked == [(str(tmp_path), {"workers": 0}), ((40, 2), (40, 1), None, 64, 5)]
 
 
 def test_suites_and_methods_are_listed(capsys, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import parse
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
-from pysr_neural_benchmarks.suites.reader import held_out_keys, load_suite, suite_names
+from pysr_neural_benchmarks.suites.reader import held_out_keys, load_suite, suite_names, suite_notes
 from pysr_neural_training.problems.generate import SUITE_KEYS, in_training, is_held_out, split_key
 
 SIZES = {
@@ -81,6 +81,55 @@ def test_a_y_whose_variance_overflows_is_refused_by_name(tmp_path: Path) -> None
     measured.write_text("x,y\n1,1e200\n2,-1e200\n3,0\n")
     with pytest.raises(ConfigError, match="measured/measured must have a y of finite variance"):
         load_suite(str(measured))
+
+
+CATALOG = """
+metadata: {name: mine, license: MIT, sources: [somebody 2026]}
+expressions:
+  first:
+    raw: -2**a / b
+    prepared: -2 ** v1 / v2 + neg(v10)
+    accept: ["-(2 ** v1) / v2 - v10"]
+    vars:
+      v0: {name: y}
+      v1: {name: a, sample_range: [1, 3], sample_type: [int, pos]}
+      v10: {sample_range: [1.0e+0, 2.0], sample_type: [uni, neg]}
+      v2: {sample_range: [1e-2, 1e2], sample_type: [log, pos_neg]}
+"""
+
+
+def test_catalogs_of_symbolic_data_are_suites(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CATALOG)
+    (problem,) = load_suite(str(path))
+    X, y = problem.draw(200, np.random.default_rng(0))
+    assert [variable.name for variable in problem.variables] == ["v1", "v2", "v10"]
+    assert set(X[:, 0]) == {1.0, 2.0, 3.0}
+    assert (np.abs(X[:, 1]).min() >= 1e-2, X[:, 1].min() < 0 < X[:, 1].max()) == (True, True)
+    assert (X[:, 2] < 0).all()
+    np.testing.assert_allclose(y, -(2.0 ** X[:, 0]) / X[:, 1] - X[:, 2])
+    np.testing.assert_allclose(evaluate(problem.accept[0], X), y)
+    notes = suite_notes(str(path))
+    assert (notes.source, notes.licence, notes.problems) == ("somebody 2026", "MIT", 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"),
+    [
+        ("prepared", "formula", "first must have prepared and vars"),
+        ("[int, pos]", "[integer, pos]", "first: v1 must be sampled in a known way; got 'integer'"),
+        ("[1, 3]", "[3, 1]", "first: v1 must have a range from low to high"),
+        ("[1, 3]", "[1, 3, x]", "first: v1 must have a range"),
+        ("neg(v10)", "__import__('os')", "mine/first: Expected"),
+        ("expressions", "rows", "must be a catalog of symbolic-data"),
+        ("metadata: {", "metadata: [", "must follow the suite format"),
+    ],
+)
+def test_what_is_wrong_with_a_catalog_is_told_by_name(tmp_path: Path, wrong: str, right: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CATALOG.replace(wrong, right))
+    with pytest.raises(ConfigError, match=said.replace("(", "\\(")):
+        load_suite(str(path))
 
 
 def test_own_suites_are_read_from_files(tmp_path: Path) -> None:

@@ -92,10 +92,15 @@ def test_log_probabilities_are_those_of_the_grammar() -> None:
 
 def test_same_seed_same_answer_and_global_state_untouched(small_model: ProposerModel) -> None:
     X = np.random.default_rng(0).normal(size=(30, 2))
-    session = TransformerProposer(small_model).open(Problem(X, X[:, 0] * X[:, 1], OPERATORS, Limits(15, 8)))
+    problem = Problem(X, X[:, 0] / (1.3 + np.sin(X[:, 1])) + X[:, 1] ** 3, OPERATORS, Limits(15, 8))
+    proposer = TransformerProposer(small_model)
     members = (MemberView(Node(index=0), 1.0, 1), MemberView(Node(index=1), 2.0, 1))
     torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    batches = [session.propose(ProposalRequest(members, 16, LEVELS, seed)) for seed in (5, 5, 6)]
+    batches = []
+    for seed in (5, 5, 6):
+        session = proposer.open(problem)
+        session.propose(ProposalRequest(members, 16, LEVELS, seed))
+        batches.append(session.propose(ProposalRequest(members, 16, LEVELS, seed)))
     assert [c.tree for c in batches[0].children] == [c.tree for c in batches[1].children]
     assert [c.tree for c in batches[0].children] != [c.tree for c in batches[2].children]
     assert torch.equal(torch_state, torch.random.get_rng_state())
@@ -170,7 +175,8 @@ def test_residual_children_extend_a_member(small_model: ProposerModel) -> None:
     X = np.random.default_rng(0).normal(size=(40, 2))
     problem = Problem(X, X[:, 0] + X[:, 1] ** 2, OPERATORS, Limits(15, 8))
     member = MemberView(Node(index=0), 2.0, 1)
-    batch = TransformerProposer(small_model).open(problem).propose(ProposalRequest((member,), 64, ("child",), 1))
+    proposer = TransformerProposer(small_model, combine=False)
+    batch = proposer.open(problem).propose(ProposalRequest((member,), 64, ("child",), 1))
     extended = [c for c in batch.children if c.parents == (0,)]
     assert extended
     assert all(c.tree.operator in ("+", "*") and c.tree.children[0] == member.tree for c in extended)

@@ -12,8 +12,9 @@ from typing import Any
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.simplify import simplify
+from pysr_neural.interop.julia import load_package
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.joins.forms import combinations
+from pysr_neural.proposer.joins.search import combinations
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.methods.base import Budget, Front, Outcome, Step, pareto
 from pysr_neural_benchmarks.methods.direct import refined
@@ -23,6 +24,7 @@ from pysr_neural_training.problems.generate import ProblemPrior, sample_tree
 RESTART_SECONDS = 2.0
 SHORTEST_SEARCH = 0.1
 SAMPLES = 256
+BACKSOLVE_WEIGHT = 0.05
 GUESSES = 32
 
 
@@ -148,6 +150,25 @@ def combined_samples(argument: str, checkpoint: str) -> PriorSamples:
     """Make PySR with guesses from combined parts of samples of the prior."""
     del checkpoint
     return PriorSamples(int(_number("pysr-combined", argument, SAMPLES)), combine=True)
+
+
+def backsolve(argument: str, checkpoint: str) -> PySR:
+    """Make PySR with its own ``BacksolveMutation``, which its defaults give no weight.
+
+    Raises
+    ------
+    ConfigError
+        If the argument is not ``weight=NUMBER``.
+    """
+    del checkpoint
+    name, _, value = argument.partition("=")
+    if argument and name != "weight":
+        raise ConfigError(f"pysr-backsolve takes weight=NUMBER, such as weight=0.05; got {argument!r}.")
+    weight = _number("pysr-backsolve:weight", value, BACKSOLVE_WEIGHT)
+    load_package()
+    from pysr import BacksolveMutation
+
+    return PySR({"mutations": {BacksolveMutation(): weight}})
 
 
 def distilled(argument: str, checkpoint: str) -> PySR:

@@ -123,7 +123,8 @@ class Operon:
 
     With two objectives it counts no evaluations of its own, and a limit on them can end its process (0.6.2).  So it is
     given generations, as many as fit into what is left, and individuals are counted here: a population at the start,
-    and as many children a generation, besides what its local search reports.
+    and as many children a generation, besides what its local search reports.  Its limit on time is in whole seconds,
+    and it hands out what it found at the end only, so that time is kept by generations as well.
     """
 
     def warm_up(self, problem: Problem) -> None:
@@ -136,11 +137,13 @@ class Operon:
         model = self._model(problem, seed)
         front, enough = Front(UNLIMITED), solved_loss(problem.y)
         generation = evaluations = failures = 0
-        while not budget.spent(time.perf_counter() - began, evaluations) and front.lowest_loss > enough:
-            model.set_params(generations=_slice(budget, evaluations, generation))
+        while front.lowest_loss > enough:
+            fitting = _slice(budget, time.perf_counter() - began, evaluations, generation)
+            if not fitting:
+                break
+            model.set_params(generations=fitting)
             if budget.seconds is not None:
-                left = budget.seconds - (time.perf_counter() - began)
-                model.set_params(max_time=max(1, math.ceil(left)))
+                model.set_params(max_time=max(1, math.ceil(budget.seconds)))
             try:
                 model.fit(np.asarray(problem.X), np.asarray(problem.y))
             except ValueError:
@@ -179,13 +182,13 @@ class Operon:
         )
 
 
-def _slice(budget: Budget, evaluations: int, generation: int) -> int:
+def _slice(budget: Budget, seconds: float, evaluations: int, generation: int) -> int:
     """Return how many generations fit into what is left of a budget, by what one took so far; one at the start."""
-    if budget.evaluations is None:
-        return SLICE
     if generation == 0:
         return 1
-    return max(1, min(SLICE, int((budget.evaluations - evaluations) * generation / evaluations)))
+    limits = ((budget.seconds, seconds), (budget.evaluations, float(evaluations)))
+    fitting = [(limit - spent) * generation / spent for limit, spent in limits if limit is not None and spent]
+    return max(0, int(min([SLICE, *fitting])))
 
 
 def _extremes() -> dict[str, str]:

@@ -8,7 +8,9 @@ follow until the budget is spent.
 
 import json
 import math
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 from pysr_neural.errors import ConfigError, ExpressionError
 from pysr_neural.expression.fit import mean_squared_error
 from pysr_neural.expression.text import parse, to_string
+from pysr_neural.operators import is_known, operator
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, solved_loss
 
@@ -80,19 +83,32 @@ def read(text: str, problem: Problem) -> Found | None:
 
 
 class FlashANSR(_Batches):
-    """flash-ansr with softmax sampling and its own refinement of constants."""
+    """flash-ansr with softmax sampling and its own refinement of constants.
+
+    Two generations of it: 0.4.3, the last for Python 3.11, whose models have ``state_dict.pt``; and that of 0.19.1,
+    for Python 3.12 and newer, whose models (v24 and later) have ``model.safetensors``.  The latter was read, not run.
+    """
 
     def __init__(self, argument: str, checkpoint: str) -> None:
         del checkpoint
+        import flash_ansr
+
+        self.newer = hasattr(flash_ansr, "ComputeConfig")
         remedy = (
             "Fetch a model with `flash_ansr.install_model(...)`, or from its page on the Hugging Face hub "
             "(psaegert/flash-ansr-…)."
         )
-        self.folder = folder_of("flash-ansr", argument, ("model.yaml", "tokenizer.yaml", "state_dict.pt"), remedy)
+        if self.newer:
+            remedy += " Those of flash-ansr before 0.15 need that version."
+        weights = "model.safetensors" if self.newer else "state_dict.pt"
+        self.folder = folder_of("flash-ansr", argument, ("model.yaml", "tokenizer.yaml", weights), remedy)
         self._model: Any = None
 
     def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
         """See `_Batches`."""
+        return (self._predict_newer if self.newer else self._predict_older)(problem, choices, seed)
+
+    def _predict_older(self, problem: Problem, choices: int, seed: int) -> list[str]:
         import torch
         from flash_ansr import FlashANSR as Model
         from flash_ansr import SoftmaxSamplingConfig
@@ -104,6 +120,47 @@ class FlashANSR(_Batches):
         self._model.fit(problem.X, problem.y[:, None], variable_names=None)
         count = min(len(self._model.results), CHOICES)
         return [str(self._model.get_expression(i, precision=17)) for i in range(count)]
+
+    def _predict_newer(self, problem: Problem, choices: int, seed: int) -> list[str]:
+        from flash_ansr import FlashANSR as Model
+
+        if self._model is None:
+            self._model = Model.load(str(self.folder), compute={"workers": 0})
+        result = self._model.fit(problem.X, problem.y[:, None], variable_names=None, draws=choices, seed=seed)
+        texts = (
+            infix(result.get_expression(i, return_prefix=True, map_variables=False))
+            for i in range(min(len(result.candidates), CHOICES))
+        )
+        return [text for text in texts if text is not None]
+
+
+_SPECIAL = {"np.pi": math.pi, "pi": math.pi, "np.e": math.e, "e": math.e}
+_SHORT = re.compile(r"(pow|mult|div|pow1_)([2-9])")
+_SHAPES = {"pow": "({0} ^ {1})", "mult": "({0} * {1})", "div": "({0} / {1})", "pow1_": "({0} ^ (1 / {1}))"}
+_BINARY = {"+": "({} + {})", "-": "({} - {})", "*": "({} * {})", "/": "({} / {})", "pow": "({} ^ {})"}
+
+
+def infix(tokens: Sequence[str]) -> str | None:
+    """Write flash-ansr's prefix tokens in our syntax, variables ``x1``, ``x2``, …; None if there is no such form."""
+    stack: list[str] = []
+    for token in reversed(tokens):
+        short = _SHORT.fullmatch(token)
+        try:
+            if token in _BINARY:
+                stack.append(_BINARY[token].format(stack.pop(), stack.pop()))
+            elif token == "rootn":
+                stack.append(f"({stack.pop()} ^ (1 / {stack.pop()}))")
+            elif short is not None:
+                stack.append(_SHAPES[short[1]].format(stack.pop(), short[2]))
+            elif is_known(token):
+                if operator(token).arity != 1:
+                    return None
+                stack.append(f"{token}({stack.pop()})")
+            else:
+                stack.append(repr(_SPECIAL[token]) if token in _SPECIAL else f"({token})")
+        except IndexError:
+            return None
+    return stack[0] if len(stack) == 1 else None
 
 
 class NeSymReS(_Batches):

@@ -46,6 +46,14 @@ class Entry:
 _GPLEARN = (("gplearn", "Run `pip install gplearn`."),)
 _OPERON = (("pyoperon", "Run `pip install pyoperon`."),)
 _FLASH = (("flash_ansr", "Run `pip install flash-ansr`, and give its weights as flash-ansr:FOLDER."),)
+_RILS_ROLS = (
+    (
+        "rils_rols_cpp",
+        "Run `make peers`, or `pip install pybind11 setuptools` and then `pip install --no-build-isolation rils-rols`; "
+        "it is compiled, with a C++17 compiler and Python's headers.",
+    ),
+)
+_PSRN = (("psrn", "Run `pip install -c constraints.txt psrn`."),)
 _NESYMRES = (
     (
         "nesymres",
@@ -81,8 +89,20 @@ METHODS: dict[str, Entry] = {
     "pysr-distilled": Entry(
         "controls:distilled", "control: PySR with parameters from a JSON file", argument="the file, required"
     ),
+    "pysr-backsolve": Entry(
+        "controls:backsolve",
+        "control: PySR with its own joiner, BacksolveMutation, which its defaults leave out",
+        argument="weight=NUMBER, default 0.05",
+    ),
     "gplearn": Entry("others:gplearn", "gplearn's genetic programming", _GPLEARN),
     "operon": Entry("others:operon", "Operon (pyoperon), two objectives", _OPERON),
+    "rils-rols": Entry("peers:rils_rols", "RILS-ROLS, iterated local search with least squares", _RILS_ROLS),
+    "psrn": Entry(
+        "peers:psrn",
+        "PSRN, parallel symbolic enumeration",
+        _PSRN,
+        "layers=3,inputs=5; without a GPU layers=2,inputs=10",
+    ),
     "flash-ansr": Entry("pretrained:FlashANSR", "a published transformer, refined", _FLASH, "folder of its weights"),
     "nesymres": Entry("pretrained:NeSymReS", "a published transformer, refined", _NESYMRES, "folder of its weights"),
 }

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     notes = [suite_notes(name) for name in [*suite_names(), *own_suite_names()]]
     for note in notes:
         print(f"{note.name:<18}{note.problems:>4}  {note.source}{note.licence and f' [{note.licence}]'}")
-    print("\nYour own: a TOML or CSV file by its path, or by its name if it lies in ./suites.\n\nmethods:")
+    print("\nYour own: a TOML, CSV or YAML (symbolic-data) file by its path, or by its name in ./suites.\n\nmethods:")
     for name, entry in METHODS.items():
         print(f"{name:<18}{entry.summary}{entry.argument and f' (:{entry.argument})'}{_missing(name)}")
     if options.json:

@@ -270,7 +270,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add what a benchmark's data, budget and limits are."""
-    parser.add_argument("--suite", nargs="+", default=["nguyen"], help="names, TOML or CSV files; see `bench suites`")
+    parser.add_argument(
+        "--suite", nargs="+", default=["nguyen"], help="names, or TOML, CSV or YAML files; see `bench suites`"
+    )
     parser.add_argument("--problems", nargs="+", default=[], help="names of problems; all by default")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th problem")
     parser.add_argument("--budget", default="10s", help="such as 10s, 1e5evals, or 10s,1e6evals")

@@ -83,7 +83,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     known = {}
-    for name in ("pysr-neural", "numpy", "torch", "pysr", "gplearn", "pyoperon", "flash-ansr"):
+    for name in ("pysr-neural", "numpy", "torch", "pysr", "gplearn", "pyoperon", "flash-ansr", "rils-rols", "psrn"):
         try:
             known[name] = version(name)
         except PackageNotFoundError:

@@ -23,8 +23,8 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array
 from pysr_neural_benchmarks.judging.scoring import THRESHOLD
+from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.runner import store
-from pysr_neural_benchmarks.studies.pages import markdown_table
 from pysr_neural_benchmarks.suites.data import Case, draw
 from pysr_neural_benchmarks.suites.reader import SuiteProblem, load_suite
 

@@ -1,17 +1,18 @@
-"""Benchmark suites: formulas with ranges, or measured rows, read from TOML or CSV.
+"""Benchmark suites: formulas with ranges, or measured rows, read from TOML, CSV or symbolic-data's YAML.
 
 Owns: the suite format, data drawn from it, and the keys by which suites are held out of training.  Does not own:
 methods and measurements.
 
 A suite is a file ``suites/NAME.toml``: ``source``, ``licence``, ``points``, optionally ``operators``, and
 ``[[problems]]`` with ``name``, ``formula`` (the syntax of `expression.text`) and ``variables``, each with ``name``,
-``low``, ``high`` and optionally ``sampling`` (``"uniform"``, ``"log"`` or ``"integer"``), ``signs = "both"`` and
-``unit``.  ``accept`` lists other forms of the formula.  A measured problem has ``law`` (for people), ``target`` and
-``rows``, a table of equally long columns, in place of formula and ranges.  ``include`` names other suites:
-``[{ suite = "keijzer", problems = ["Keijzer-4"] }]``; without ``problems`` all of them.
+``low``, ``high`` and optionally ``sampling`` (``"uniform"``, ``"log"`` or ``"integer"``), ``signs`` (``"both"``, or
+``"negative"`` for minus the amount) and ``unit``.  ``accept`` lists other forms of the formula.  A measured problem has
+``law`` (for people), ``target`` and ``rows``, a table of equally long columns, in place of formula and ranges.
+``include`` names other suites: ``[{ suite = "keijzer", problems = ["Keijzer-4"] }]``; without ``problems`` all of them.
 
-A CSV file is a suite of one measured problem; its target is the column ``y`` or ``target``, or else the last.  Files in
-the folder ``suites`` of the working directory are found by name, as the shipped ones are.
+A CSV file is a suite of one measured problem; its target is the column ``y`` or ``target``, or else the last.  A YAML
+file is a catalog of symbolic-data (`suites.catalogs`).  Files in the folder ``suites`` of the working directory are
+found by name, as the shipped ones are.
 """
 
 import tomllib
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from pysr_neural.errors import ConfigError, DataError, ExpressionError, did_you_mean
 from pysr_neural.expression.canonical import canonical
@@ -29,13 +31,15 @@ from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array, operator
 from pysr_neural.problem import check_data
+from pysr_neural_benchmarks.suites.catalogs import as_table
 from pysr_neural_training.problems.generate import split_key
 
 SUITES = Path(__file__).parent
 OWN_SUITES = Path("suites")
 """Where a user drops suites of their own, below the working directory."""
-SUFFIXES = (".toml", ".csv")
+SUFFIXES = (".toml", ".csv", ".yaml", ".yml")
 SAMPLINGS = ("uniform", "log", "integer")
+SIGNS = ("positive", "negative", "both")
 TARGETS = ("y", "target")
 
 
@@ -58,6 +62,8 @@ class Variable:
             values = rng.uniform(self.low, self.high, count)
         if self.sampling == "integer":
             values = np.round(values)
+        if self.signs == "negative":
+            return -np.abs(values)
         return values * rng.choice((-1.0, 1.0), count) if self.signs == "both" else values
 
 
@@ -165,7 +171,7 @@ def suite_notes(name: str) -> SuiteNotes:
 
 
 def load_suite(name: str) -> list[SuiteProblem]:
-    """Read a suite by name, or from the path of a TOML or CSV file.
+    """Read a suite by name, or from the path of a TOML, CSV or YAML file.
 
     Raises
     ------
@@ -204,13 +210,17 @@ def _path(name: str) -> Path:
         if path.is_file() and path.suffix in SUFFIXES:
             return path
     known = [*suite_names(), *own_suite_names()]
-    raise ConfigError(f"A suite must be shipped, or a TOML or CSV file; got {name!r}." + did_you_mean(name, known))
+    raise ConfigError(
+        f"A suite must be shipped, or a TOML, CSV or YAML file; got {name!r}." + did_you_mean(name, known)
+    )
 
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if path.suffix == ".toml":
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        return as_table(path)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -223,13 +233,17 @@ def _problem(suite: str, entry: dict[str, Any], operators: tuple[str, ...]) -> S
         return _measured(suite, entry, operators)
     variables = tuple(Variable(**given) for given in entry["variables"])
     for variable in variables:
-        if variable.sampling not in SAMPLINGS:
-            raise ConfigError(
-                f"A sampling must be one of {SAMPLINGS}; got {variable.sampling!r} in {suite}/{entry['name']}."
-            )
+        for kind, given, known in (("sampling", variable.sampling, SAMPLINGS), ("signs", variable.signs, SIGNS)):
+            if given not in known:
+                raise ConfigError(
+                    f"A variable's {kind} must be one of {known}; got {given!r} in {suite}/{entry['name']}."
+                )
     formula, names = str(entry["formula"]), [variable.name for variable in variables]
-    accept = tuple(parse(str(text), names) for text in entry.get("accept", ()))
-    return SuiteProblem(suite, str(entry["name"]), formula, parse(formula, names), variables, accept, operators)
+    try:
+        tree, *accept = [parse(str(text), names) for text in (formula, *entry.get("accept", ()))]
+    except ExpressionError as error:
+        raise ExpressionError(f"{suite}/{entry['name']}: {error}") from error
+    return SuiteProblem(suite, str(entry["name"]), formula, tree, variables, tuple(accept), operators)
 
 
 def _measured(suite: str, entry: dict[str, Any], operators: tuple[str, ...]) -> SuiteProblem:

@@ -76,6 +76,7 @@ class Library:
         return len(self.kept)
 
     def tree(self, part: int) -> Node:
+        """Return a part's expression."""
         return self.parts.tree(int(self.kept[part]))
 
     def frame(self, weights: Array | None) -> Frame:

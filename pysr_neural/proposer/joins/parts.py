@@ -37,6 +37,8 @@ class Parts:
     X : array, shape (rows, features)
     operators : OperatorSet
         Only these are enumerated.
+    order : sequence of int
+        The variables, the most important first.
 
     Attributes
     ----------
@@ -47,10 +49,11 @@ class Parts:
         Numbers of nodes.
     """
 
-    def __init__(self, X: Array, operators: OperatorSet) -> None:
+    def __init__(self, X: Array, operators: OperatorSet, order: Sequence[int]) -> None:
         self.columns = np.ascontiguousarray(X.T)
         self._operators = operators
-        self._leaves = [*map(variable, range(X.shape[1])), constant(1.0)]
+        self._leaves = [*map(variable, order), constant(1.0)]
+        self._values_of_leaves = np.concatenate([self.columns[order], np.ones((1, len(X)))])
         self._how: list[How] = []
         self._trees: dict[int, Node] = {}
         self._known: dict[tuple[int, ...], int] = {}
@@ -64,8 +67,8 @@ class Parts:
         self._levels: list[list[int]] = [[], []]
         self._made: list[int] = []
         self._enumerated: set[int] = set()
-        self._whole = 1
-        self._made = self._add(self.columns, list(self._leaves[:-1]))
+        self._whole, self._cut = 1, False
+        self._made = self._add(self._values_of_leaves[:-1], list(self._leaves[:-1]))
         self._enumerated = set(self._made)
 
     def __len__(self) -> int:
@@ -73,6 +76,7 @@ class Parts:
 
     @property
     def values(self) -> Array:
+        """Of all parts so far; further ones may lie elsewhere."""
         return self._room[: self._count]
 
     def tree(self, part: int) -> Node:
@@ -101,9 +105,11 @@ class Parts:
         """Return the first so many of all expressions of variables and 1, from small to large."""
         with np.errstate(all="ignore"):
             while len(self._made) < most and self._whole < LARGEST:
-                self._whole += 1
-                self._levels.append([])
+                if not self._cut:
+                    self._whole += 1
+                    self._levels.append([])
                 self._enumerate_size(self._whole, most)
+                self._cut = len(self._made) >= most  # What is left of this size comes first the next time.
         return self._made[:most]
 
     def _enumerate_size(self, size: int, most: int) -> None:
@@ -147,7 +153,8 @@ class Parts:
             values = function(a[start : start + chunk, None], b[None]).reshape(-1, a.shape[1])
             hows: list[How] = [(name, (i, j)) for i in some for j in right]
             if name in _COMMUTATIVE and left == right:
-                kept = np.flatnonzero([i < j for i in some for j in right])
+                places = range(start, start + len(some))
+                kept = np.flatnonzero([i < j for i in places for j in range(len(right))])
                 values, hows = values[kept], [hows[k] for k in kept.tolist()]
             self._make(values, hows, most)
             if len(self._made) >= most:
@@ -163,9 +170,7 @@ class Parts:
                 level.append(part)
 
     def _values(self, operands: list[int]) -> Array:
-        ones = np.ones((1, self.columns.shape[1]))
-        leaves = np.concatenate([self.columns, ones])
-        return np.stack([self._room[k] if k >= 0 else leaves[-1 - k] for k in operands])
+        return np.stack([self._room[k] if k >= 0 else self._values_of_leaves[-1 - k] for k in operands])
 
     def _add(self, values: Array, hows: Sequence[How], most: int | None = None) -> list[int]:
         """Add what is usable and new among candidates, at most so many; returns the part of each usable one."""

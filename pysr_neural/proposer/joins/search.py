@@ -24,6 +24,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
+from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
 
@@ -34,6 +35,8 @@ ROWS_PER_TERM = 8
 ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
 """Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
 below factors.  After the last the second comes again."""
+ALIKE = 4
+"""Digits in which the values of two answers are compared."""
 KEPT = 40
 """Most expressions handed over at once."""
 AGAIN = 12
@@ -41,6 +44,8 @@ AGAIN = 12
 MOST_GIVEN = 150
 MOST_TERMS, GIVEN = 5, 2
 SPLITS, NESTED_SPLITS = 20, 6
+EAGER = 10
+"""Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 BAR, HOPELESS = 20, 3.0
@@ -83,8 +88,12 @@ class Joiner:
         self.names = "*/" if ("/", 2) in operators.index else "*"
         self.size_price = SIZE_PRICE * max(1.0, 60 / len(self.y))
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
-        self.variance = float(np.var(self.y))
-        self.parts = Parts(self.X, operators)
+        with np.errstate(all="ignore"):
+            self.variance = float(np.var(self.y))
+            order = _by_correlation(self.X, self.y)
+            self.parts = Parts(self.X, operators, order)
+            self._monomials = monomials(order, len(self.y))
+            self._powers = values_of(self._monomials, self.X.T)
         self.given: list[int] = []
         self.prices: dict[Node, float] = {}
         self.least = np.inf
@@ -93,7 +102,7 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
-        self._width = self._fixed = 0
+        self._width = self._fixed = self._eager = 0
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -145,11 +154,13 @@ class Joiner:
         """Do the work of all rounds, a step at a time."""
         for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
+            self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
             for target in targets_of(self.y, self.operators):
                 queues[target.base] = [(0.0, next(order), partial(_itself, target))]
+            empty = True
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -160,7 +171,10 @@ class Joiner:
                         break
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
+                    empty = False
                     yield
+            if empty:  # No part fits below any target: nor does it in later rounds.
+                return
 
     def _next(self, queue: Queue, seen: set[tuple[str, str]]) -> Target | None:
         """Take the most promising target that was not seen before and leaves room for a part."""
@@ -173,7 +187,7 @@ class Joiner:
 
     def _library(self, most: int, firsts: int) -> Library:
         again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
-        made = self.parts.enumerated(most)
+        made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
@@ -184,6 +198,9 @@ class Joiner:
         frame = library.frame(target.weights) if nested else library.base
         v = frame.target(target.values[library.rows])
         if v is None:
+            return []
+        self._try_polynomial(target)
+        if self.solved:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
@@ -196,11 +213,18 @@ class Joiner:
         found: list[tuple[float, Pending]] = []
         if target.size <= LARGEST_WRAPPING and self.least > EXACT:
             for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
-                if not nested and split.rank < PER_FORM and (below := split.below(library, target)) is not None:
-                    self._offer(library, below, [split.partner], split.left)
+                if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
+                    self._try_polynomial(below)
+                    if split.rank < PER_FORM:
+                        self._offer(library, below, [split.partner], split.left)
                 price = float(np.log(split.cost)) + self.size_price * target.size
                 found.append((price, partial(split.below, library, target)))
         return found
+
+    def _try_polynomial(self, target: Target) -> None:
+        tree = polynomial(target, self._monomials, self._powers, self.minus)
+        if tree is not None:
+            self._rate(tree)
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
         """Write a sum of parts down, unless there is much better already."""
@@ -223,7 +247,7 @@ class Joiner:
             return
         price = self.prices[tree] = self._price(unexplained, tree.size)
         self.least = min(self.least, unexplained)
-        alike = (np.round(values / np.abs(self.y).max(), 7) + 0.0).tobytes()
+        alike = (np.round(values / np.abs(self.y).max(), ALIKE) + 0.0).tobytes()
         known = self._values.get(alike)
         if known is None or price < self.prices[known]:
             self._values[alike] = tree
@@ -232,6 +256,17 @@ class Joiner:
             self._best.sort()
             del self._best[BAR:]
             self._bar = self._best[-1] if len(self._best) == BAR else np.inf
+
+
+def _by_correlation(X: Array, y: Array) -> list[int]:
+    """Return the variables, those whose values or their squares are most correlated with y first."""
+    target = y - y.mean()
+    strengths = np.zeros(X.shape[1])
+    for columns in (X, np.square(X)):
+        centred = columns - columns.mean(axis=0)
+        shares = np.abs(target @ centred) / np.sqrt(np.square(centred).sum(axis=0))
+        strengths = np.maximum(strengths, np.nan_to_num(shares, nan=0.0, posinf=0.0))
+    return np.argsort(-strengths, kind="stable").tolist()
 
 
 def _itself(target: Target) -> Target:

@@ -110,10 +110,10 @@ class Target(NamedTuple):
 def targets_of(y: Array, operators: OperatorSet) -> list[Target]:
     """Return y itself, and what lies below each operator that can be undone."""
     whole = Target(y, None, lambda part: part, 0, "y")
-    return [whole, *inner_targets(whole, operators)]
+    return [whole, *_inner_targets(whole, operators)]
 
 
-def inner_targets(target: Target, operators: OperatorSet) -> list[Target]:
+def _inner_targets(target: Target, operators: OperatorSet) -> list[Target]:
     found = []
     with np.errstate(all="ignore"):
         if ("/", 2) in operators.index:

@@ -49,17 +49,20 @@ def _product(trees: Sequence[Node]) -> Node:
 
 def sum_of(terms: list[tuple[float, Node]], shift: float, spread: float, minus: bool) -> Node:
     """Write ``a f + b g + c`` down, leaving out factors of one and a shift that makes no difference."""
+    if not terms:
+        return constant(_rounded(shift))
     largest, *others = sorted(terms, key=lambda term: -term[0])
-    tree = _scaled(*largest)
+    tree = scaled(*largest)
     for factor, part in others:
         if factor < 0 and minus:
-            tree = apply("-", tree, _scaled(-factor, part))
+            tree = apply("-", tree, scaled(-factor, part))
         else:
-            tree = apply("+", tree, _scaled(factor, part))
-    return tree if abs(shift) <= NEGLIGIBLE * spread else apply("+", tree, constant(_rounded(shift)))
+            tree = apply("+", tree, scaled(factor, part))
+    return tree if abs(shift) <= NEGLIGIBLE * spread or not shift else apply("+", tree, constant(_rounded(shift)))
 
 
-def _scaled(factor: float, part: Node) -> Node:
+def scaled(factor: float, part: Node) -> Node:
+    """Write ``a f`` down, or f where a is 1."""
     factor = _rounded(factor)
     return part if factor == 1 else apply("*", constant(factor), part)
 

@@ -69,7 +69,7 @@ class PopulationSession(TransformerSession):
     """
 
     def __init__(self, model: ProposerModel, problem: Problem, temperature: float, refined: bool, shown: int) -> None:
-        super().__init__(model, problem)
+        super().__init__(model, problem, combine=False)
         self.shown_members = shown
         self.temperature, self.refined = temperature, refined
 

@@ -42,11 +42,12 @@ SHOWN_MEMBERS = 6
 """Most members in a prompt: as many as training shows, so that the model is not asked what it never saw."""
 SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 """Most evaluations in the fit of a sample's constants, and of a joined answer's."""
-DRAWS = 0.25
-"""Samples drawn for each child that is wanted; the other children are joins."""
-FIRST_STEPS, STEPS = 3, 3
+DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
+"""Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
+joins."""
+FIRST_STEPS, STEPS = 3, 2
 """Of joining, in the first request and in each later one."""
-REFINED_JOINS = 8
+REFINED_JOINS = 4
 """How many joined answers have all their constants fitted; the others keep those of the join."""
 SIZE_LADDER = (14,)
 REPAIR_ROOM = 5
@@ -143,7 +144,7 @@ class TransformerSession:
         self._costs = None if counted is None else token_costs(counted, tokens, self.slots.features)
         self._own_data = self._columns(problem.y)
         self._own_context = self._context(problem.y)
-        self._asked, self.deadline = False, Deadline()
+        self._requests, self._joined_before, self.deadline = 0, False, Deadline()
         self._direct: dict[int, Prefix] = {}
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -185,16 +186,27 @@ class TransformerSession:
             raise ConfigError(f"A temperature must be above 0; got {request.temperature}.")
         size = self._size(request)
         temperature, members = request.temperature, request.members
-        wanted = round(DRAWS * request.count) if CHILD_LEVELS & set(request.levels) else 0
+        wanted = self._draws(request)
+        if not wanted and not HEAD_LEVELS & set(request.levels):
+            return []
         if not members:
             limit = min(size, SIZE_LADDER[-1])
             state = self._question("direct", self._own_data, limit, 0, temperature, rng)
             return [state, *self._direct_questions(self.problem.y, size, wanted, temperature, rng)]
-        total = wanted
         best = p.best_members(members, 1)[0].tree
         limit = min(size, best.size + REPAIR_ROOM)  # Room for repairs of the best.
-        state = self._question("onestep", self._beside(best), limit, total // 2, temperature, rng, members)
-        return [state, *self._residual_questions(request, size, total // 2, rng)]
+        state = self._question("onestep", self._beside(best), limit, (wanted + 1) // 2, temperature, rng, members)
+        return [state, *self._residual_questions(request, size, wanted // 2, rng)]
+
+    def _draws(self, request: ProposalRequest) -> int:
+        """Return how many samples to draw: where answers are joined, few in some requests and none in the others."""
+        if not CHILD_LEVELS & set(request.levels):
+            return 0
+        if self.joiner is None or not self.joiner.usable:
+            return request.count
+        turn = self._requests % ASKED_EVERY == 1  # Joins alone are there first.
+        self._requests += 1
+        return max(FEWEST_DRAWS, round(DRAWS * request.count)) if turn else 0
 
     def answer(
         self,
@@ -354,8 +366,8 @@ class TransformerSession:
     def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
         """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
         joiner.add(trees)
-        first = not self._asked
-        self._asked = True
+        first = not self._joined_before
+        self._joined_before = True
         found = joiner.work(FIRST_STEPS if first else STEPS, self.deadline.passed)
         told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
         told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
@@ -406,7 +418,7 @@ class TransformerSession:
         best = int(np.argmin(scores))
         return best if np.isfinite(scores[best]) else None
 
-    def _refined(self, tree: Node, most: int) -> tuple[Node, float]:
+    def _refined(self, tree: Node, most: int = REFINE_EVALUATIONS) -> tuple[Node, float]:
         """Fit a tree's constants; returns it with its loss on the rows for fitting, NaN if it cannot be evaluated."""
         if not self.problem.operators.evaluable:
             return tree, float("nan")

@@ -26,7 +26,7 @@ from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.joins.search import combinations
-from pysr_neural.proposer.neural.transformer import CHILD_OVERSAMPLING, SEED_OVERSAMPLING, TransformerProposer
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural.wire.prompt import MAX_MEMBERS, best_members
@@ -108,15 +108,14 @@ def session_candidates(
 ) -> list[Node]:
     """Ask as an engine does: first from the data alone, then three times with the best so far as population.
 
-    The model samples exactly ``draws`` expressions in all; those that it returns are the candidates.
+    ``draws`` children are asked for in all; those that come are the candidates.
     """
     session = proposer.open(given.problem)
     members: dict[Node, MemberView] = {}
     quarter = draws // 4
     for turn in range(4):
-        oversampling = CHILD_OVERSAMPLING if turn else SEED_OVERSAMPLING
         population = tuple(best_members(tuple(members.values()), MAX_MEMBERS))
-        request = ProposalRequest(population, quarter // oversampling, ("seed", "child"), seed + turn, temperature)
+        request = ProposalRequest(population, quarter, ("seed", "child"), seed + turn, temperature)
         for child in session.propose(request).children:
             loss = mean_squared_error(child.tree, given.problem.X, given.problem.y)
             members[child.tree] = MemberView(child.tree, loss, child.tree.size)
