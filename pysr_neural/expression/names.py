@@ -14,6 +14,7 @@ from pysr_neural.errors import DataError
 from pysr_neural.operators import ALIASES, OPERATORS
 
 _WORD = re.compile(r"[^\W\d]\w*")
+_MATHEMATICS = re.compile(r"\\left|\^|'|\\(?:hat|dot|ddot|bar|vec|tilde|check|breve|acute|grave|mathring|d{3,4}ot)\{")
 _RESERVED = frozenset({*OPERATORS, *ALIASES, "where", "nan_to_num"})
 _ESCAPED = {
     **{each: f"\\{each}" for each in "&%$#_{}"},
@@ -74,13 +75,18 @@ def latex_names(names: Sequence[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        For each quoted name, and for those that LaTeX would print like another one, as ``x1`` and ``x_1``.
+        For each quoted name, for those that LaTeX would print like another one, as ``x1`` and ``x_1``, and for those
+        that SymPy would print as mathematics: ``yabs`` as the absolute value of y, ``x__2`` as the square of x.
     """
     import sympy
 
     usual = {name: sympy.latex(sympy.Symbol(name)) for name in names if quoted(name) == name}
     forms = list(usual.values())
-    return {name: _upright(name) for name in names if name not in usual or forms.count(usual[name]) > 1}
+    return {
+        name: _upright(name)
+        for name in names
+        if name not in usual or forms.count(usual[name]) > 1 or _MATHEMATICS.search(usual[name])
+    }
 
 
 def _upright(name: str) -> str:

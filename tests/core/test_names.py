@@ -76,6 +76,16 @@ def test_latex_is_not_cut_off_and_tells_names_apart():
     assert to_latex(parse("x0 * x1")) == "x_{0} x_{1}"
 
 
+@pytest.mark.parametrize("name", ["yabs", "x__2", "what", "xdot", "Enorm", "xprime", "zbar"])
+def test_names_are_not_printed_as_mathematics(name):
+    assert to_latex(variable(0), [name]) == r"\text{" + name.replace("_", r"\_") + "}"
+
+
+@pytest.mark.parametrize(("name", "latex"), [("mass_kg", "mass_{kg}"), ("lambda", r"\lambda"), ("v2", "v_{2}")])
+def test_usual_names_are_printed_as_usual(name, latex):
+    assert to_latex(variable(0), [name]) == latex
+
+
 @pytest.mark.parametrize(
     ("text", "precision", "latex"),
     [
