@@ -90,13 +90,13 @@ end
         search(
             [plugin];
             niterations=1,
-            constraints=[cos => 5, (/) => (-1, 3)],
+            constraints=Dict(1 => [cos => 5], 2 => [(/) => (-1, 3)]),
             complexity_of_constants=2,
             complexity_of_variables=[1, 2, 3],
             complexity_of_operators=[exp => 4],
         )
         search([plugin]; niterations=1)
-        search([plugin]; niterations=1, constraints=[cos => 5], complexity_mapping=tree -> 1)
+        search([plugin]; niterations=1, constraints=Dict(1 => [cos => 5], 2 => nothing), complexity_mapping=tree -> 1)
         told, plain, own = server.opened
         triples(message) = Set(eachcol(reshape(values_of(message, :arguments, Int32), 3, :)))
         @test triples(told) == Set([[0, 0, 5], [5, 1, 3]])

@@ -222,10 +222,10 @@ class TransformerSession:
             samples = [tree for each in drawn for tree, _, _ in each]
             found += self._joined(self.joiner, samples + [member.tree for member in request.members])
         if self.joiner is None or not self.joiner.solved:
-            for tree, *rest in chain.from_iterable(drawn):
+            for tree, score, parents in chain.from_iterable(drawn):
                 if self.deadline.passed():
                     break
-                found.append(Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), *rest))
+                found.append(Candidate(*self._refined(tree, SAMPLE_EVALUATIONS), score, parents))
         children = [Child(c.tree, "neural", c.parents, c.log_probability) for c in self._select(found, request.count)]
         if hidden is None:
             return ProposalBatch(tuple(children))
