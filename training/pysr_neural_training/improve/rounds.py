@@ -30,7 +30,7 @@ from pysr_neural_training.workers import Workers
 
 COLLAPSED = 0.8
 """A search in which one expression is so large a share of the proposals has a collapsed policy."""
-FEWEST_PROPOSALS = 8
+FEWEST_PROPOSALS = 16
 """Searches with fewer proposals say nothing about collapse."""
 Config = TypeVar("Config", bound=ImproveConfig)
 
