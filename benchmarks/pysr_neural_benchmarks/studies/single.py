@@ -20,8 +20,9 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
 from pysr_neural.proposer.neural.questions import Question, ask, place, shares
-from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, SHOWN_MEMBERS, TransformerSession, propose_many
+from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, TransformerSession, propose_many
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
@@ -157,7 +158,7 @@ class SingleSession(TransformerSession):
         rng: np.random.Generator,
     ) -> ProposalBatch:
         """Return the samples as they were drawn."""
-        trees = [tree for question in questions for tree, _ in self._sampled(question, rng)]
+        trees = [tree for question in questions for tree, _ in self.reader.sampled(question, rng)]
         return ProposalBatch(tuple(Child(tree) for tree in trees[: request.count]))
 
     def about_the_rest(
