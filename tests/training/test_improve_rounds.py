@@ -55,7 +55,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small checkpoint with random weights."""
     path = tmp_path_factory.mktemp("start") / "model"
     with torch.random.fork_rng():
-        torch.manual_seed(2)
+        torch.manual_seed(0)
         ProposerModel(ProposerConfig(**SMALL)).save_pretrained(path)
     return str(path)
 

@@ -30,7 +30,7 @@ from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.joins.search import FIT_ROWS, Joiner
 from pysr_neural.proposer.neural.asking import SIZE_LADDER, Questioner
-from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place
+from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place, shares
 from pysr_neural.proposer.neural.steering import kind_weights, parent_weights, presence_of, prior
 from pysr_neural.rng import generator
 from pysr_neural.wire import prompt as p
@@ -204,12 +204,12 @@ class TransformerSession(Questioner):
         base = request.members[position].tree
         values = self._values(base)
         questions: list[Question] = []
-        for name in ways:
+        for name, share in zip(ways, shares(count, len(ways)), strict=True):
             with np.errstate(all="ignore"):
                 rest = self.problem.y - values if name == "+" else self.problem.y / values
             if not np.all(np.isfinite(rest)) or np.var(rest) == 0:
                 continue
-            room, share = size - base.size - 1, count // len(ways)
+            room = size - base.size - 1
             questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
         return questions
 
