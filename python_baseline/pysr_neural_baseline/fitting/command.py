@@ -154,7 +154,7 @@ def _prepared(arguments: argparse.Namespace, say: Say) -> Task:
         settings = replace(settings, guesses=tuple(member.tree for member in usable))
         if len(usable) < len(earlier.members):
             judgement.notes.append(
-                f"{len(earlier.members) - len(usable)} formula(s) of the state are beyond these operators or this size; "
+                f"{len(earlier.members) - len(usable)} formula(s) of the state go beyond these operators or size; "
                 "they are left out."
             )
     for note in judgement.notes:

@@ -305,7 +305,8 @@ def relation_of(values: Array, other: Array) -> str | None:
     if not float(np.max(np.abs(values - slope * other - offset))) <= SAME * max(spread, np.max(np.abs(values))):
         return None
     small = abs(offset) <= SAME * max(abs(centre), spread)
-    return f"is {slope:.6g} times {{!r}}" + ("" if small else f" {'+' if offset > 0 else '-'} {abs(offset):.6g}")
+    first = "is {!r}" if abs(slope - 1) <= SAME else f"is {slope:.6g} times {{!r}}"
+    return first + ("" if small else f" {'+' if offset > 0 else '-'} {abs(offset):.6g}")
 
 
 def _are_dates(texts: "pd.Series[Any]") -> bool:
