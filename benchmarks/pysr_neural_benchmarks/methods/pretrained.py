@@ -91,13 +91,15 @@ class FlashANSR(_Batches):
 
     def __init__(self, argument: str, checkpoint: str) -> None:
         del checkpoint
-        import flash_ansr
-
-        self.newer = hasattr(flash_ansr, "ComputeConfig")
         remedy = (
             "Fetch a model with `flash_ansr.install_model(...)`, or from its page on the Hugging Face hub "
             "(psaegert/flash-ansr-…)."
         )
+        # Which files there must be, its version tells; that a folder must be given is told without it.
+        folder_of("flash-ansr", argument, (), remedy)
+        import flash_ansr
+
+        self.newer = hasattr(flash_ansr, "ComputeConfig")
         if self.newer:
             remedy += " Those of flash-ansr before 0.15 need that version."
         weights = "model.safetensors" if self.newer else "state_dict.pt"
