@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-STARTING = 180.0
+STARTING = 600.0
 NETWORK = "10.231.7"
 """Of the namespaces, which nothing outside of them sees."""
 Process = subprocess.Popen[bytes]
@@ -95,9 +95,7 @@ def namespaces(count: int) -> Iterator[list[Host]]:
             _ip("-n", head, "link", "set", f"to{number}", "master", "bridge", "up")
             _ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "net")
             _ip("-n", name, "link", "set", "net", "up")
-        yield [
-            Host(f"{NETWORK}.{number}", ("ip", "netns", "exec", name)) for number, name in enumerate(names, start=1)
-        ]
+        yield [Host(f"{NETWORK}.{number}", ("ip", "netns", "exec", name)) for number, name in enumerate(names, start=1)]
 
 
 def _ip(*options: str) -> None:

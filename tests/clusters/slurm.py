@@ -26,7 +26,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo")
 PACKAGES = "munge slurmctld slurmd slurm-client"
-STARTING = 120.0
+STARTING = 600.0
 CARDS = ("/dev/null", "/dev/zero")
 """Devices that every machine has, which stand for a node's graphics cards."""
 _SYSTEM = ("/usr/sbin", "/sbin")
