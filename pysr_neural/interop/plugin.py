@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pysr_neural.checks import AUTO
-from pysr_neural.config import NeuralProposer, neural_proposer_of
+from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError
 from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
@@ -73,9 +73,15 @@ class NeuralProposerPlugin:
             raise ConfigError("NeuralProposerPlugin needs a proposer; leave the plugin out for plain PySR.")
         return config
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Where the model helps."""
+        levels = self.config.levels
+        return LEVELS_IN_PYSR if levels is None else levels
+
     def start_server(self) -> ServerHandle | None:
         """Start the server, without waiting for it, so that it loads while Julia compiles; None if none is needed."""
-        return servers.get(self.config, self.host) if self.config.levels else None
+        return servers.get(self.config, self.host) if self.levels else None
 
     def julia_plugin(self) -> Any:
         """Make the Julia plugin; called by PySR before each search.
@@ -97,7 +103,7 @@ class NeuralProposerPlugin:
         return package.NeuralProposerPlugin(
             address=address,
             token="" if server is None else server.token,
-            levels=julia.vector_of_strings(config.levels),
+            levels=julia.vector_of_strings(self.levels),
             max_overhead=AUTO if config.max_overhead == AUTO else float(config.max_overhead),
             batch_size=int(config.batch_size),
             temperature=float(config.temperature),
@@ -126,7 +132,7 @@ class NeuralProposerPlugin:
             answer,
             engine=f"PySR {julia.boot().__version__}",
             checkpoint=config.label,
-            levels=config.levels,
+            levels=self.levels,
             fronts=fronts,
         )
 
@@ -158,7 +164,7 @@ class NeuralProposerPlugin:
         answer = julia.plain(julia.load_package().report(self.session))
         facts = {
             "version": str(julia.boot().__version__),
-            "proposer": config.label if config.levels else "",
+            "proposer": config.label if self.levels else "",
             "seed": seed,
             "config": dict(parameters or {}),
             "population_rate": config.trace_rate,

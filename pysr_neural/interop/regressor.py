@@ -96,7 +96,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
             julia.load_package()  # The state that PySR goes on from mentions its types.
         if config is not None:
             notes = self._check_before_search(config, X, y)
-            if options.get("weights") is not None and config.levels:
+            if options.get("weights") is not None and config.levels != ():
                 notes += (UNWEIGHTED,)
             self._plugin(config).start_server()
             _NOTES[self] = notes
@@ -127,11 +127,11 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         if notes:
             more = f" And so for {len(notes) - SHOWN} more." if len(notes) > SHOWN else ""
             self._warn("PySR's numbers cannot hold all of these data: " + " ".join(notes[:SHOWN]) + more, UserWarning)
-        if config.levels and config.proposer is None:
+        if config.levels != () and config.proposer is None:
             from pysr_neural.model.checkpoint import resolve
 
             resolve(config.checkpoint)
-        if self.default_mutations is not None and "child" in config.levels:
+        if self.default_mutations is not None and "child" in (config.levels or ()):
             self._warn(
                 "PySR's default_mutations drops the mutations that plugins bring, so the level 'child' does nothing in "
                 "this search. Use mutations= to change weights, and leave default_mutations at None.",
@@ -177,7 +177,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
             return plugin.report([dict(zip(f["complexity"], f["equation"], strict=True)) for f in frames])
         except Exception as error:  # noqa: BLE001
             self._warn(f"The search ended, but its neural report could not be read: {error}", RuntimeWarning)
-            return NeuralReport(levels=plugin.config.levels, failures=(f"report: {error}",))
+            return NeuralReport(levels=plugin.levels, failures=(f"report: {error}",))
 
     def _import_trace(self, plugin: NeuralProposerPlugin) -> None:
         """Add this search to its trace; a finished search is never lost over its trace."""

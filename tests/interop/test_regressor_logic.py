@@ -89,7 +89,7 @@ class FakePlugin(plugin_module.NeuralProposerPlugin):
         return None
 
     def report(self, fronts=()):
-        return plugin_module.NeuralReport(levels=self.config.levels, calls=3)
+        return plugin_module.NeuralReport(levels=self.levels, calls=3)
 
 
 @pytest.fixture
@@ -225,7 +225,8 @@ def test_unknown_keywords_get_the_right_suggestion(regressor):
 
 def test_default_mutations_together_with_children_warn(regressor):
     with pytest.warns(UserWarning, match="default_mutations"):
-        regressor(neural_proposer=OURS, default_mutations={}).fit(X, Y)
+        children = NeuralProposer(proposer="a:b", levels=("child",))
+        regressor(neural_proposer=children, default_mutations={}).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         silent = NeuralProposer(proposer="a:b", levels=("seed", "prior"))
