@@ -21,7 +21,9 @@ def test_the_jacobian_is_the_derivative():
         constants[i] = value + step
         up = evaluate(tree.with_constants(constants), X)
         constants[i] = value - step
-        np.testing.assert_allclose(found[:, i], (up - evaluate(tree.with_constants(constants), X)) / (2 * step), atol=1e-8)
+        np.testing.assert_allclose(
+            found[:, i], (up - evaluate(tree.with_constants(constants), X)) / (2 * step), atol=1e-8
+        )
 
 
 def test_errors_are_those_of_least_squares():
