@@ -142,7 +142,7 @@ def test_a_state_of_other_rows_is_used_and_told_of_other_columns_refused(fit, fi
     assert fit("--state", state, answers=()) == 0
     assert "state is of other rows" in capsys.readouterr().out
     before = (state / "state.json").read_text()
-    with pytest.raises(DataError, match="goes on with the columns that it began with, a, T/K for f; got a for f"):
+    with pytest.raises(DataError, match=r"goes on with the columns that it began with, a, T/K for f; got a for f"):
         fit("--state", state, "--columns", "a")
     assert (state / "state.json").read_text() == before
 
@@ -166,7 +166,7 @@ def test_a_damaged_state_is_refused_and_left_as_it_is(fit, tmp_path, content):
 
 
 def test_a_folder_of_something_else_is_no_state(fit, file):
-    with pytest.raises(DataError, match="a new folder or one with a state.json"):
+    with pytest.raises(DataError, match=r"a new folder or one with a state.json"):
         fit("--state", file.parent)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.simplify import simplify

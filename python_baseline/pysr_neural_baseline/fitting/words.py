@@ -63,7 +63,7 @@ def r2_in_words(value: float) -> str:
     if math.isnan(value):
         return "unknown"
     rest = 1.0 - value
-    if 0.9 < value and rest > SAME:
+    if value > 0.9 and rest > SAME:
         return f"{value:.{max(2, 1 - math.floor(math.log10(rest)))}f}"
     return f"{value:.3g}"
 
