@@ -70,7 +70,7 @@ def standard_errors(tree: Node, X: Array, residuals: Array) -> list[float]:
     slopes = jacobian(tree, X)[:, free]
     more = len(residuals) - len(free)
     sizes = np.linalg.norm(slopes, axis=0)
-    if more > 0 and np.isfinite(slopes).all() and sizes.all():
+    if more > 0 and np.isfinite(slopes).all() and np.isfinite(residuals).all() and sizes.all():
         _, singular, directions = np.linalg.svd(slopes / sizes, full_matrices=False)
         if singular[-1] > ALIKE * singular[0]:
             spread = np.linalg.norm(directions.T / singular, axis=1)

@@ -153,8 +153,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         problem = Problem(columns, target, operators, self._limits(operators))
         helped = self._help()
         proposer = None if helped is None or not settings.levels else proposer_of(helped)
-        guesses = [each if isinstance(each, Node) else parse(each, names) for each in self.guesses or ()]
-        result = run_search(problem, settings, proposer, seed_of(self.random_state), guesses=guesses)
+        result = run_search(problem, settings, proposer, seed_of(self.random_state), guesses=self._guesses(names))
         self.variable_names_, self.settings_ = names, settings
         self.result_: SearchResult = result
         self.equations_ = self._table()
@@ -212,6 +211,11 @@ class BasicSR(RegressorMixin, BaseEstimator):
             if helped.levels is not None:
                 config = config.changed(levels=helped.levels)
         return config.changed(**{k: v for k, v in own.items() if v is not None})
+
+    def _guesses(self, names: Sequence[str] | None) -> list[Node]:
+        given = self.guesses or ()
+        each_of = (given,) if isinstance(given, str | Node) else given
+        return [each if isinstance(each, Node) else parse(each, names) for each in each_of]
 
     def _help(self) -> NeuralProposer | None:
         """Read `proposer` in full form."""

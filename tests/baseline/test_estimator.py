@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from pysr_neural.config import NeuralProposer
-from pysr_neural.errors import CheckpointError, ConfigError, DataError
+from pysr_neural.errors import CheckpointError, ConfigError, DataError, ExpressionError
 from pysr_neural.expression.text import parse
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.scripted import ScriptedProposer
@@ -406,3 +406,13 @@ def test_ctrl_c_keeps_what_was_found():
     assert model.predict(X).shape == Y.shape
     assert len(model.equations_) > 0
     assert not BasicSR(config=QUICK, generations=1).fit(X, Y).interrupted_
+
+
+def test_guesses_are_read_in_the_variables_names():
+    frame = pd.DataFrame(X, columns=["a", "T/K"])
+    settings = QUICK.changed(generations=0, optimize_constants=False)
+    for guesses in (["a * `T/K`"], "a * `T/K`", [parse("x0 * x1")]):
+        model = BasicSR(config=settings, guesses=guesses).fit(frame, Y)
+        assert model.equation_ == "(a * `T/K`)"
+    with pytest.raises(ExpressionError):
+        BasicSR(config=settings, guesses=["a * q"]).fit(frame, Y)

@@ -68,7 +68,7 @@ def test_guesses_are_where_a_search_begins():
     guess = parse("2.5 * x0 / x1 + 1.5")
     plain = Settings(SETTINGS.operators, 12, 0.02)
     found = BasicSREngine(None).search(DATA, Settings(SETTINGS.operators, 12, 0.02, guesses=(guess,)))
-    assert found.members[-1].tree == guess
+    assert found.members[-1].loss < 1e-12
     assert found.report == "No proposer took part."
     assert BasicSREngine(None).search(DATA, plain).members[-1].loss > 1e-12
 

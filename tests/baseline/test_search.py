@@ -744,3 +744,19 @@ def test_proposers_are_told_how_long_they_may_take(monkeypatch):
     asked.open = lambda problem: asked
     run_search(hard_problem(), untimed, asked)
     assert {request.seconds for request in asked.requests} == {None}
+
+
+def test_guesses_begin_the_search_and_leave_the_rest_of_it_alone():
+    X = np.random.default_rng(0).uniform(1, 2, (30, 2))
+    problem = Problem(X, X[:, 0] / X[:, 1] + 1.5, OperatorSet.of("+", "/"))
+    settings = BasicSRConfig(generations=0, populations=2, population_size=4, optimize_constants=False)
+    guesses = [parse("x0 / x1 + 1.5"), parse("x0"), parse("x1")]
+    found = run_search(problem, settings, guesses=guesses)
+    assert found.best.tree == guesses[0]
+    assert len(found.population) == 8
+    trees = [member.tree for member in found.population]
+    assert trees[:2] == [guesses[0], guesses[2]]
+    assert trees[4] == guesses[1]
+    assert len(run_search(problem, settings, guesses=guesses * 9).population) == 8
+    with pytest.raises(ConfigError, match="guess must be of the search"):
+        run_search(problem, settings, guesses=[parse("sin(x0)")])

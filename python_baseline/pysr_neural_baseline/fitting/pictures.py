@@ -53,11 +53,11 @@ def draw_law(axes: Axes, outcome: Outcome, held_out: Measurements | None = None)
         space = np.geomspace if "x" in data.logarithmic else np.linspace
         grid = space(x.min(), x.max(), CURVE_POINTS)
         axes.plot(grid, outcome.predicted(grid[:, None]), color=LAW, lw=2, label="law found")
-        axes.set(xlabel=data.labels[0], ylabel=data.target_label)
+        axes.set(xlabel=plain(data.labels[0]), ylabel=plain(data.target_label))
     else:
         ends = [data.y.min(), data.y.max()]
         axes.plot(ends, ends, color=LAW, lw=2, label="law found")
-        axes.set(xlabel=f"{data.target_label} by the law", ylabel=f"{data.target_label} in the data")
+        axes.set(xlabel=plain(f"{data.target_label} by the law"), ylabel=plain(f"{data.target_label} in the data"))
     _points(axes, _abscissa(outcome, data), data.y, "data", SEEN)
     if held_out is not None:
         _points(axes, _abscissa(outcome, held_out), held_out.y, "held out", UNSEEN)
@@ -79,10 +79,8 @@ def draw_residuals(axes: Axes, outcome: Outcome, held_out: Measurements | None =
         if each is not None:
             _points(axes, _abscissa(outcome, each), each.y - outcome.predicted(each.X), label, look)
     single = data.X.shape[1] == 1
-    axes.set(
-        xlabel=data.labels[0] if single else f"{data.target_label} by the law",
-        ylabel=f"data − law: {data.target_label}",
-    )
+    over = data.labels[0] if single else f"{data.target_label} by the law"
+    axes.set(xlabel=plain(over), ylabel=plain(f"data − law: {data.target_label}"))
     if ("x" if single else "y") in data.logarithmic:
         axes.set_xscale("log")
 
@@ -99,6 +97,11 @@ def draw_front(axes: Axes, outcome: Outcome) -> None:
     axes.set(xlabel="complexity / nodes", ylabel="loss / variance")
     axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.08, y=0.14)
+
+
+def plain(text: str) -> str:
+    """Return a text that Matplotlib takes for no mathematics."""
+    return text.replace("$", r"\$")
 
 
 def formula(latex: str) -> str | None:

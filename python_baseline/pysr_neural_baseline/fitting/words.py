@@ -10,6 +10,8 @@ from pysr_neural_baseline.fitting.uncertainty import Score, Verdict
 
 MOST_ROWS, MOST_COLUMNS = 24, 100
 """Of the front on a screen."""
+SAME = 1e-12
+"""An R² is not told apart from 1 beyond this."""
 
 
 def front_in_words(outcome: Outcome) -> str:
@@ -61,9 +63,8 @@ def r2_in_words(value: float) -> str:
     if math.isnan(value):
         return "unknown"
     rest = 1.0 - value
-    if value > 0.9 and rest > 0:
-        digits = min(max(2, 1 - math.floor(math.log10(rest))), 12)
-        return f"{value:.{digits}f}"
+    if value > 0.9 and rest > SAME:
+        return f"{value:.{max(2, 1 - math.floor(math.log10(rest)))}f}"
     return f"{value:.3g}"
 
 
