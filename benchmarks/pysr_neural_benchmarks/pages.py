@@ -1,38 +1,18 @@
-"""What every page of the benchmarks is made of: colours, Markdown tables, numbers, panels of curves, bars.
+"""What every page of the benchmarks is made of: Markdown tables, numbers, panels of curves, bars.
 
-Owns: form.  Does not own: what is shown (`demo`, `report`, `studies`).
+Owns: form.  Does not own: what is shown (`demo`, `report`, `studies`), colours (`pysr_neural_baseline.fitting.style`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-INK, MUTED, LINE, LAW, NEURAL = "#1f2933", "#616e7c", "#cbd2d9", "#0b6e99", "#d9480f"
-STYLE: dict[Any, Any] = {  # Matplotlib types its keys as some hundred literals.
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlecolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pysr-neural",
-}
+from pysr_neural_baseline.fitting.style import INK, LAW, LINE, NEURAL, SMALLEST, STYLE
+
 COLOURS = (INK, LAW, NEURAL)
-SMALLEST = 1e-16
-"""What a loss of zero is drawn at."""
 Curve = tuple[Sequence[float], Sequence[float]]
 
 

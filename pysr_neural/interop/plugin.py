@@ -20,8 +20,6 @@ from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
 from pysr_neural.interop.report import NeuralReport
 
-AUTO_IN_PYSR = 0.10
-"""What ``max_overhead="auto"`` means there: measured in searches of BasicSR only so far."""
 RECORD_ONLY = ""
 """Address given to the engine where no level is on, so that there is nothing to ask."""
 
@@ -100,7 +98,7 @@ class NeuralProposerPlugin:
             address=address,
             token="" if server is None else server.token,
             levels=julia.vector_of_strings(config.levels),
-            max_overhead=AUTO_IN_PYSR if config.max_overhead == AUTO else float(config.max_overhead),
+            max_overhead=AUTO if config.max_overhead == AUTO else float(config.max_overhead),
             batch_size=int(config.batch_size),
             temperature=float(config.temperature),
             seed=int(config.seed),

@@ -23,8 +23,9 @@ from pysr_neural.errors import ConfigError, DataError, did_you_mean
 from pysr_neural.expression.choice import DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.names import checked_names
+from pysr_neural.expression.node import Node
 from pysr_neural.expression.sympy_bridge import Style, to_latex, to_sympy
-from pysr_neural.expression.text import to_string
+from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import Array, operator
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Proposer
@@ -71,6 +72,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
     random_state : int, RandomState, Generator or None
         The same number, not negative, gives the same search; a generator is drawn from at each fit; None differs from
         fit to fit.
+    guesses : sequence of str or Node, optional
+        As PySR's: expressions, in the variables' names, that the search begins with.
 
     Attributes
     ----------
@@ -107,6 +110,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         levels: Sequence[str] | str | None = None,
         timeout_in_seconds: float | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = 0,
+        guesses: Sequence[str | Node] | None = None,
     ) -> None:
         self.binary_operators = binary_operators
         self.unary_operators = unary_operators
@@ -121,6 +125,7 @@ class BasicSR(RegressorMixin, BaseEstimator):
         self.levels = levels
         self.timeout_in_seconds = timeout_in_seconds
         self.random_state = random_state
+        self.guesses = guesses
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, variable_names: Sequence[str] | None = None) -> Self:
         """Search for expressions of y in the columns of X; Ctrl-C ends the search and keeps what was found.
@@ -148,7 +153,8 @@ class BasicSR(RegressorMixin, BaseEstimator):
         problem = Problem(columns, target, operators, self._limits(operators))
         helped = self._help()
         proposer = None if helped is None or not settings.levels else proposer_of(helped)
-        result = run_search(problem, settings, proposer, seed_of(self.random_state))
+        guesses = [each if isinstance(each, Node) else parse(each, names) for each in self.guesses or ()]
+        result = run_search(problem, settings, proposer, seed_of(self.random_state), guesses=guesses)
         self.variable_names_, self.settings_ = names, settings
         self.result_: SearchResult = result
         self.equations_ = self._table()

@@ -23,6 +23,7 @@ import numpy as np
 from pysr_neural.checks import whole
 from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalCounts, ProposalRequest, Proposer
@@ -98,6 +99,7 @@ def run_search(
     callback: Callback | None = None,
     clock: Callable[[], float] = time.perf_counter,
     observer: SearchObserver | None = None,
+    guesses: Sequence[Node] = (),
 ) -> SearchResult:
     """Search for an expression; Ctrl-C ends the search, and what was found so far is returned.
 
@@ -115,15 +117,18 @@ def run_search(
         Seconds, monotonic.
     observer : SearchObserver, optional
         Told of everything that happens, without any effect on the search.
+    guesses : sequence of Node, optional
+        Members to begin with, dealt out to the populations in turn, as many as find room.
 
     Raises
     ------
     ConfigError
-        If the operator table cannot evaluate an operator of the problem, or the limits admit nothing.
+        If the operator table cannot evaluate an operator of the problem, the limits admit nothing, or a guess is not
+        of the problem's language and limits.
     DataError
         If squared errors of y leave the range of floats.
     """
-    search = Search(problem, config or BasicSRConfig(), proposer, seed, clock, observer)
+    search = Search(problem, config or BasicSRConfig(), proposer, seed, clock, observer, guesses)
     return search.run(callback)
 
 
@@ -132,7 +137,7 @@ class Search:
 
     Parameters
     ----------
-    problem, config, proposer, seed, clock, observer
+    problem, config, proposer, seed, clock, observer, guesses
         See `run_search`.
     """
 
@@ -144,6 +149,7 @@ class Search:
         seed: int,
         clock: Callable[[], float] = time.perf_counter,
         observer: SearchObserver | None = None,
+        guesses: Sequence[Node] = (),
     ) -> None:
         if not problem.operators.evaluable:
             raise ConfigError(
@@ -153,7 +159,11 @@ class Search:
         check_size(problem.y)
         if not config.constants and problem.limits.constants:
             problem = replace(problem, limits=replace(problem.limits, constants=False))
+        for guess in guesses:
+            if (reason := check_tree(guess, problem, config.max_size)) is not None:
+                raise ConfigError(f"A guess must be of the search's operators and limits; got {guess} ({reason}).")
         self.problem, self.config, self.clock, self.observer = problem, config, clock, observer
+        self.guesses = tuple(guesses)
         self.seed = seed = whole("seed", seed, 0)
         self.deadline = Deadline(config.timeout_seconds, clock)
         self.objective = Objective(problem, config, self.deadline)
@@ -244,7 +254,7 @@ class Search:
         return stopped_by
 
     def _begin(self) -> Asking:
-        """Fill the populations: with what the proposer seeds, dealt out in turn, and with ordinary members."""
+        """Fill the populations: with guesses and what the proposer seeds, dealt out in turn, and ordinary members."""
         wanted = self._wanted("seed") * len(self.populations)
         batch = yield from self._ask(("seed",) if wanted else (), wanted, ())
         self.seeded = len(batch.children)
@@ -254,8 +264,10 @@ class Search:
             if self._has_to_stop():
                 break
             seeds = batch.children[population.index :: len(self.populations)]
-            ordinary = self.variation.initial(self.config.population_size - len(seeds), self.rng)
-            for i, child in enumerate([*seeds, *map(Child, ordinary)]):
+            guesses = self.guesses[population.index :: len(self.populations)][: self.config.population_size]
+            seeds = seeds[: self.config.population_size - len(guesses)]
+            ordinary = self.variation.initial(self.config.population_size - len(seeds) - len(guesses), self.rng)
+            for i, child in enumerate([*seeds, *map(Child, [*guesses, *ordinary])]):
                 if self._has_to_stop():
                     break
                 kind = child.kind if i < len(seeds) else "randomize"

@@ -1,24 +1,22 @@
-"""The demo: facts, choice of engine, front, pictures and page."""
+"""The demo: facts, pictures and page; what it shares with `fit` is tested there."""
 
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from pysr_neural.errors import ConfigError, EngineUnavailableError
+from pysr_neural.errors import ConfigError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
-from pysr_neural_benchmarks.demo import command, engines
+from pysr_neural_baseline.fitting.engines import Found, members_of
+from pysr_neural_baseline.fitting.outcome import Outcome
+from pysr_neural_benchmarks.demo import command
 from pysr_neural_benchmarks.demo.cases import cases, lorentz
-from pysr_neural_benchmarks.demo.engines import Found, are_listed, choose
-from pysr_neural_benchmarks.demo.outcome import Outcome, front_of
 from pysr_neural_benchmarks.demo.page import page
 from pysr_neural_benchmarks.demo.pictures import overview, svg
 
 KEPLER, HUBBLE, LEAVITT, LORENTZ = cases()
-COLUMNS = ["complexity", "loss", "equation", "neural"]
 LAWS = {
     "kepler": ("365.25 * a * sqrt(a)", 1e-4),
     "hubble": ("470 * distance", 0.3),
@@ -32,22 +30,21 @@ class Scripted:
 
     sentence = "A script."
 
-    def warm_up(self, say):
+    def warm_up(self, settings, say):
         say("warm")
 
-    def search(self, case, seconds):
-        return Found(table(case), "the report <1>")
+    def search(self, case, settings):
+        return Found(members(case), "the report <1>")
 
 
-def table(case):
+def members(case):
     best, loss = LAWS[case.name]
     rows = [(1, 1.0, "1.5", False), (7, loss, best, True), (9, 0.9 * loss, f"{best} + 0.001", False)]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(loss=frame["loss"] * np.var(case.y))
+    return members_of([(a, b * np.var(case.y), parse(text, case.features), c) for a, b, text, c in rows], case)
 
 
 def outcome(case):
-    return Outcome(case, front_of(case, table(case)), "the report <1>", 1.0)
+    return Outcome(case, members(case), "the report <1>", 1.0)
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -81,44 +78,9 @@ def test_leavitt_s_stars_get_a_slope_of_their_own():
         )
         for text in texts
     ]
-    frame = pd.DataFrame([(size, loss * np.var(LEAVITT.y), text, False) for size, loss, text in rows], columns=COLUMNS)
-    found = Outcome(LEAVITT, front_of(LEAVITT, frame), "", 0.0)
-    assert found.shown(found.law) == "15.55 - (0.88 * log(period))"
-
-
-@pytest.mark.parametrize(
-    ("equation", "shown"),
-    [
-        ("((a * 2.718281828) + 100.0)", "(a * 2.718) + 100"),
-        ("(a + 1.0) * (a - 0.5)", "(a + 1) * (a - 0.5)"),
-        ("(2.0 * 3.0) + a", "6 + a"),
-        ("sqrt(a)", "sqrt(a)"),
-    ],
-)
-def test_expressions_are_shown_short(equation, shown):
-    frame = pd.DataFrame([(3, 1.0, equation, False)], columns=COLUMNS)
-    found = Outcome(KEPLER, front_of(KEPLER, frame), "", 0.0)
-    assert found.shown(found.front[0]) == shown
-
-
-def test_neural_members_are_recognised_though_printed_differently():
-    equations = ["a * 2.71828", "(a + 1.0) * a", "a"]
-    assert are_listed(equations, ["((a) * 2.718282)", "a"], ("a",)) == [True, False, True]
-
-
-def test_auto_falls_back_to_basicsr_and_says_so(monkeypatch):
-    def refuse():
-        raise EngineUnavailableError("PySR could not start Julia (no network).\nmore")
-
-    monkeypatch.setattr(engines, "load_package", refuse)
-    monkeypatch.setattr(engines, "BasicSREngine", lambda checkpoint: ("basicsr", checkpoint))
-    said = []
-    assert choose("auto", "default", said.append) == ("basicsr", "default")
-    assert "no network" in said[0]
-    assert "same checkpoint" in said[0]
-    assert "PYTHON_JULIACALL_EXE" in said[1]
-    with pytest.raises(EngineUnavailableError):
-        choose("pysr", "default", said.append)
+    trees = [(size, loss * np.var(LEAVITT.y), parse(text, ["period"]), False) for size, loss, text in rows]
+    found = Outcome(LEAVITT, members_of(trees, LEAVITT), "", 0.0)
+    assert found.shown(found.law) == "15.55 - 0.88 * log(period)"
 
 
 def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
@@ -139,7 +101,7 @@ def test_an_unknown_case_gets_a_suggestion():
 
 
 def test_the_page_is_one_file_and_escapes_what_it_shows():
-    text = page([outcome(case) for case in cases()], "An engine & more.")
+    text = page(cases(), [outcome(case) for case in cases()], "An engine & more.")
     assert "An engine &amp; more." in text
     assert "the report &lt;1&gt;" in text
     assert "src=" not in text
@@ -150,5 +112,5 @@ def test_the_page_is_one_file_and_escapes_what_it_shows():
 def test_pictures_are_drawn(tmp_path):
     found = outcome(HUBBLE)
     assert ElementTree.fromstring(svg(found)).tag.endswith("svg")
-    overview([found], tmp_path / "one.png")
+    overview(["one"], [found], tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 10_000

@@ -9,11 +9,11 @@ from importlib.resources import files
 
 import numpy as np
 
-from pysr_neural.operators import Array
+from pysr_neural.problem import OperatorSet
 from pysr_neural.rng import generator
+from pysr_neural_baseline.fitting.measurements import Measurements
 
-BINARY = ("+", "-", "*", "/")
-UNARY = ("sqrt", "log", "sin")
+OPERATORS = OperatorSet.of("+", "-", "*", "/", "sqrt", "log", "sin")
 """One operator set for all cases: Julia compiles a search once per set."""
 MAX_SIZE = 14
 SEED = 1
@@ -21,34 +21,20 @@ ROWS = 100
 NOISE = 0.01
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One problem of the demo.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case(Measurements):
+    """One problem of the demo: measurements, and what is known of them.
 
     Parameters
     ----------
     name, title, known, provenance : str
         Short name; heading; the law as the books have it; where the values come from.
-    X : array, shape (rows, features)
-    y : array, shape (rows,)
-    features, labels : tuple of str
-        Variable names in expressions; axis labels with units.
-    target, target_label : str
-    logarithmic : tuple of str
-        Which of the axes ``"x"`` and ``"y"`` are best shown logarithmic.
     """
 
     name: str
     title: str
     known: str
     provenance: str
-    X: Array
-    y: Array
-    features: tuple[str, ...]
-    labels: tuple[str, ...]
-    target: str
-    target_label: str
-    logarithmic: tuple[str, ...] = ()
 
 
 def cases() -> tuple[Case, ...]:

@@ -10,8 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pysr_neural_baseline.fitting.style import STYLE
 from pysr_neural_benchmarks.judging.statistics import band, means
-from pysr_neural_benchmarks.pages import STYLE
 from pysr_neural_benchmarks.report.tables import Results
 
 COLOURS = ("#1f2933", "#0b6e99", "#d9480f", "#2f9e44", "#9c36b5", "#e8a200", "#0ca678", "#c2255c", "#5c7cfa", "#868e96")

@@ -133,7 +133,7 @@ end
 function affordable(search::Search, plugin::NeuralProposerPlugin, count::Int)
     asked = @atomic search.requests
     if plugin.synchronous
-        cost = CYCLES_PER_CHILD * max(count, 8) / plugin.max_overhead
+        cost = CYCLES_PER_CHILD * max(count, 8) / (is_auto(plugin) ? IDLE : plugin.max_overhead)
         return (@atomic search.cycles) >= asked * cost
     end
     tally = search.tally

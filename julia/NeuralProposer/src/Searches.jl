@@ -22,6 +22,9 @@ mutable struct Search
     open::Union{Nothing,Frame}
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
+    const front::Dict{Int,Any}
+    best_loss::Float64
+    spent_at_gain::Float64
     mutations::Vector{String}
     trace::Union{Nothing,IOStream}
     tracing::Bool
@@ -38,7 +41,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 
@@ -88,9 +91,22 @@ end
 """The model's part of `max_overhead`; the rest is for the engine's own work: hooks, more kinds, lineages."""
 const MODEL_PART = 0.75
 
+"""
+With `max_overhead="auto"`: share of the time while help may still pay, and after; seconds of the model without a gain
+that part the two. As in BasicSR.
+"""
+const PAYING, IDLE, PATIENCE = 0.5, 0.1, 4.0
+
+"""Share of the search's time that the proposer may have used now."""
+function allowed_share(search::Search)
+    is_auto(search.plugin) || return search.plugin.max_overhead
+    spent = @lock TALLY_LOCK search.tally.model_seconds
+    return spent - search.spent_at_gain < PATIENCE ? PAYING : IDLE
+end
+
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
-    return MODEL_PART * search.plugin.max_overhead * search.share / search.outputs * (time() - search.started)
+    return MODEL_PART * allowed_share(search) * search.share / search.outputs * (time() - search.started)
 end
 
 """Seconds that are left of the search's limit of time; infinite where there is none."""

@@ -97,7 +97,7 @@ def polynomial(target: Target, terms: list[Monomial], values: Array, minus: bool
 
 
 def _fit(design: Array, y: Array, total: float) -> tuple[Array, float]:
-    factors, *_ = np.linalg.lstsq(design, y, rcond=1e-15)
+    factors = np.asarray(np.linalg.lstsq(design, y, rcond=1e-15)[0], dtype=np.float64)
     errors = design @ factors - y
     return factors, float(errors @ errors) / total
 

@@ -158,8 +158,8 @@ class Joiner:
             library = self._library(most, firsts)
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
-            for target in targets_of(self.y, self.operators):
-                queues[target.base] = [(0.0, next(order), partial(_itself, target))]
+            for each in targets_of(self.y, self.operators):
+                queues[each.base] = [(0.0, next(order), partial(_itself, each))]
             empty = True
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():

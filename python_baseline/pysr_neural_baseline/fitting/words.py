@@ -1,0 +1,81 @@
+"""Figures of a fit in words, for terminal and page alike.
+
+Owns: digits of scores and of constants with errors, the front as a plain table.  Does not own: the figures.
+"""
+
+import math
+
+from pysr_neural_baseline.fitting.outcome import Outcome
+from pysr_neural_baseline.fitting.uncertainty import Score, Verdict
+
+MOST_ROWS, MOST_COLUMNS = 24, 100
+"""Of the front on a screen."""
+
+
+def front_in_words(outcome: Outcome) -> str:
+    """Return the front as a table for a terminal."""
+    members = list(outcome.front)
+    left_out = len(members) - MOST_ROWS
+    if left_out > 0:
+        members = [member for member in members[-MOST_ROWS:] if member is not outcome.law]
+        members = sorted([*members, outcome.law], key=lambda member: member.complexity)
+    lines = ["  complexity  loss/variance  expression   (* neural ancestor, > the law)"]
+    for member in members:
+        marks = (">" if member is outcome.law else " ") + ("*" if member.neural else " ")
+        text = outcome.shown(member)
+        text = text if len(text) <= MOST_COLUMNS or member is outcome.law else text[: MOST_COLUMNS - 1] + "…"
+        lines.append(f"{marks}{member.complexity:>10}{member.loss:>15.2e}  {text}")
+    return "\n".join(lines + ([f"  … and {left_out} smaller ones"] if left_out > 0 else []))
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """Return how sure a law is, in a few lines."""
+    lines = [f"  on the {verdict.seen.rows} rows of the search: {_score(verdict.seen)}"]
+    if verdict.held_out is not None:
+        lines.append(f"  on {verdict.held_out.rows} rows held out:        {_score(verdict.held_out)}")
+    constants = constants_in_words(verdict)
+    return "\n".join([*lines, *([f"  {constants}"] if constants else [])])
+
+
+def constants_in_words(verdict: Verdict) -> str:
+    """Return the constants that were fitted, each with its standard error; empty if there are none."""
+    fitted = [with_error(value, error) for value, error in verdict.constants if error]
+    return f"constants, with standard errors: {'; '.join(fitted)}" if fitted else ""
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a value and its standard error to two digits of the error, both to the same place."""
+    if not math.isfinite(error):
+        return f"{value:.5g} (not determined by the data)"
+    place = math.floor(math.log10(error)) - 1 if error > 0 else -16
+    size = math.floor(math.log10(max(abs(value), error)))
+    if -4 <= size < 7:
+        digits = max(-place, 0)
+        return f"{value:.{digits}f} ± {error:.{digits}f}"
+    digits = max(size - place, 0)
+    return f"({value / 10.0**size:.{digits}f} ± {error / 10.0**size:.{digits}f})e{size:+d}"
+
+
+def r2_in_words(value: float) -> str:
+    """Return an R² with as many digits as tell it apart from 1."""
+    if math.isnan(value):
+        return "unknown"
+    rest = 1.0 - value
+    if value > 0.9 and rest > 0:
+        digits = min(max(2, 1 - math.floor(math.log10(rest))), 12)
+        return f"{value:.{digits}f}"
+    return f"{value:.3g}"
+
+
+def plain_number(value: float) -> str:
+    """Return a number in three digits."""
+    return f"{value:.3g}"
+
+
+def _score(score: Score) -> str:
+    low, high = score.r2_interval
+    worst, best = score.rmse_interval
+    return (
+        f"R² {r2_in_words(score.r2)} (95 %: {r2_in_words(low)} to {r2_in_words(high)}), "
+        f"mean error {plain_number(score.rmse)} ({plain_number(worst)} to {plain_number(best)})"
+    )
