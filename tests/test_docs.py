@@ -12,9 +12,15 @@ import pytest
 from tests import documents
 from tests.documents import DOCS, MADE, ROOT
 
-SPEC = importlib.util.spec_from_file_location("from_sources", DOCS / "from_sources.py")
-from_sources = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(from_sources)
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+from_sources, pictures = script("from_sources"), script("pictures")
 
 PAGES = sorted(page for page in DOCS.rglob("*.md") if MADE not in page.parents)
 OTHERS = [
@@ -97,6 +103,14 @@ def test_every_finding_is_on_its_page():
     assert all(f"## `{path.stem}`" in page for path in scripts)
     table = (from_sources.FINDINGS / "README.md").read_text(encoding="utf-8")
     assert all(f"`{path.name}`" in table for path in scripts)
+
+
+def test_pictures_are_drawn_and_true(tmp_path):
+    pictures.flow(tmp_path / "flow.png")
+    left = list(pictures.parts(tmp_path / "parts.png").values())
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.glob("*.png"))
+    assert left[-1] < 1e-12
+    assert min(left[:-1]) > 0.1
 
 
 def all_commands():
