@@ -10,6 +10,20 @@ import pytest
 from tests.clusters import slurm
 
 ROOT = Path(__file__).parents[2]
+JOBQUEUE = """\
+jobqueue:
+  slurm:
+    cores: 1
+    processes: 1
+    memory: 2GB
+    walltime: "00:45:00"
+    log-directory: {folder}
+    local-directory: {folder}
+    scheduler-options:
+      host: 127.0.0.1
+      dashboard_address: null
+    worker-extra-args: ["--host", "127.0.0.1", "--no-dashboard"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +45,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "DASK_CONFIG": str(tmp_path / "dask"),
     }
+
+
+@pytest.fixture
+def on_slurm(slurm_cluster: slurm.Slurm, environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a command that finds the cluster, and dask-jobqueue's description of it."""
+    (tmp_path / "dask").mkdir()
+    (tmp_path / "dask" / "jobqueue.yaml").write_text(JOBQUEUE.format(folder=tmp_path))
+    both = dict.fromkeys([*environment["PATH"].split(":"), *slurm_cluster.environment["PATH"].split(":")])
+    return {**environment, "SLURM_CONF": slurm_cluster.environment["SLURM_CONF"], "PATH": ":".join(both)}

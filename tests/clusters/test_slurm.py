@@ -16,34 +16,11 @@ from tests.clusters.slurm import Slurm
 pytestmark = pytest.mark.slow
 PATIENCE = 1200.0
 """Seconds; machines are shared."""
-JOBQUEUE = """\
-jobqueue:
-  slurm:
-    cores: 1
-    processes: 1
-    memory: 2GB
-    walltime: "00:45:00"
-    log-directory: {folder}
-    local-directory: {folder}
-    scheduler-options:
-      host: 127.0.0.1
-      dashboard_address: null
-    worker-extra-args: ["--host", "127.0.0.1", "--no-dashboard"]
-"""
 TRAINING = [
     "model.width=32", "model.heads=2", "model.layers=1", "model.feedforward=32", "model.latents=4",
     "examples.batch_size=16", "schedule.workers=0", "schedule.bf16=false", "evaluation.every=0", "schedule.warmup=2",
     "schedule.minutes=inf",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def on_slurm(slurm_cluster: Slurm, environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """The environment of a command that finds the cluster, and dask-jobqueue's description of it."""
-    (tmp_path / "dask").mkdir()
-    (tmp_path / "dask" / "jobqueue.yaml").write_text(JOBQUEUE.format(folder=tmp_path))
-    both = dict.fromkeys([*environment["PATH"].split(":"), *slurm_cluster.environment["PATH"].split(":")])
-    return {**environment, "SLURM_CONF": slurm_cluster.environment["SLURM_CONF"], "PATH": ":".join(both)}
 
 
 def ran(environment: dict[str, str], module: str, *options: str | Path) -> str:
