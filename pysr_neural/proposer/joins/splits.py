@@ -74,6 +74,10 @@ class Target(NamedTuple):
         wrap = self.wrap
         if name == "1/":
             return Target(values, None, lambda part: wrap(apply("/", constant(1.0), part)), self.size + 2, name)
+        if name == "1/sqrt":
+            return Target(
+                values, None, lambda part: wrap(apply("/", constant(1.0), apply("sqrt", part))), self.size + 3, name
+            )
         return Target(values, None, lambda part: wrap(apply(name, part)), self.size + 1, name)
 
     def times(self, factor: Node, values: Array) -> "Target | None":
@@ -118,6 +122,8 @@ def _inner_targets(target: Target, operators: OperatorSet) -> list[Target]:
     with np.errstate(all="ignore"):
         if ("/", 2) in operators.index:
             found.append(target.below("1/", 1 / target.values))
+            if ("sqrt", 1) in operators.index and (target.values > 0).all():
+                found.append(target.below("1/sqrt", 1 / np.square(target.values)))
         for name, undo in INVERSES.items():
             if (name, 1) in operators.index:
                 found.append(target.below(name, undo(target.values)))
