@@ -16,7 +16,7 @@ from pysr_neural.state import levels_of
 
 Transport = Literal["auto", "unix", "tcp"]
 LEVELS_IN_PYSR = ("seed", "refresh")
-"""The levels that were measured to help there (training/LOG.md, "A front apart"): proposals do not enter populations."""
+"""The levels that were measured to help there (training/LOG.md, "A front apart")."""
 MAX_BATCH = 4096
 
 

@@ -224,8 +224,8 @@ def test_unknown_keywords_get_the_right_suggestion(regressor):
 
 
 def test_default_mutations_together_with_children_warn(regressor):
+    children = NeuralProposer(proposer="a:b", levels=("child",))
     with pytest.warns(UserWarning, match="default_mutations"):
-        children = NeuralProposer(proposer="a:b", levels=("child",))
         regressor(neural_proposer=children, default_mutations={}).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
