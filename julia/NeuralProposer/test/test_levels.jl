@@ -68,7 +68,9 @@ end
 end
 
 @testset "seed: what is only close is no initial member, and enters at the end" begin
-    close(request, _) = batch(request, fill(NEARLY, wanted_count(request)))
+    wrong = copy(SOLUTION)
+    wrong[findlast(==(X1), wrong)] = X2
+    close(request, _) = batch(request, fill(wrong, wanted_count(request)))
     scripted_server(close) do server
         plugin = plugin_for(server, ["seed"])
         search([plugin]; niterations=1, seed=1, populations=2)
@@ -81,12 +83,13 @@ end
 
 @testset "front: only an answer enters before the search is late" begin
     X, y = problem()
-    options = options_with([NeuralProposerPlugin(; address="unix:/nowhere")])
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+    options = options_with([plugin])
     dataset = SymbolicRegression.Dataset(X, y)
     SymbolicRegression.update_baseline_loss!(dataset, options)
     hall = SymbolicRegression.HallOfFame(options, dataset)
     table = NeuralProposer.OperatorTable(options.operators.ops)
-    found = NeuralProposer.Search(1, only(options.plugins), table, FEATURES, 1; home=true)
+    found = NeuralProposer.Search(1, plugin, table, FEATURES, 1; home=true)
     state = NeuralProposer.ProposerState(1, 1, 0, 1.0, NeuralProposer.Positions(options), 9, Levels(1))
     child(codes) = NeuralProposer.Child(codes, Float64[], 14, NaN)
     offer(codes) = NeuralProposer.offer!(state, found, child(codes), dataset, options, options.maxsize)
