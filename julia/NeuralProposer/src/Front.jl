@@ -7,8 +7,11 @@
 # evolution would have needed on its way. So what is proposed stays apart. An answer enters at once; all the rest enters
 # late, when evolution alone has had its time, and at the end. What evolution finds is what it would find without help.
 
-"""Share of the search after which all that was proposed enters the hall of fame, and with it the populations."""
-const LATE = 0.75
+"""
+Share of the search, and seconds, after which all that was proposed enters the hall of fame, and with it the populations:
+whoever watches a search of hours is to see it.
+"""
+const LATE, LATE_SECONDS = 0.75, 60.0
 """Seconds for judging proposals each time that a population has come back."""
 const JUDGING_SECONDS = 0.02
 """Members of the returned population that are shown, beside the fronts."""
@@ -28,11 +31,15 @@ function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state,
         isnothing(child) && break
         offer!(state, search, child, dataset, options, search_state.cur_maxsizes[state.output])
     end
-    all_of_it = progress(search, state, options) >= LATE
-    let_in!(search, hall, dataset, options; all_of_it)
+    let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
     answered = search.best_loss <= exact_loss(dataset, options)
     has(state.levels, REFRESH) && !answered && ask_on!(state, plugin, hall, pop, options)
     return nothing
+end
+
+function is_late(search::Search, state::ProposerState, options)
+    waited = !search.plugin.synchronous && time() - search.started >= LATE_SECONDS
+    return waited || progress(search, state, options) >= LATE
 end
 
 """
