@@ -30,7 +30,8 @@ class NeuralReport:
     accepted, improved : int
         Proposals accepted; proposals with a lower loss than their parent.
     seeded, injected, crossovers : int
-        Proposals among the initial members; put in when the search stagnated; made as crossovers.
+        Proposals among the initial members; let into the hall of fame, or into a population that stagnated (BasicSR);
+        made as crossovers.
     invalid : dict of str to int
         Refused proposals by reason.
     skipped : dict of str to int
