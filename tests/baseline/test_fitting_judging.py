@@ -188,3 +188,10 @@ def test_wide_positive_values_are_shown_logarithmic():
     table = frame(a=np.geomspace(1, 1e6, ROWS))
     assert judge(table, columns=["a"]).data.logarithmic == ("x", "y")
     assert judge(frame()).data.logarithmic == ()
+
+
+def test_rows_that_differ_in_a_column_left_out_are_no_repetition():
+    table = pd.concat([frame(), frame().iloc[:4]]).assign(when=np.arange(ROWS + 4))
+    found = judge(table, columns=["a", "b"])
+    assert len(found.data.y) == ROWS + 4
+    assert found.notes == []

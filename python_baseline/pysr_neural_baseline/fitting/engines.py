@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
 
 from pysr_neural.config import neural_proposer_of
-from pysr_neural.errors import ConfigError, EngineUnavailableError
+from pysr_neural.errors import ConfigError, EngineUnavailableError, NeuralProposerError
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.interop.julia import HOW_TO_GET_JULIA, julia_available, load_package
@@ -29,6 +30,8 @@ DIGITS = 3
 ENDLESS = 1_000_000
 """Iterations, never reached: time ends a search."""
 NO_HELP = "No proposer took part."
+EARLY = 0.9
+"""Share of its time below which a search of PySR, which nothing else ends, was ended by the user."""
 
 
 @dataclass(frozen=True)
@@ -126,28 +129,37 @@ class PySREngine:
             model.set_params(niterations=1).fit(X, X[:, 0] ** 2)
 
     def search(self, data: Measurements, settings: Settings) -> Found:
-        """See `Engine`."""
+        """See `Engine`; a search that ends long before its time was ended by the user."""
         names = [f"x{i}" for i in range(data.X.shape[1])]  # PySR takes plain words only, and not all of them.
         units = settings.units
         given = {"X_units": list(units[:-1]), "y_units": units[-1]} if units else {}
+        started = monotonic()
         with tempfile.TemporaryDirectory(prefix="pysr-neural-fit-") as folder, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*random_state.*")  # It says that threads do not repeat.
             model = self._model(settings, folder)
             try:
                 model.fit(data.X, data.y, variable_names=names, **given)
-            except KeyboardInterrupt:
+            except BaseException as error:
                 rows = saved_equations(Path(folder))
-                if not rows:
-                    raise
-                return Found(members_of(rows, data), "The search was interrupted before its report.", True)
+                if _is_interrupt(error) and rows:
+                    return Found(members_of(rows, data), "The search was interrupted before its report.", True)
+                if _is_interrupt(error):
+                    raise KeyboardInterrupt from error
+                if units and not isinstance(error, NeuralProposerError):
+                    raise ConfigError(
+                        f"PySR must be able to search with units {', '.join(units)}; it says: {error}. Write them as "
+                        "m/s^2, km, Constants.au, or leave --units out."
+                    ) from error
+                raise
             table, report = model.equations_, getattr(model, "neural_report_", None)
         listed = report.neural_hall_of_fame if report is not None else ()
         neural = are_listed(table["equation"], listed)
         rows = list(zip(table["complexity"], table["loss"], table["equation"], neural, strict=True))
-        if report is None:
-            return Found(members_of(rows, data), NO_HELP)
-        named = tuple(shown(parse(text), data.features) for text in listed)
-        return Found(members_of(rows, data), str(replace(report, neural_hall_of_fame=named)))
+        text = NO_HELP
+        if report is not None:
+            named = tuple(shown(parse(each), data.features) for each in listed)
+            text = str(replace(report, neural_hall_of_fame=named))
+        return Found(members_of(rows, data), text, monotonic() - started < EARLY * settings.seconds)
 
     def _model(self, settings: Settings, folder: str) -> Any:
         from pysr_neural import PySRRegressor
@@ -274,6 +286,11 @@ def members_of(rows: Iterable[Row], data: Measurements) -> tuple[Member, ...]:
         for size, loss, tree, neural in rows
     ]
     return tuple(sorted(members, key=lambda member: member.complexity))
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Tell whether Ctrl-C is behind an error: Python's own, or Julia's on its way through."""
+    return isinstance(error, KeyboardInterrupt) or "InterruptException" in f"{type(error).__name__} {error}"
 
 
 def saved_equations(folder: Path) -> list[Row]:

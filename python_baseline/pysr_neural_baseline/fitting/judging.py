@@ -79,7 +79,8 @@ class _Judge:
     """One table on its way to `Measurements`; each step leaves something out and notes it."""
 
     def __init__(self, table: Table, target: str, columns: Sequence[str] | None, units: dict[str, str]) -> None:
-        self.frame, self.notes, self.units = table.frame, list(table.notes), units
+        self.frame, self.notes, self.units = table.frame.reset_index(drop=True), list(table.notes), units
+        self.whole = self.frame
         self.target = self._known(target, "--target")
         self.named = None if columns is None else [self._known(name, "--columns") for name in dict.fromkeys(columns)]
         self.units = {self._known(name, "--units"): unit for name, unit in units.items()}
@@ -185,10 +186,10 @@ class _Judge:
             )
 
     def _leave_out_repeated(self) -> None:
-        repeated = int(self.frame.duplicated().sum())
-        if repeated:
-            self.frame = self.frame.drop_duplicates()
-            self.notes.append(f"{repeated} row(s) repeat another one in every column; they are left out.")
+        repeated = self.whole.loc[self.frame.index].astype(str).duplicated()
+        if repeated.any():
+            self.frame = self.frame[~repeated]
+            self.notes.append(f"{int(repeated.sum())} row(s) repeat another one in every column; they are left out.")
         if len(self.frame) < FEWEST:
             raise DataError(f"There must be at least {FEWEST} different rows; got {len(self.frame)}.")
 

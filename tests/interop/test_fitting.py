@@ -1,0 +1,64 @@
+"""`pysr-neural fit` and its engine on the real PySR."""
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.text import parse
+from pysr_neural_baseline.fitting import command
+from pysr_neural_baseline.fitting.engines import PySREngine, Settings, operators_of
+from pysr_neural_baseline.fitting.measurements import Measurements
+
+pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
+
+X = np.random.default_rng(0).uniform(1, 3, (40, 2))
+DATA = Measurements(
+    X=X, y=2.5 * X[:, 0] / X[:, 1] + 1.5, features=("a", "T/K"), labels=("a", "b"), target="f", target_label="f"
+)
+SETTINGS = Settings(operators_of(["+", "-", "*", "/", "exp"]), 12, 3.0)
+
+
+@pytest.fixture(scope="module")
+def engine(julia):
+    return PySREngine(None)
+
+
+def test_the_command_runs_pysr(julia, tmp_path, capsys):
+    rows = "\n".join(f"{a},{b},{f}" for (a, b), f in zip(DATA.X, DATA.y, strict=True))
+    (tmp_path / "data.csv").write_text(f"a,T/K,f\n{rows}\n")
+    options = ["--engine", "pysr", "--operators", "+,-,*,/", "--maxsize", "9", "--seconds", "6", "--json"]
+    options += ["--neural-proposer", "none", "--out", str(tmp_path / "page.html"), "--state", str(tmp_path / "state")]
+    assert command.main([str(tmp_path / "data.csv"), "--target", "f", *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["engine"] == "pysr"
+    assert told["held_out_r2"] > 0.99
+    assert "PySR" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "state" / "state.json").read_text())["front"]
+
+
+def test_guesses_are_where_a_search_begins(engine):
+    guess = parse("2.5 * x0 / x1 + 1.5")
+    found = engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, guesses=(guess,)))
+    assert found.members[-1].loss < 1e-12
+    assert not found.interrupted
+
+
+def test_ctrl_c_keeps_what_was_found(engine):
+    timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    found = engine.search(DATA, Settings(SETTINGS.operators, 12, 60.0))
+    timer.cancel()
+    assert found.interrupted
+    assert found.members
+
+
+def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
+    with pytest.raises(ConfigError, match="leave --units out"):
+        engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("parsecond", "K", "m")))
+    found = engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s")))
+    assert found.members
