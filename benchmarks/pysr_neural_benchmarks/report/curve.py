@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural_baseline.fitting.style import INK, LAW, MUTED, NEURAL, STYLE
 from pysr_neural_benchmarks.judging.statistics import band
-from pysr_neural_benchmarks.pages import INK, LAW, MUTED, NEURAL, STYLE
 from pysr_neural_benchmarks.report.tables import Results
 
 COLOURS = (LAW, NEURAL, MUTED, INK)
