@@ -27,8 +27,6 @@ OTHERS = [
     ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "findings/README.md", "training/LOG.md")
 ]
 TUTORIALS = [page for page in PAGES if any(block.kind == "python" for block in documents.blocks(page))]
-WAITED_FOR = {"fit"}
-"""Commands that documents tell of, and that may come with another change."""
 
 
 def ids(page):
@@ -117,8 +115,7 @@ def all_commands():
     for page in [*PAGES, ROOT / "README.md"]:
         for block in documents.blocks(page):
             for words in documents.command_lines(block.text):
-                if words[0] not in WAITED_FOR or documents.named(words):
-                    yield pytest.param(words, id=f"{page.name}: {' '.join(words)[:60]}")
+                yield pytest.param(words, id=f"{page.name}: {' '.join(words)[:60]}")
 
 
 @pytest.mark.parametrize("words", list(all_commands()))
@@ -141,8 +138,7 @@ def run_page(page, folder, monkeypatch, when=()):
             exec(compile(block.text, f"{page.name}, block {number}", "exec"), names)
         elif block.when in ("run", *when):
             for words in documents.command_lines(block.text):
-                if words[0] not in WAITED_FOR or documents.named(words):
-                    assert documents.call(words) == 0, words
+                assert documents.call(words) == 0, words
     return names
 
 
