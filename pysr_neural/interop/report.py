@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from pysr_neural.interop.suggestions import Suggestion
+
 _COUNTS = ("calls", "served", "fallbacks", "accepted", "improved", "seeded", "injected", "crossovers")
 WEIGHTS = "weights:"
 MAX_LINES = 8
@@ -46,6 +48,8 @@ class NeuralReport:
         Levels that this search or this engine could not use, with the reason.
     notes : tuple of str
         What the search's numbers cannot hold of the data, and what did not reach the proposer.
+    suggestions : tuple of Suggestion
+        For the next fit, each as code and evidence.
     """
 
     engine: str = "PySR"
@@ -67,6 +71,7 @@ class NeuralReport:
     failures: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
 
     @classmethod
     def from_engine(
@@ -137,6 +142,8 @@ class NeuralReport:
             lines += ["  switched off:", *_listed(self.disabled)]
         if self.notes:
             lines += ["  to be noted:", *_listed(self.notes)]
+        if self.suggestions:
+            lines += ["  for the next fit:", *_listed(self.suggestions)]
         if self.failures:
             lines += [f"  survived failures: {len(self.failures)}, the latest:", *_listed(self.failures[-3:])]
         return "\n".join(lines)

@@ -32,8 +32,8 @@ function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state,
         offer!(state, search, child, dataset, options, search_state.cur_maxsizes[state.output])
     end
     let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
-    answered = search.best_loss <= exact_loss(dataset, options)
-    has(state.levels, REFRESH) && !answered && ask_on!(state, plugin, hall, pop, options)
+    search.answered = search.best_loss <= exact_loss(dataset, options)
+    ask_on!(state, plugin, hall.members[hall.exists], pop, options, search)
     return nothing
 end
 
@@ -58,7 +58,7 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
         state.pending_evaluations += evaluations
         isfinite(member.cost) || return nothing
     end
-    search.front[compute_complexity(member, options)] = member
+    @lock search.lock search.front[compute_complexity(member, options)] = member
     mark!(search.lineage, member.ref)
     note_gain!(search, Float64(member.loss))
     return member
@@ -105,20 +105,26 @@ function stops(member, size::Int, options)
     return !isnothing(condition) && condition(member.loss, size) === true
 end
 
-"""Ask for what can be made of both fronts and of the returned population, whenever the time for it was earned."""
-function ask_on!(state::ProposerState, plugin::NeuralProposerPlugin, hall, pop, options)
-    search = state.live.search
+"""
+Ask for what can be made of members of the front, of some others, and of a population's best, whenever the time for it
+was earned. The answer goes to the head, whichever population asked.
+"""
+function ask_on!(state::ProposerState, plugin::NeuralProposerPlugin, others, pop, options, search::Search)
+    (has(state.levels, REFRESH) && search.home && !search.answered && !isempty(plugin.address)) || return nothing
     if @atomic :monotonic search.in_flight
         yield()  # To the client task, where it has no thread of its own.
         return nothing
     end
-    (isempty(plugin.address) || length(state.live.stock) > 0) && return nothing
+    length(stock_of(search, 0)) < plugin.batch_size || return nothing
     is_open(client_of(plugin).breaker) && return skip!(search.tally, "circuit breaker open")
     affordable(search, plugin, plugin.batch_size) || return skip!(search.tally, "time budget used up")
     best = partialsortperm(pop.members, 1:min(SHOWN_OF_POPULATION, pop.n); by=member -> Float64(member.cost))
-    fronts = Iterators.flatten((hall.members[hall.exists], values(search.front)))
-    members = [collect(fronts); pop.members[best]]
-    job = ask!(search, :refresh, state, members, options; count=plugin.batch_size, levels=state.levels & REFRESH)
+    front = @lock search.lock collect(values(search.front))
+    members = Iterators.flatten((others, front, pop.members[best]))
+    job = ask!(
+        search, :refresh, state, members, options;
+        count=plugin.batch_size, levels=(state.levels & REFRESH), population=0,
+    )
     if !isnothing(job) && plugin.synchronous
         wait_for(job, min(2 * plugin.request_timeout, seconds_left(search, options)))
     end

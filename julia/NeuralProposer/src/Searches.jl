@@ -25,6 +25,7 @@ mutable struct Search
     const front::Dict{Int,Any}
     best_loss::Float64
     spent_at_gain::Float64
+    answered::Bool
     mutations::Vector{String}
     trace::Union{Nothing,IOStream}
     tracing::Bool
@@ -41,7 +42,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, false, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 
