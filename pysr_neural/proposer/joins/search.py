@@ -21,6 +21,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.groups import logarithms, monomial
 from pysr_neural.proposer.joins.groups import products as groups_of
@@ -60,6 +61,8 @@ DEEPEST = 5
 ROWS_FOR_TESTS = 30
 SURE_STEPS = 3
 """Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
+CURVED = 2
+"""Nodes around a target, as of a factor, up to which parts with free constants are tried."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
 BAR, HOPELESS = 20, 3.0
@@ -129,6 +132,8 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
+        self._curves: Curves | None = None
+        self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
         self._below: list[tuple[Reduction, Joiner]] = []
         self._turn: list[tuple[Reduction, Joiner]] = []
@@ -218,6 +223,7 @@ class Joiner:
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
+            self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
             for each in targets_of(self.y, self.operators):
@@ -253,8 +259,9 @@ class Joiner:
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         last: list[int] = []
-        if "groups" in self.ways:
+        if "groups" in self.ways and self._eager == EAGER:  # Not in the first round, which is to be quick.
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
+        self._plain = {*made, *last}
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made, *last]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
@@ -271,23 +278,40 @@ class Joiner:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
-        if not nested and self.least > EXACT:
-            for tree in products(library, target, v, self.minus, self.names):
-                self._rate(tree)
-            if target.size == 0:
-                for tree in powers(library, target, self.operators, self.minus):
-                    self._rate(tree)
+        if not nested:
+            self._try_products(library, target, v)
+        if target.size <= CURVED:
+            self._try_curves(library, target)
+        return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
+
+    def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
+        """Return what is left when a factor is split off, with its price; try simple forms below the first at once."""
+        nested = target.weights is not None
         found: list[tuple[float, Pending]] = []
-        if target.size <= LARGEST_WRAPPING and self.least > EXACT:
-            for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
-                if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
-                    self._try_polynomial(below)
-                    self._try_monomial(below)
-                    if split.rank < PER_FORM:
-                        self._offer(library, below, [split.partner], split.left)
-                price = float(np.log(split.cost)) + self.size_price * target.size
-                found.append((price, partial(split.below, library, target)))
+        for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
+            if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
+                self._try_polynomial(below)
+                self._try_monomial(below)
+                if split.rank < PER_FORM:
+                    self._offer(library, below, [split.partner], split.left)
+            price = float(np.log(split.cost)) + self.size_price * target.size
+            found.append((price, partial(split.below, library, target)))
         return found
+
+    def _try_products(self, library: Library, target: Target, v: Array) -> None:
+        if self.solved:
+            return
+        for tree in products(library, target, v, self.minus, self.names):
+            self._rate(tree)
+        if target.size == 0:
+            for tree in powers(library, target, self.operators, self.minus):
+                self._rate(tree)
+
+    def _try_curves(self, library: Library, target: Target) -> None:
+        v = library.base.target(target.values[library.rows])
+        if self._curves is not None and v is not None and not self.solved:
+            for tree in with_curves(self._curves, target, v, self.minus):
+                self._rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:
         tree = polynomial(target, self._monomials, self._powers, self.minus)
