@@ -95,7 +95,7 @@ def polynomial(target: Target, terms: list[Monomial], values: Array, minus: bool
     shift = sum(float(f) for f, k in zip(factors, kept.tolist(), strict=True) if k == len(terms))
     if not pairs or not np.isfinite(factors).all():
         return None
-    return target.wrap(_horner([*pairs, *([(shift, ())] if shift else [])], minus))
+    return target.wrap(horner([*pairs, *([(shift, ())] if shift else [])], minus))
 
 
 def _left(design: Array, y: Array, total: float) -> float:
@@ -111,7 +111,7 @@ def _fit(design: Array, y: Array, total: float) -> tuple[Array, float]:
     return factors, float(errors @ errors) / total
 
 
-def _horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
+def horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
     """Write a polynomial down with few nodes: what most terms share is a factor of them."""
     counts = Counter(index for _, term in terms for index in set(term))
     shared = max(counts, key=lambda index: (counts[index], -index), default=None)
@@ -128,15 +128,15 @@ def _horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
         else:
             outer.append((factor, term))
     common = _common([factor for factor, _ in inner], minus and bool(outer))
-    bracket = _horner([(factor / common, term) for factor, term in inner], minus)
+    bracket = horner([(factor / common, term) for factor, term in inner], minus)
     product = apply("*", variable(shared), bracket)
     if not outer:
         return scaled(common, product)
     if minus and common < 0:
-        return apply("-", _horner(outer, minus), scaled(-common, product))
+        return apply("-", horner(outer, minus), scaled(-common, product))
     if minus and len(outer) == 1 and outer[0][0] < 0:
-        return apply("-", scaled(common, product), _horner([(-outer[0][0], outer[0][1])], minus))
-    return apply("+", scaled(common, product), _horner(outer, minus))
+        return apply("-", scaled(common, product), horner([(-outer[0][0], outer[0][1])], minus))
+    return apply("+", scaled(common, product), horner(outer, minus))
 
 
 def _common(factors: list[float], subtracted: bool) -> float:

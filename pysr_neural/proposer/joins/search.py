@@ -28,6 +28,7 @@ from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
+from pysr_neural.proposer.joins.quotients import Quotients, bases_of
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
@@ -52,7 +53,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"curves", "groups", "reductions"})
+WAYS = frozenset({"curves", "groups", "quotients", "reductions"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -133,6 +134,7 @@ class Joiner:
         self._best: list[float] = []
         self._bar = np.inf
         self._curves: Curves | None = None
+        self._quotients: list[Quotients] = []
         self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
         self._below: list[tuple[Reduction, Joiner]] = []
@@ -223,6 +225,9 @@ class Joiner:
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
+            if number and "quotients" in self.ways and "/" in self.names:
+                sets = bases_of(self._order, self.operators, self.best()[:AGAIN])
+                self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
             self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
@@ -282,6 +287,7 @@ class Joiner:
             self._try_products(library, target, v)
         if target.size <= CURVED:
             self._try_curves(library, target)
+            self._try_quotients(target)
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
 
     def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
@@ -311,6 +317,12 @@ class Joiner:
         v = library.base.target(target.values[library.rows])
         if self._curves is not None and v is not None and not self.solved:
             for tree in with_curves(self._curves, target, v, self.minus):
+                self._rate(tree)
+
+    def _try_quotients(self, target: Target) -> None:
+        for quotients in () if self.solved else self._quotients:
+            tree = quotients.found(target, self.minus)
+            if tree is not None:
                 self._rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:

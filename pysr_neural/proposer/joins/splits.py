@@ -1,9 +1,10 @@
 """Targets: what is left to be explained once an outer operator or a factor of the answer is decided.
 
-Owns: `Target`, inverses of operators.  Does not own: what explains a target (`sums`, `forms`).
+Owns: `Target`, inverses of operators, expressions put in the place of variables.  Does not own: what explains a target
+(`sums`, `forms`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -134,3 +135,15 @@ def varies(values: Array) -> bool:
     """Tell whether values are finite, not too large, and not all the same."""
     largest = float(np.abs(values).max())
     return 1 / HUGE < largest < HUGE and float(np.ptp(values)) > NEGLIGIBLE * largest
+
+
+def replaced(tree: Node, inner: Sequence[Node]) -> Node:
+    """Put expressions in the place of variables; the reciprocal of a quotient is the quotient the other way round."""
+    if tree.index is not None:
+        return inner[tree.index]
+    if tree.operator is None:
+        return tree
+    children = [replaced(child, inner) for child in tree.children]
+    if tree.operator == "/" and children[0].value == 1.0 and children[1].operator == "/":
+        return apply("/", *reversed(children[1].children))
+    return apply(tree.operator, *children)
