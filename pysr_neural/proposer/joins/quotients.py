@@ -23,6 +23,8 @@ from pysr_neural.proposer.joins.splits import Target, replaced
 ROWS_PER_COLUMN = 2.5
 LARGEST_DEGREE = 3
 MOST_BASES = 7
+LARGEST_BASE = 4
+"""Nodes of a function."""
 DEPENDENT = 1e-12
 """Largest share of a sum of columns of norm 1 that is rounding."""
 INDEPENDENT = 1e-6
@@ -104,9 +106,8 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
     variables = [variable(i) for i in order]
     seen: set[frozenset[Node]] = set()
     names = operators.of_arity(1)
-    told = dict.fromkeys(
-        node for tree in near for node in tree if len(node.children) == 1 and node.children[0].index is not None
-    )
+    functions = [node for tree in near for node in tree if len(node.children) == 1]
+    told = dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants())
     sets = [[*variables, *told], [*variables]]
     if len(variables) == 1:
         sets.append([*variables, *(apply(name, variables[0]) for name in names)])

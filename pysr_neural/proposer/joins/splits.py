@@ -16,6 +16,8 @@ from pysr_neural.problem import OperatorSet
 
 HUGE = 1e60
 NEGLIGIBLE = 1e-7
+MOST_LEFT_OUT = 0.3
+"""Share of rows on which an operator may not be undone: they get the weight 0."""
 INVERSES: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
     {
         "exp": np.log,
@@ -69,17 +71,22 @@ class Target(NamedTuple):
         return np.ones_like(self.values) if self.weights is None else self.weights
 
     def below(self, name: str, values: Array) -> "Target | None":
-        """Take an operator off that the whole of this target must lie below; None if that is not possible."""
+        """Take an operator off that the whole of this target must lie below; None if it cannot be on most rows."""
+        wrap, weights = self.wrap, None
+        bad = ~(np.abs(values) < HUGE)
+        if bad.any():
+            if bad.mean() > MOST_LEFT_OUT:
+                return None
+            values, weights = np.where(bad, np.mean(values[~bad]), values), np.where(bad, 0.0, 1.0)
         if not varies(values):
             return None
-        wrap = self.wrap
         if name == "1/":
-            return Target(values, None, lambda part: wrap(apply("/", constant(1.0), part)), self.size + 2, name)
+            return Target(values, weights, lambda part: wrap(apply("/", constant(1.0), part)), self.size + 2, name)
         if name == "1/sqrt":
             return Target(
-                values, None, lambda part: wrap(apply("/", constant(1.0), apply("sqrt", part))), self.size + 3, name
+                values, weights, lambda part: wrap(apply("/", constant(1.0), apply("sqrt", part))), self.size + 3, name
             )
-        return Target(values, None, lambda part: wrap(apply(name, part)), self.size + 1, name)
+        return Target(values, weights, lambda part: wrap(apply(name, part)), self.size + 1, name)
 
     def times(self, factor: Node, values: Array) -> "Target | None":
         """Split off a factor."""
