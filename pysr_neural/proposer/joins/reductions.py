@@ -17,6 +17,7 @@ import numpy as np
 from pysr_neural.expression.node import Node, apply, variable
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.splits import replaced
 from pysr_neural.proposer.joins.writing import power_law
 
 FAR = 4.0
@@ -84,7 +85,7 @@ class Reduction(NamedTuple):
 
     def whole(self, tree: Node) -> Node:
         """Return the answer to the whole problem for one to the smaller."""
-        tree = _replaced(tree, self.inner)
+        tree = replaced(tree, self.inner)
         if self.outer is None:
             return tree
         if tree.operator == "/" and tree.children[0].value == 1.0:
@@ -298,14 +299,3 @@ def _merged_node(merge: Pair) -> Node:
         left, right = apply("*", left, left), apply("*", right, right)
     names = ("*", "/") if kind == "logarithms" else ("+", "-")
     return apply(names[sign], left, right)
-
-
-def _replaced(tree: Node, inner: Sequence[Node]) -> Node:
-    if tree.index is not None:
-        return inner[tree.index]
-    if tree.operator is None:
-        return tree
-    children = [_replaced(child, inner) for child in tree.children]
-    if tree.operator == "/" and children[0].value == 1.0 and children[1].operator == "/":
-        return apply("/", *reversed(children[1].children))
-    return apply(tree.operator, *children)

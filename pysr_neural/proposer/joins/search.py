@@ -21,12 +21,14 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.groups import logarithms, monomial
 from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
+from pysr_neural.proposer.joins.quotients import Quotients, bases_of
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
@@ -51,7 +53,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"curves", "groups", "reductions"})
+WAYS = frozenset({"curves", "groups", "quotients", "reductions"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -60,6 +62,8 @@ DEEPEST = 5
 ROWS_FOR_TESTS = 30
 SURE_STEPS = 3
 """Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
+CURVED = 2
+"""Nodes around a target, as of a factor, up to which parts with free constants are tried."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
 BAR, HOPELESS = 20, 3.0
@@ -129,6 +133,9 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
+        self._curves: Curves | None = None
+        self._quotients: list[Quotients] = []
+        self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
         self._below: list[tuple[Reduction, Joiner]] = []
         self._turn: list[tuple[Reduction, Joiner]] = []
@@ -218,6 +225,10 @@ class Joiner:
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
+            if number and "quotients" in self.ways and "/" in self.names:
+                sets = bases_of(self._order, self.operators, self.best()[:AGAIN])
+                self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
+            self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
             for each in targets_of(self.y, self.operators):
@@ -253,8 +264,9 @@ class Joiner:
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         last: list[int] = []
-        if "groups" in self.ways:
+        if "groups" in self.ways and self._eager == EAGER:  # Not in the first round, which is to be quick.
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
+        self._plain = {*made, *last}
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made, *last]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
@@ -271,23 +283,47 @@ class Joiner:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
-        if not nested and self.least > EXACT:
-            for tree in products(library, target, v, self.minus, self.names):
-                self._rate(tree)
-            if target.size == 0:
-                for tree in powers(library, target, self.operators, self.minus):
-                    self._rate(tree)
+        if not nested:
+            self._try_products(library, target, v)
+        if target.size <= CURVED:
+            self._try_curves(library, target)
+            self._try_quotients(target)
+        return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
+
+    def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
+        """Return what is left when a factor is split off, with its price; try simple forms below the first at once."""
+        nested = target.weights is not None
         found: list[tuple[float, Pending]] = []
-        if target.size <= LARGEST_WRAPPING and self.least > EXACT:
-            for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
-                if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
-                    self._try_polynomial(below)
-                    self._try_monomial(below)
-                    if split.rank < PER_FORM:
-                        self._offer(library, below, [split.partner], split.left)
-                price = float(np.log(split.cost)) + self.size_price * target.size
-                found.append((price, partial(split.below, library, target)))
+        for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
+            if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
+                self._try_polynomial(below)
+                self._try_monomial(below)
+                if split.rank < PER_FORM:
+                    self._offer(library, below, [split.partner], split.left)
+            price = float(np.log(split.cost)) + self.size_price * target.size
+            found.append((price, partial(split.below, library, target)))
         return found
+
+    def _try_products(self, library: Library, target: Target, v: Array) -> None:
+        if self.solved:
+            return
+        for tree in products(library, target, v, self.minus, self.names):
+            self._rate(tree)
+        if target.size == 0:
+            for tree in powers(library, target, self.operators, self.minus):
+                self._rate(tree)
+
+    def _try_curves(self, library: Library, target: Target) -> None:
+        v = library.base.target(target.values[library.rows])
+        if self._curves is not None and v is not None and not self.solved:
+            for tree in with_curves(self._curves, target, v, self.minus):
+                self._rate(tree)
+
+    def _try_quotients(self, target: Target) -> None:
+        for quotients in () if self.solved else self._quotients:
+            tree = quotients.found(target, self.minus)
+            if tree is not None:
+                self._rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:
         tree = polynomial(target, self._monomials, self._powers, self.minus)
