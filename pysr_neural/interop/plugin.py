@@ -115,6 +115,7 @@ class NeuralProposerPlugin:
             session=self.session,
             trace=trace,
             trace_rate=float(config.trace_rate),
+            cores=cores(),
             verbose=self.verbose,
         )
 
@@ -170,6 +171,13 @@ class NeuralProposerPlugin:
             "population_rate": config.trace_rate,
         }
         return import_recordings(Path(config.trace), facts, [int(output["search"]) for output in answer["outputs"]])
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _prepared(trace: str | None) -> str:

@@ -42,6 +42,8 @@ class NeuralReport:
         Members of the final front that the model proposed, or that descend from a proposal.
     model_seconds, search_seconds : float
         Processor time in the model, time of the whole search.
+    spare_core : bool
+        Whether the search left a core to the model, so that the model's time cost the engine nothing.
     failures : tuple of str
         What went wrong and was survived, latest last.
     disabled : tuple of str
@@ -68,6 +70,7 @@ class NeuralReport:
     neural_hall_of_fame: tuple[str, ...] = ()
     model_seconds: float = 0.0
     search_seconds: float = 0.0
+    spare_core: bool = False
     failures: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ class NeuralReport:
             neural_hall_of_fame=_neural_members(answer, fronts),
             model_seconds=float(answer.get("model_seconds") or 0.0),
             search_seconds=float(answer.get("search_seconds") or 0.0),
+            spare_core=bool(answer.get("spare_core")),
             failures=_texts(answer.get("failures")),
             disabled=tuple(text for text in texts if not text.startswith(WEIGHTS)),
             notes=tuple(text for text in texts if text.startswith(WEIGHTS)),
@@ -134,7 +138,7 @@ class NeuralReport:
             *([f"  requests not made      {sum(self.skipped.values()):>9,}"] if self.skipped else []),
             *_listed(f"{count:,} × {reason}" for reason, count in self.skipped.items()),
             f"  time in the model      {self.model_seconds:>9.2f} s of {self.search_seconds:.2f} s "
-            f"({100 * self.time_share:.1f} %)",
+            f"({100 * self.time_share:.1f} %){', on a core that the search left idle' if self.spare_core else ''}",
             f"  hall of fame: {len(self.neural_hall_of_fame)} member(s) of neural descent",
             *_listed(self.neural_hall_of_fame),
         ]

@@ -12,6 +12,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     processes = ropt.parallelism === :multiprocessing ? max(ropt.numprocs, 1) : 1
     state.share = search.share = 1 / processes
     state.outputs = search.outputs = outputs_of(search)
+    search.spare = leaves_core(plugin, ropt)
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
     isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)

@@ -58,6 +58,7 @@ Ask a proposer server during a search.
 - `session`: names all searches of one fit in [`report`](@ref); made up if empty.
 - `trace`: directory to which recorded populations are written; empty: none.
 - `trace_rate`: share of populations recorded; the first one always is.
+- `cores`: that this process and the server may use; 0: all of the machine.
 - `verbose`: warn once when the server fails, and of what the engine or the search cannot use; the report tells it anyway.
 
 The type says whether the level `parents` is on: the engine asks for a member's weight 15 times per tournament, and a
@@ -84,6 +85,7 @@ struct NeuralProposerPlugin{ChoosesParents} <: AbstractPlugin
     session::String
     trace::String
     trace_rate::Float64
+    cores::Int
     verbose::Bool
 end
 
@@ -108,6 +110,7 @@ function NeuralProposerPlugin(;
     session::AbstractString="",
     trace::AbstractString="",
     trace_rate::Real=0.05,
+    cores::Integer=0,
     verbose::Bool=true,
 )
     check_setting(max_overhead == AUTO || (max_overhead isa Real && max_overhead > 0), "max_overhead", "above 0, or \"auto\"", max_overhead)
@@ -127,7 +130,7 @@ function NeuralProposerPlugin(;
     return NeuralProposerPlugin{has(mask, PARENTS)}(
         address, token, mask, max_overhead == AUTO ? NaN : max_overhead, batch_size, temperature, seed, weight,
         prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
-        request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate,
+        request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate, cores,
         verbose,
     )
 end

@@ -90,7 +90,7 @@ end
     hall = SymbolicRegression.HallOfFame(options, dataset)
     table = NeuralProposer.OperatorTable(options.operators.ops)
     found = NeuralProposer.Search(1, plugin, table, FEATURES, 1; home=true)
-    state = NeuralProposer.ProposerState(1, 1, 0, 1.0, NeuralProposer.Positions(options), 9, Levels(1))
+    state = NeuralProposer.ProposerState(1, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
     child(codes) = NeuralProposer.Child(codes, Float64[], 14, NaN)
     offer(codes) = NeuralProposer.offer!(state, found, child(codes), dataset, options, options.maxsize)
     let_in(all_of_it) = NeuralProposer.let_in!(found, hall, dataset, options; all_of_it)
@@ -118,6 +118,17 @@ end
     found.tally.model_seconds += NeuralProposer.PATIENCE
     NeuralProposer.note_gain!(found, 0.5)  # No lower than before.
     @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE
+    found.spare = true
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE_SPARE
+    found.spent_at_gain = found.tally.model_seconds
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.PAYING_SPARE
+    two = NeuralProposerPlugin(; address="unix:/nowhere", cores=2)
+    one = NeuralProposerPlugin(; address="unix:/nowhere", cores=1)
+    threads = Threads.nthreads()
+    @test NeuralProposer.leaves_core(two, (; parallelism=:serial, numprocs=0))
+    @test !NeuralProposer.leaves_core(one, (; parallelism=:serial, numprocs=0))
+    @test NeuralProposer.leaves_core(two, (; parallelism=:multithreading, numprocs=0)) == (threads < 2)
+    @test !NeuralProposer.leaves_core(two, (; parallelism=:multiprocessing, numprocs=2))
     hard = NeuralProposerPlugin(; address="unix:/nowhere", max_overhead=0.3)
     @test NeuralProposer.allowed_share(NeuralProposer.Search(3, hard, found.table, 1, 1; home=true)) == 0.3
 end
