@@ -27,6 +27,8 @@ Y = X[:, 0] ** 2
 class StandIn(BaseEstimator):
     """What the estimator relies on in PySR's."""
 
+    expression_spec, unary_operators, binary_operators, maxsize = None, ("cos",), ("+", "*"), 30
+
     def __init__(
         self,
         model_selection="best",
@@ -76,6 +78,7 @@ class StandIn(BaseEstimator):
     def _run(self, X, y, runtime_params, parallelism):
         self.seen_ = (self.plugins, self.worker_imports)
         self.equations_ = {"complexity": [1], "equation": ["x0"]}
+        self.feature_names_in_ = [f"x{i}" for i in range(np.shape(X)[1])]
         if callable(weights := getattr(self, "during_", None)):
             weights()
         return self
