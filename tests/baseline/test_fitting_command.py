@@ -205,7 +205,7 @@ def test_a_page_never_overwrites_data(fit, file, name):
     [
         (["--target", "g"], "--target must name a column"),
         (["--columns", "a,b"], "--columns must name a column"),
-        (["--operators", "+,plus"], "operator table"),
+        (["--operators", "+,nosuch"], "operator table"),
         (["--operators", ","], "at least one operator"),
         (["--seconds", "0"], "--seconds must be"),
         (["--maxsize", "0"], "--maxsize must be"),
