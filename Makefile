@@ -9,10 +9,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup peers demo test test-slow test-julia lint format bench-smoke train-smoke improve-smoke wheel clean help
+.PHONY: setup peers demo docs test test-slow test-julia test-newest lint format bench-smoke train-smoke improve-smoke wheel clean help
 
 help:
-	@echo "make setup | peers | demo | test | test-slow | test-julia | lint | format | bench-smoke | train-smoke | improve-smoke | wheel | clean"
+	@echo "make setup | peers | demo | docs | test | test-slow | test-julia | test-newest | lint | format | bench-smoke | train-smoke | improve-smoke | wheel | clean"
 
 setup: $(READY)
 
@@ -26,13 +26,23 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
-# Other people's methods for `bench run`; rils-rols is compiled, and says nothing of what it needs for that.
+# Other people's methods for `bench run`; rils-rols is compiled, and says nothing of what it needs for that.  What does
+# not install is named, and keeps no other from being installed.
 peers: $(READY)
 	$(PIP) -c constraints.txt pybind11 setuptools wheel
-	$(PIP) -c constraints.txt --no-build-isolation -e ".[peers]"
+	@for peer in gplearn pyoperon psrn rils-rols; do \
+		$(PIP) -c constraints.txt --no-build-isolation $$peer || missing="$$missing $$peer"; \
+	done; \
+	[ -z "$$missing" ] || { echo "Not installed:$$missing"; exit 1; }
 
 demo: $(READY)
 	$(BIN)/pysr-neural demo $(ARGS)
+
+# The site, strictly: a warning, a page outside the navigation or a broken link ends it.  Needs no Julia.
+docs: $(READY)
+	$(PIP) -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs outputs/docs
+	@echo "Open outputs/docs/index.html"
 
 # Two processes: Julia has to be loaded before torch, and keeps its signals for itself.
 test: $(READY)
@@ -50,6 +60,24 @@ test-slow: $(READY)
 # Fails, instead of skipping, where Julia is missing.
 test-julia: $(READY)
 	PYSR_NEURAL_REQUIRE=julia $(PYTEST) -m "julia and not slow and not gpu" $(ARGS)
+
+# The tests with the newest releases, in an environment of their own, beside the pinned one.  torch alone is pinned:
+# another version may bring gigabytes of CUDA; NEWEST_TORCH=torch takes the newest of it as well.
+NEWEST := .venv-newest
+NEWEST_TORCH ?= $(shell grep '^torch==' constraints.txt)
+
+test-newest:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer must be installed; none was found."; exit 1; }
+	[ -x $(NEWEST)/bin/python ] || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --disable-pip-version-check -q --upgrade --upgrade-strategy eager $(PIP_ARGS) \
+		"$(NEWEST_TORCH)" -e ".[dev]"
+	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
+	$(NEWEST)/bin/python -m pytest -m "not slow and not gpu and not julia" $(ARGS)
+	@if $(NEWEST)/bin/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
+		$(NEWEST)/bin/python -m pytest -m "julia and not slow and not gpu" $(ARGS); \
+	else \
+		echo "Julia tests skipped: no Julia on this machine."; \
+	fi
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -88,4 +116,4 @@ wheel: $(READY)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) outputs dist build
+	rm -rf $(VENV) $(NEWEST) outputs docs/made dist build

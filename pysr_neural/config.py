@@ -15,8 +15,8 @@ from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.state import levels_of
 
 Transport = Literal["auto", "unix", "tcp"]
-DEFAULT_LEVELS = ("seed", "child", "refresh")
-"""The levels that were measured to help; the others were not (training/LOG.md, "Levels one by one on PySR")."""
+LEVELS_IN_PYSR = ("seed", "refresh")
+"""The levels that were measured to help there (training/LOG.md, "A front apart")."""
 MAX_BATCH = 4096
 
 
@@ -28,14 +28,14 @@ class NeuralProposer:
     ----------
     checkpoint : str
         ``"default"`` (bundled), a directory, or a hub id ``owner/name``.
-    levels : tuple of str
-        Where the model may help: any of ``seed``, ``child``, ``refresh`` (the default), ``kind``, ``parents``,
-        ``crossover``, ``prior``; ``"all"`` stands for all.  An empty tuple records only: the search is that of plain
-        PySR.
+    levels : tuple of str, optional
+        Where the model may help: any of ``seed``, ``child``, ``refresh``, ``kind``, ``parents``, ``crossover``,
+        ``prior``; ``"all"`` stands for all.  By default the engine's own choice: ``seed`` and ``refresh`` in PySR,
+        ``seed`` and ``child`` in BasicSR.  An empty tuple records only: the search is that of plain PySR.
     max_overhead : float
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
         are for the model, the rest for the engine's own work on proposals.  ``"auto"``: half of the time as long as
-        help may still pay, then a tenth (`pysr_neural.proposer.guarded`); with PySR always a tenth.
+        help may still pay, then a tenth (`pysr_neural.proposer.guarded`).
     batch_size : int
         Children per request to the model.
     temperature : float
@@ -76,7 +76,7 @@ class NeuralProposer:
     """
 
     checkpoint: str = "default"
-    levels: tuple[str, ...] = DEFAULT_LEVELS
+    levels: tuple[str, ...] | None = None
     max_overhead: float | str = AUTO
     batch_size: int = 64
     temperature: float = 1.0
@@ -109,7 +109,8 @@ class NeuralProposer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "checkpoint", _text("checkpoint", self.checkpoint))
         object.__setattr__(self, "device", _text("device", self.device))
-        object.__setattr__(self, "levels", levels_of(self.levels))
+        if self.levels is not None:
+            object.__setattr__(self, "levels", levels_of(self.levels))
         if self.trace is not None:
             object.__setattr__(self, "trace", _text("trace", self.trace))
         for name in ("temperature", "request_timeout", "start_timeout"):

@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -102,8 +103,9 @@ def boot() -> ModuleType:
     return pysr  # type: ignore[no-any-return]
 
 
+@cache  # Julia would compile the lines below anew each time, twice a fit.
 def load_package() -> Any:
-    """Load the Julia package, booting Julia first where needed.
+    """Load the Julia package, once in a process; boots Julia first where needed.
 
     Returns
     -------

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pysr_neural.checks import AUTO
-from pysr_neural.config import NeuralProposer, neural_proposer_of
+from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError
 from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
 from pysr_neural.interop.report import NeuralReport
 
-AUTO_IN_PYSR = 0.10
-"""What ``max_overhead="auto"`` means there: measured in searches of BasicSR only so far."""
 RECORD_ONLY = ""
 """Address given to the engine where no level is on, so that there is nothing to ask."""
 
@@ -75,9 +73,15 @@ class NeuralProposerPlugin:
             raise ConfigError("NeuralProposerPlugin needs a proposer; leave the plugin out for plain PySR.")
         return config
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Where the model helps."""
+        levels = self.config.levels
+        return LEVELS_IN_PYSR if levels is None else levels
+
     def start_server(self) -> ServerHandle | None:
         """Start the server, without waiting for it, so that it loads while Julia compiles; None if none is needed."""
-        return servers.get(self.config, self.host) if self.config.levels else None
+        return servers.get(self.config, self.host) if self.levels else None
 
     def julia_plugin(self) -> Any:
         """Make the Julia plugin; called by PySR before each search.
@@ -99,8 +103,8 @@ class NeuralProposerPlugin:
         return package.NeuralProposerPlugin(
             address=address,
             token="" if server is None else server.token,
-            levels=julia.vector_of_strings(config.levels),
-            max_overhead=AUTO_IN_PYSR if config.max_overhead == AUTO else float(config.max_overhead),
+            levels=julia.vector_of_strings(self.levels),
+            max_overhead=AUTO if config.max_overhead == AUTO else float(config.max_overhead),
             batch_size=int(config.batch_size),
             temperature=float(config.temperature),
             seed=int(config.seed),
@@ -111,6 +115,7 @@ class NeuralProposerPlugin:
             session=self.session,
             trace=trace,
             trace_rate=float(config.trace_rate),
+            cores=cores(),
             verbose=self.verbose,
         )
 
@@ -128,7 +133,7 @@ class NeuralProposerPlugin:
             answer,
             engine=f"PySR {julia.boot().__version__}",
             checkpoint=config.label,
-            levels=config.levels,
+            levels=self.levels,
             fronts=fronts,
         )
 
@@ -160,12 +165,19 @@ class NeuralProposerPlugin:
         answer = julia.plain(julia.load_package().report(self.session))
         facts = {
             "version": str(julia.boot().__version__),
-            "proposer": config.label if config.levels else "",
+            "proposer": config.label if self.levels else "",
             "seed": seed,
             "config": dict(parameters or {}),
             "population_rate": config.trace_rate,
         }
         return import_recordings(Path(config.trace), facts, [int(output["search"]) for output in answer["outputs"]])
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _prepared(trace: str | None) -> str:

@@ -9,7 +9,7 @@ Importing this module imports PySR and so starts Julia.
 import inspect
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
@@ -25,6 +25,7 @@ from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.precision import lost_in
 from pysr_neural.interop.report import WEIGHTS, NeuralReport
+from pysr_neural.interop.suggestions import Suggestion, suggestions
 
 _Parent = julia.boot().PySRRegressor
 PARAMETER = "neural_proposer"
@@ -96,7 +97,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
             julia.load_package()  # The state that PySR goes on from mentions its types.
         if config is not None:
             notes = self._check_before_search(config, X, y)
-            if options.get("weights") is not None and config.levels:
+            if options.get("weights") is not None and config.levels != ():
                 notes += (UNWEIGHTED,)
             self._plugin(config).start_server()
             _NOTES[self] = notes
@@ -127,11 +128,11 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         if notes:
             more = f" And so for {len(notes) - SHOWN} more." if len(notes) > SHOWN else ""
             self._warn("PySR's numbers cannot hold all of these data: " + " ".join(notes[:SHOWN]) + more, UserWarning)
-        if config.levels and config.proposer is None:
+        if config.levels != () and config.proposer is None:
             from pysr_neural.model.checkpoint import resolve
 
             resolve(config.checkpoint)
-        if self.default_mutations is not None and "child" in config.levels:
+        if self.default_mutations is not None and "child" in (config.levels or ()):
             self._warn(
                 "PySR's default_mutations drops the mutations that plugins bring, so the level 'child' does nothing in "
                 "this search. Use mutations= to change weights, and leave default_mutations at None.",
@@ -165,7 +166,8 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
             result = super()._run(*args, **kwargs)
         report = self._report_of(plugin)
         notes = dict.fromkeys([*_NOTES.pop(self, ()), *report.notes])
-        self.neural_report_ = replace(report, notes=tuple(notes))
+        report = replace(report, notes=tuple(notes))
+        self.neural_report_ = replace(report, suggestions=self._suggestions(call.arguments, report))
         if config.trace is not None:
             self._import_trace(plugin)
         return result
@@ -177,7 +179,20 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
             return plugin.report([dict(zip(f["complexity"], f["equation"], strict=True)) for f in frames])
         except Exception as error:  # noqa: BLE001
             self._warn(f"The search ended, but its neural report could not be read: {error}", RuntimeWarning)
-            return NeuralReport(levels=plugin.config.levels, failures=(f"report: {error}",))
+            return NeuralReport(levels=plugin.levels, failures=(f"report: {error}",))
+
+    def _suggestions(self, given: Mapping[str, Any], report: NeuralReport) -> tuple[Suggestion, ...]:
+        """Read suggestions out of a search of one output; a finished search is never lost over them."""
+        if isinstance(self.equations_, list) or self.type_spec is not None or self.expression_spec is not None:
+            return ()
+        front = dict(zip(self.equations_["complexity"], self.equations_["equation"], strict=True))
+        operators = {name: list(getattr(self, name) or ()) for name in ("unary_operators", "binary_operators")}
+        try:
+            about = given["X"], np.ravel(given["y"]), list(self.feature_names_in_), front, operators
+            return suggestions(*about, self.maxsize, report.notes)
+        except Exception as error:  # noqa: BLE001
+            self._warn(f"The search ended, but suggestions for the next one failed: {error}", RuntimeWarning)
+            return ()
 
     def _import_trace(self, plugin: NeuralProposerPlugin) -> None:
         """Add this search to its trace; a finished search is never lost over its trace."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from pysr_neural.interop.suggestions import Suggestion
+
 _COUNTS = ("calls", "served", "fallbacks", "accepted", "improved", "seeded", "injected", "crossovers")
 WEIGHTS = "weights:"
 MAX_LINES = 8
@@ -30,7 +32,8 @@ class NeuralReport:
     accepted, improved : int
         Proposals accepted; proposals with a lower loss than their parent.
     seeded, injected, crossovers : int
-        Proposals among the initial members; put in when the search stagnated; made as crossovers.
+        Proposals among the initial members; let into the hall of fame, or into a population that stagnated (BasicSR);
+        made as crossovers.
     invalid : dict of str to int
         Refused proposals by reason.
     skipped : dict of str to int
@@ -39,12 +42,16 @@ class NeuralReport:
         Members of the final front that the model proposed, or that descend from a proposal.
     model_seconds, search_seconds : float
         Processor time in the model, time of the whole search.
+    spare_core : bool
+        Whether the search left a core to the model, so that the model's time cost the engine nothing.
     failures : tuple of str
         What went wrong and was survived, latest last.
     disabled : tuple of str
         Levels that this search or this engine could not use, with the reason.
     notes : tuple of str
         What the search's numbers cannot hold of the data, and what did not reach the proposer.
+    suggestions : tuple of Suggestion
+        For the next fit, each as code and evidence.
     """
 
     engine: str = "PySR"
@@ -63,9 +70,11 @@ class NeuralReport:
     neural_hall_of_fame: tuple[str, ...] = ()
     model_seconds: float = 0.0
     search_seconds: float = 0.0
+    spare_core: bool = False
     failures: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
 
     @classmethod
     def from_engine(
@@ -99,6 +108,7 @@ class NeuralReport:
             neural_hall_of_fame=_neural_members(answer, fronts),
             model_seconds=float(answer.get("model_seconds") or 0.0),
             search_seconds=float(answer.get("search_seconds") or 0.0),
+            spare_core=bool(answer.get("spare_core")),
             failures=_texts(answer.get("failures")),
             disabled=tuple(text for text in texts if not text.startswith(WEIGHTS)),
             notes=tuple(text for text in texts if text.startswith(WEIGHTS)),
@@ -128,7 +138,7 @@ class NeuralReport:
             *([f"  requests not made      {sum(self.skipped.values()):>9,}"] if self.skipped else []),
             *_listed(f"{count:,} × {reason}" for reason, count in self.skipped.items()),
             f"  time in the model      {self.model_seconds:>9.2f} s of {self.search_seconds:.2f} s "
-            f"({100 * self.time_share:.1f} %)",
+            f"({100 * self.time_share:.1f} %){', on a core that the search left idle' if self.spare_core else ''}",
             f"  hall of fame: {len(self.neural_hall_of_fame)} member(s) of neural descent",
             *_listed(self.neural_hall_of_fame),
         ]
@@ -136,6 +146,8 @@ class NeuralReport:
             lines += ["  switched off:", *_listed(self.disabled)]
         if self.notes:
             lines += ["  to be noted:", *_listed(self.notes)]
+        if self.suggestions:
+            lines += ["  for the next fit:", *_listed(self.suggestions)]
         if self.failures:
             lines += [f"  survived failures: {len(self.failures)}, the latest:", *_listed(self.failures[-3:])]
         return "\n".join(lines)

@@ -207,7 +207,9 @@ class BasicSR(RegressorMixin, BaseEstimator):
         config = self.config or BasicSRConfig()
         if helped is not None and helped is self.proposer:
             guard = replace(config.guard, max_overhead=helped.max_overhead)
-            config = config.changed(levels=helped.levels, guard=guard, proposal_temperature=helped.temperature)
+            config = config.changed(guard=guard, proposal_temperature=helped.temperature)
+            if helped.levels is not None:
+                config = config.changed(levels=helped.levels)
         return config.changed(**{k: v for k, v in own.items() if v is not None})
 
     def _guesses(self, names: Sequence[str] | None) -> list[Node]:

@@ -8,7 +8,7 @@ import pytest
 
 from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.judging.statistics import band, compare_all, estimate
-from pysr_neural_benchmarks.report import command
+from pysr_neural_benchmarks.report import command, curve
 from pysr_neural_benchmarks.report.compare import figures, scaling, story
 from pysr_neural_benchmarks.report.page import html, markdown
 from pysr_neural_benchmarks.report.tables import Results, comparisons, failures, one_formula, summary
@@ -180,6 +180,32 @@ def test_the_command_writes_both_forms_from_a_folder_or_a_table(tmp_path, capsys
     assert command.main([str(folder / "results.parquet"), "--out", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again" / "report.md").read_text() == first
     assert (tmp_path / "again" / "report.html").read_text() == (folder / "report.html").read_text()
+
+
+def test_one_picture_of_few_methods(tmp_path, capsys):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps(known()))
+    writer = store.Writer(folder)
+    for each in results(6).rows:
+        writer.add((each["method"], each["problem"], each["seed"]), each)
+    writer.close()
+    picture = tmp_path / "curve.png"
+    arms = ["--arms", "pysr=PySR", "pysr-neural:seed,child", "--bands", "pysr"]
+    assert command.main([str(folder), "--picture", str(picture), *arms]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "report.html").exists()
+    with pytest.raises(ConfigError, match="'pysr-neural:seed,child'"):
+        command.main([str(folder), "--picture", str(picture), "--arms", "pysr-neural:seed,chld"])
+    with pytest.raises(ConfigError, match="one to 4 arms; got 0"):
+        curve.draw(results(6), {}, (), "", picture)
+
+
+def test_labels_do_not_cover_each_other():
+    places = curve.spread({"a": 0.50, "b": 0.51, "c": 0.9})
+    assert places["c"] == 0.9
+    assert places["b"] - places["a"] == pytest.approx(curve.APART)
+    assert (places["a"] + places["b"]) / 2 == pytest.approx(0.505)
 
 
 def test_a_report_needs_runs(tmp_path):

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
+from pysr_neural_benchmarks.judging.scoring import THRESHOLD
 from pysr_neural_benchmarks.runner import srbf_worker
+from pysr_neural_benchmarks.suites.data import Case, draw
+from pysr_neural_benchmarks.suites.reader import load_suite
 
 X = np.random.default_rng(0).uniform(-2.0, 2.0, (48, 2))
 Y = 2.0 * X[:, 0] - 0.5 * X[:, 1] + 1.0
@@ -75,3 +80,63 @@ def test_srbf_s_own_runner_can_run_it():
             assert left(reply["expression"]) < 1e-6
             assert ask(type="close") == {"type": "closed"}
         assert process.wait(30) == 0
+
+
+TEN = [f"Nguyen-{number}" for number in (1, 2, 4, 5, 6, 7, 8, 9, 10, 12)]
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """An engine of simplipy, which reads and evaluates for srbf, of our own making: theirs would have to be fetched."""
+    simplipy = pytest.importorskip("simplipy", reason="srbf is not installed (it needs Python 3.12)")
+    names = {"neg": 1, "inv": 1, "sin": 1, "cos": 1, "exp": 1, "log": 1, "abs": 1, "pow": 2, "rootn": 2}
+    operators = {
+        **{sign: {"realization": sign, "alias": [], "arity": 2, "commutative": sign in "+*"} for sign in "+-*"},
+        "/": {"realization": "simplipy.operators.div", "alias": [], "arity": 2, "commutative": False},
+        **{
+            name: {"realization": f"simplipy.operators.{name}", "alias": [], "arity": arity, "commutative": False}
+            for name, arity in names.items()
+        },
+    }
+    return simplipy.SimpliPyEngine(operators, rules=[])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Of packages that are not ours.
+def test_srbf_s_judge_and_ours_agree_on_ten_problems(judge):
+    pytest.importorskip("srbf", reason="srbf is not installed (it needs Python 3.12)")
+    from srbf.core import EvaluationSample
+    from srbf.metrics.numeric import fvu, is_perfect_fit
+    from srbf.sample_metadata import build_base_metadata
+    from srbf.subprocess_adapter import SubprocessAdapter
+
+    known = {source.name: source for source in load_suite("nguyen")}
+    options = {"method": "basicsr", "seconds": 1.0}
+    adapter = SubprocessAdapter(
+        worker=srbf_worker.__file__, python=sys.executable, simplipy_engine=judge, options=options, timeout=600.0
+    )
+    verdicts = []
+    try:
+        adapter.prepare()
+        for name in TEN:
+            data = draw(known[name], Case("nguyen", name, points=64))
+            X, y = data.problem.X, data.problem.y[:, None]
+            names = [f"x{i + 1}" for i in range(X.shape[1])]
+            about = build_base_metadata(
+                skeleton=None, expression=None, variables=names, x_support=X, y_support=y, y_support_noisy=y,
+                x_validation=data.X_test, y_validation=data.y_test[:, None], y_validation_noisy=data.y_test[:, None],
+                noise_level=0.0,
+            )  # fmt: skip
+            sample = EvaluationSample(X, y, data.X_test, data.y_test[:, None], metadata=about)
+            record = adapter.evaluate_sample(sample).to_mapping()
+            assert record["prediction_success"], record.get("error")
+            theirs = fvu(data.y_test, record["y_pred_val"])
+            tree = parse(record["predicted_expression"].replace("**", "^"), names)
+            ours = fraction_unexplained(evaluate(tree, data.X_test), data.y_test)
+            assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-14), name
+            assert (ours <= THRESHOLD) == is_perfect_fit(data.y_test, record["y_pred_val"]), name
+            verdicts.append(ours <= THRESHOLD)
+    finally:
+        adapter.close()
+    assert len(verdicts) == len(TEN)
+    assert any(verdicts)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pysr_neural.config import DEFAULT_LEVELS, NeuralProposer, neural_proposer_of
+from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
 from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.scripted import RandomProposer
 from pysr_neural.state import LEVELS
@@ -25,7 +25,8 @@ def test_levels_have_short_forms():
     assert NeuralProposer(levels="all").levels == LEVELS
     assert NeuralProposer(levels="seed").levels == ("seed",)
     assert NeuralProposer(levels=()).levels == ()
-    assert set(DEFAULT_LEVELS) <= set(LEVELS)
+    assert set(LEVELS_IN_PYSR) <= set(LEVELS)
+    assert NeuralProposer().levels is None  # The engine's own choice.
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_nested_constraints_hold_on_every_path(small_model: ProposerModel) -> No
         return (node.operator == name) + max((most(child, name) for child in node.children), default=0)
 
     for row in drawn.tokens.tolist():
-        for node in session._tree(row, np.random.default_rng(0)):
+        for node in session.reader.tree(row, np.random.default_rng(0)):
             if node.operator == "sin":
                 assert most(node.children[0], "sin") <= 1
                 assert most(node.children[0], "exp") == 0

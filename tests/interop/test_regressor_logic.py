@@ -27,6 +27,8 @@ Y = X[:, 0] ** 2
 class StandIn(BaseEstimator):
     """What the estimator relies on in PySR's."""
 
+    expression_spec, unary_operators, binary_operators, maxsize = None, ("cos",), ("+", "*"), 30
+
     def __init__(
         self,
         model_selection="best",
@@ -76,6 +78,7 @@ class StandIn(BaseEstimator):
     def _run(self, X, y, runtime_params, parallelism):
         self.seen_ = (self.plugins, self.worker_imports)
         self.equations_ = {"complexity": [1], "equation": ["x0"]}
+        self.feature_names_in_ = [f"x{i}" for i in range(np.shape(X)[1])]
         if callable(weights := getattr(self, "during_", None)):
             weights()
         return self
@@ -89,7 +92,7 @@ class FakePlugin(plugin_module.NeuralProposerPlugin):
         return None
 
     def report(self, fronts=()):
-        return plugin_module.NeuralReport(levels=self.config.levels, calls=3)
+        return plugin_module.NeuralReport(levels=self.levels, calls=3)
 
 
 @pytest.fixture
@@ -224,8 +227,9 @@ def test_unknown_keywords_get_the_right_suggestion(regressor):
 
 
 def test_default_mutations_together_with_children_warn(regressor):
+    children = NeuralProposer(proposer="a:b", levels=("child",))
     with pytest.warns(UserWarning, match="default_mutations"):
-        regressor(neural_proposer=OURS, default_mutations={}).fit(X, Y)
+        regressor(neural_proposer=children, default_mutations={}).fit(X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         silent = NeuralProposer(proposer="a:b", levels=("seed", "prior"))

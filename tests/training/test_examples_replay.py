@@ -12,7 +12,8 @@ from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.proposer.neural.transformer import SHOWN_MEMBERS, TransformerSession
+from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
+from pysr_neural.proposer.neural.transformer import TransformerSession
 from pysr_neural.proposer.scripted import RandomProposer
 from pysr_neural.rng import generator
 from pysr_neural.trace.io import Trace, encode_table, problems_table, write_part

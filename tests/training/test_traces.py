@@ -141,6 +141,7 @@ def test_nothing_to_do(tmp_path):
         (["--suite=nguyenn"], "Did you mean 'nguyen'"),
         (["--workers=-1"], "at least 0"),
         (["--scheduler=a", "--slurm"], "got both"),
+        (["--workers=0", "--slurm"], "at least one worker; got 0"),
         (["--population-rate=2"], "population_rate is a share"),
     ],
 )

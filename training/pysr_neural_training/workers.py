@@ -32,7 +32,7 @@ class Workers:
     Raises
     ------
     ConfigError
-        If the count is negative, or both a scheduler and SLURM are wanted.
+        If the count is negative, both a scheduler and SLURM are wanted, or SLURM without a worker.
     """
 
     count: int
@@ -44,6 +44,8 @@ class Workers:
             raise ConfigError(f"The number of workers must be at least 0; got {self.count}.")
         if self.scheduler and self.slurm:
             raise ConfigError("Workers come from a scheduler's address or from SLURM; got both.")
+        if self.slurm and self.count == 0:
+            raise ConfigError("SLURM must be asked for at least one worker; got 0. Give --workers.")
 
     def results(self, run: Callable[[JobType], Result], jobs: Sequence[JobType]) -> Iterator[tuple[JobType, Result]]:
         """Run jobs; yields each with its result as soon as it is there, in any order.

@@ -6,11 +6,14 @@ Neither is asked for a front while it works: each batch of samples gives its can
 follow until the budget is spent.
 """
 
+import dataclasses
 import json
 import math
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +89,21 @@ class FlashANSR(_Batches):
     """flash-ansr with softmax sampling and its own refinement of constants.
 
     Two generations of it: 0.4.3, the last for Python 3.11, whose models have ``state_dict.pt``; and that of 0.19.1,
-    for Python 3.12 and newer, whose models (v24 and later) have ``model.safetensors``.  The latter was read, not run.
+    for Python 3.12 and newer, whose models have ``model.safetensors`` and read numbers as 64 bits: it hands 64 bits to
+    models of 32 too (``pre_encoder_bits``), which they refuse.
     """
 
     def __init__(self, argument: str, checkpoint: str) -> None:
         del checkpoint
-        import flash_ansr
-
-        self.newer = hasattr(flash_ansr, "ComputeConfig")
         remedy = (
             "Fetch a model with `flash_ansr.install_model(...)`, or from its page on the Hugging Face hub "
             "(psaegert/flash-ansr-…)."
         )
+        # Which files there must be, its version tells; that a folder must be given is told without it.
+        folder_of("flash-ansr", argument, (), remedy)
+        import flash_ansr
+
+        self.newer = hasattr(flash_ansr, "ComputeConfig")
         if self.newer:
             remedy += " Those of flash-ansr before 0.15 need that version."
         weights = "model.safetensors" if self.newer else "state_dict.pt"
@@ -164,7 +170,10 @@ def infix(tokens: Sequence[str]) -> str | None:
 
 
 class NeSymReS(_Batches):
-    """NeSymReS with beam search and BFGS; its models know at most three variables."""
+    """NeSymReS with beam search and BFGS; its models know at most three variables.
+
+    It was written for Python 3.10 and older, and is imported in a way that newer ones take.
+    """
 
     def __init__(self, argument: str, checkpoint: str) -> None:
         del checkpoint
@@ -175,9 +184,11 @@ class NeSymReS(_Batches):
     def predict(self, problem: Problem, choices: int, seed: int) -> list[str]:
         """See `_Batches`."""
         import torch
+        from omegaconf import OmegaConf
+
+        _import_settings()
         from nesymres.architectures.model import Model
         from nesymres.dclasses import BFGSParams, FitParams
-        from omegaconf import OmegaConf
 
         if problem.X.shape[1] > 3:
             return []
@@ -202,3 +213,15 @@ class NeSymReS(_Batches):
         X[:, : problem.X.shape[1]] = problem.X
         answer = self._model.fitfunc(X, problem.y, cfg_params=parameters)
         return [str(text) for text in answer["all_bfgs_preds"]]
+
+
+def _import_settings() -> None:
+    """Import NeSymReS' settings: one is another's default, which Python 3.11 and later refuse if it has no hash."""
+    import dataclass_dict_convert  # noqa: F401 - before, so that its own dataclasses stay as they are.
+
+    own = dataclasses.dataclass
+    dataclasses.dataclass = partial(own, unsafe_hash=True)  # type: ignore[assignment, misc]
+    try:
+        import_module("nesymres.dclasses")
+    finally:
+        dataclasses.dataclass = own

@@ -20,8 +20,9 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
 from pysr_neural.proposer.neural.questions import Question, ask, place, shares
-from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, SHOWN_MEMBERS, TransformerSession, propose_many
+from pysr_neural.proposer.neural.transformer import REPAIR_ROOM, TransformerSession, propose_many
 from pysr_neural.state import MemberView
 from pysr_neural.wire import prompt as p
 from pysr_neural.wire import vocabulary as v
@@ -157,7 +158,7 @@ class SingleSession(TransformerSession):
         rng: np.random.Generator,
     ) -> ProposalBatch:
         """Return the samples as they were drawn."""
-        trees = [tree for question in questions for tree, _ in self._sampled(question, rng)]
+        trees = [tree for question in questions for tree, _ in self.reader.sampled(question, rng)]
         return ProposalBatch(tuple(Child(tree) for tree in trees[: request.count]))
 
     def about_the_rest(
@@ -184,7 +185,8 @@ class SingleSession(TransformerSession):
         questions = self._residual_questions(request, self.problem.limits.max_size, count, rng) if members else []
         with torch.inference_mode(), place(self.model):
             ask(self.model, questions)
-        return [found.tree for question in questions for found in self._candidates(question, members, rng)]
+        placed = [tree for question in questions for tree, _, _ in self._placed(question, members, rng)]
+        return [self._refined(tree)[0] for tree in placed]
 
     def _edit(
         self, members: Sequence[MemberView], size: int, count: int, temperature: float, rng: np.random.Generator

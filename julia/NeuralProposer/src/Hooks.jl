@@ -116,6 +116,7 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
     if state.counters.cycles % plugin.interval == 0
         (@atomic :monotonic search.in_flight) && yield()
         consider_request!(state, plugin, pop, options, search)
+        ask_on!(state, plugin, (), pop, options, search)
     end
     state.cycle == state.ncycles && !search.home && pack_results!(state, search, pop, hall)
     return nothing
@@ -157,7 +158,7 @@ function generation_ended!(state::ProposerState, plugin, search_state, dataset, 
     (records_only(state) || isnothing(search)) && return nothing
     state.curmaxsize = search_state.cur_maxsizes[state.output]
     flag_hall!(search, search_state.halls_of_fame[state.output])
-    refresh!(state, plugin, search_state, dataset, options, pop)
+    help!(state, plugin, search_state, dataset, options, pop)
     if state.pending_evaluations > 0
         search_state.num_evals[state.output][1] += state.pending_evaluations
         state.pending_evaluations = 0.0
@@ -177,12 +178,13 @@ function flag_hall!(search::Search, hall)
     return nothing
 end
 
-function search_ended!(state::ProposerState, search_state, options)
+function search_ended!(state::ProposerState, search_state, dataset, options)
     search = state.live.search
     isnothing(search) && return nothing
     for output in search_state.worker_output[state.output]
         gather_output!(search, output, options)
     end
+    isempty(search.front) || let_in!(search, search_state.halls_of_fame[state.output], dataset, options; all_of_it=true)
     close_trace!(search, search_state.halls_of_fame[state.output])
     flag_hall!(search, search_state.halls_of_fame[state.output])
     filter!(entry -> search_state.halls_of_fame[state.output].exists[first(entry)], search.hall_of_fame)

@@ -40,7 +40,8 @@ Ask a proposer server during a search.
 - `address`: `"unix:/path"` or `"tcp:host:port"` of the server; empty: no server, every step falls back.
 - `token`: what the server wants to hear first.
 - `levels`: names out of [`LEVELS`](@ref); empty records only and changes nothing.
-- `max_overhead`: what the proposer may cost, as a share of search time; three quarters of it are for the model.
+- `max_overhead`: what the proposer may cost, as a share of search time; three quarters of it are for the model. With
+  "auto", half of the time while proposals may pay, then a tenth.
 - `batch_size`: children per request.
 - `temperature`: of sampling, above 0.
 - `seed`: of the requests.
@@ -50,7 +51,6 @@ Ask a proposer server during a search.
 - `seed_count`, `seed_share`, `seed_timeout`: children asked for before the search, largest share of initial members
   made of them, seconds to wait for them.
 - `refine`: share of proposed children whose constants are optimised before they are judged.
-- `refresh_patience`: iterations without progress before the `refresh` level injects.
 - `interval`: cycles between two looks at the stock.
 - `request_timeout`: seconds after which an answer is given up.
 - `synchronous`: wait for every answer inside the search; with serial parallelism and `deterministic=true` this makes a
@@ -58,6 +58,7 @@ Ask a proposer server during a search.
 - `session`: names all searches of one fit in [`report`](@ref); made up if empty.
 - `trace`: directory to which recorded populations are written; empty: none.
 - `trace_rate`: share of populations recorded; the first one always is.
+- `cores`: that this process and the server may use; 0: all of the machine.
 - `verbose`: warn once when the server fails, and of what the engine or the search cannot use; the report tells it anyway.
 
 The type says whether the level `parents` is on: the engine asks for a member's weight 15 times per tournament, and a
@@ -78,21 +79,21 @@ struct NeuralProposerPlugin{ChoosesParents} <: AbstractPlugin
     seed_share::Float64
     seed_timeout::Float64
     refine::Float64
-    refresh_patience::Int
     interval::Int
     request_timeout::Float64
     synchronous::Bool
     session::String
     trace::String
     trace_rate::Float64
+    cores::Int
     verbose::Bool
 end
 
 function NeuralProposerPlugin(;
     address::AbstractString="",
     token::AbstractString="",
-    levels=String["seed", "child", "refresh"],
-    max_overhead::Real=0.1,
+    levels=String["seed", "refresh"],
+    max_overhead::Union{Real,AbstractString}=AUTO,
     batch_size::Integer=64,
     temperature::Real=1.0,
     seed::Integer=0,
@@ -103,16 +104,16 @@ function NeuralProposerPlugin(;
     seed_share::Real=0.1,
     seed_timeout::Real=3.0,
     refine::Real=0.5,
-    refresh_patience::Integer=3,
     interval::Integer=20,
     request_timeout::Real=30.0,
     synchronous::Bool=false,
     session::AbstractString="",
     trace::AbstractString="",
     trace_rate::Real=0.05,
+    cores::Integer=0,
     verbose::Bool=true,
 )
-    check_setting(max_overhead > 0, "max_overhead", "above 0", max_overhead)
+    check_setting(max_overhead == AUTO || (max_overhead isa Real && max_overhead > 0), "max_overhead", "above 0, or \"auto\"", max_overhead)
     check_setting(1 <= batch_size <= 4096, "batch_size", "in 1:4096", batch_size)
     check_setting(temperature > 0 && isfinite(temperature), "temperature", "finite and above 0", temperature)
     check_setting(0 < weight < 1, "weight", "between 0 and 1", weight)
@@ -127,12 +128,15 @@ function NeuralProposerPlugin(;
     check_address(address)
     mask = without_missing_hooks(level_mask(levels), verbose)
     return NeuralProposerPlugin{has(mask, PARENTS)}(
-        address, token, mask, max_overhead, batch_size, temperature, seed, weight,
-        prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, refresh_patience, interval,
-        request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate,
+        address, token, mask, max_overhead == AUTO ? NaN : max_overhead, batch_size, temperature, seed, weight,
+        prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
+        request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate, cores,
         verbose,
     )
 end
+
+is_auto(plugin::NeuralProposerPlugin) = isnan(plugin.max_overhead)
+const AUTO = "auto"
 
 function check_setting(holds::Bool, name::String, must::String, got)
     return holds || throw(ArgumentError("$name must be $must; got $got."))

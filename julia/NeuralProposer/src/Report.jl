@@ -76,6 +76,7 @@ function merged_report(found::Vector{Search})
         "refined" => counters.refined,
         "injected" => tally.injected,
         "cycles" => counters.cycles,
+        "spare_core" => !isempty(found) && all(search -> search.spare, found),
         "invalid" => tally.invalid,
         "skipped" => tally.skipped,
         "neural_hall_of_fame" => sum(list -> count(entry -> last(last(entry)), list), flags; init=0),

@@ -27,7 +27,10 @@ function open_frame(search::Search, dataset, options)
 end
 
 """Ask for children or guidance about `members`; returns the job, or `nothing` if the queue refused it."""
-function ask!(search::Search, purpose::Symbol, state::ProposerState, members, options; count::Int, levels::Levels)
+function ask!(
+    search::Search, purpose::Symbol, state::ProposerState, members, options;
+    count::Int, levels::Levels, population::Int=state.population,
+)
     number = @atomic search.requests += 1
     lengths, complexities = Int32[], Int32[]
     codes, constants, losses, references = Int32[], Float64[], Float64[], Int[]
@@ -60,7 +63,7 @@ function ask!(search::Search, purpose::Symbol, state::ProposerState, members, op
         complexities,
         seconds=seconds_for(purpose, search, options),
     )
-    job = Job(purpose, search, state.population, references, message)
+    job = Job(purpose, search, population, references, message)
     @atomic search.in_flight = true
     submit!(client_of(search.plugin), job) && return job
     @atomic search.in_flight = false
@@ -133,7 +136,7 @@ end
 function affordable(search::Search, plugin::NeuralProposerPlugin, count::Int)
     asked = @atomic search.requests
     if plugin.synchronous
-        cost = CYCLES_PER_CHILD * max(count, 8) / plugin.max_overhead
+        cost = CYCLES_PER_CHILD * max(count, 8) / (is_auto(plugin) ? IDLE : plugin.max_overhead)
         return (@atomic search.cycles) >= asked * cost
     end
     tally = search.tally

@@ -144,7 +144,7 @@ end
     function SymbolicRegression.on_search_end!(
         state::ProposerState, ::NeuralProposerPlugin, search_state, dataset, options, ropt
     )
-        return guarded(() -> search_ended!(state, search_state, options), state, "on_search_end!", nothing)
+        return guarded(() -> search_ended!(state, search_state, dataset, options), state, "on_search_end!", nothing)
     end
 end
 

@@ -22,6 +22,11 @@ mutable struct Search
     open::Union{Nothing,Frame}
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
+    const front::Dict{Int,Any}
+    best_loss::Float64
+    spent_at_gain::Float64
+    answered::Bool
+    spare::Bool
     mutations::Vector{String}
     trace::Union{Nothing,IOStream}
     tracing::Bool
@@ -38,7 +43,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, false, false, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 
@@ -88,9 +93,34 @@ end
 """The model's part of `max_overhead`; the rest is for the engine's own work: hooks, more kinds, lineages."""
 const MODEL_PART = 0.75
 
+"""
+With `max_overhead="auto"`: share of the time while help may still pay, and after; seconds of the model without a gain
+that part the two. As in BasicSR. Where the search leaves a core to the proposer, its time costs the engine nothing.
+"""
+const PAYING, IDLE, PATIENCE = 0.5, 0.1, 4.0
+const PAYING_SPARE, IDLE_SPARE = 1.0, 0.5
+
+"""Share of the search's time that the proposer may have used now."""
+function allowed_share(search::Search)
+    is_auto(search.plugin) || return search.plugin.max_overhead
+    spent = @lock TALLY_LOCK search.tally.model_seconds
+    pays = spent - search.spent_at_gain < PATIENCE
+    search.spare && return pays ? PAYING_SPARE : IDLE_SPARE
+    return pays ? PAYING : IDLE
+end
+
+"""Whether a search leaves one of the cores idle: in the main process, workers are elsewhere."""
+function leaves_core(plugin::NeuralProposerPlugin, ropt)
+    cores = plugin.cores > 0 ? plugin.cores : Sys.CPU_THREADS
+    ropt.parallelism === :multiprocessing && return cores > max(ropt.numprocs, 1) + 1
+    busy = ropt.parallelism === :multithreading ? Threads.nthreads() : 1
+    return cores > busy
+end
+
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
-    return MODEL_PART * search.plugin.max_overhead * search.share / search.outputs * (time() - search.started)
+    part = search.spare && is_auto(search.plugin) ? 1.0 : MODEL_PART
+    return part * allowed_share(search) * search.share / search.outputs * (time() - search.started)
 end
 
 """Seconds that are left of the search's limit of time; infinite where there is none."""

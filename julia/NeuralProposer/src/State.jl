@@ -62,8 +62,6 @@ mutable struct ProposerState
     newest_birth::Int
     errors::Int
     served::Bool
-    progress_loss::Float64
-    stale_generations::Int
     pending_evaluations::Float64
     forks::Int
     const handed::Vector{Handed}
@@ -75,8 +73,8 @@ end
 
 function ProposerState(id, output, population, share, positions, kinds, levels; live=Live())
     return ProposerState(
-        id, output, population, share, 1, positions, Counters(kinds), levels, -1, 0, 0, 0, 0, typemin(Int), 0, false, Inf,
-        0, 0.0, 0, Handed[], Child[], Dict(), Int[], live,
+        id, output, population, share, 1, positions, Counters(kinds), levels, -1, 0, 0, 0, 0, typemin(Int), 0, false,
+        0.0, 0, Handed[], Child[], Dict(), Int[], live,
     )
 end
 

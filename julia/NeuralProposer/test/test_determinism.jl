@@ -20,7 +20,7 @@ end
     runs = map(1:2) do _
         scripted_server(answer) do server
             plugin = plugin_for(
-                server, ["seed", "child", "prior", "refresh"]; synchronous=true, max_overhead=20.0, refresh_patience=1
+                server, ["seed", "child", "prior", "refresh"]; synchronous=true, max_overhead=20.0
             )
             hall = search([plugin]; niterations=8, REPRODUCIBLE...)
             told = report(plugin.session)

@@ -47,7 +47,7 @@ end
 
 @testset "seed: an answer that no initial member drew comes in later" begin
     scripted_server(solutions) do server
-        plugin = plugin_for(server, ["seed"]; seed_share=0.0, refresh_patience=1000)
+        plugin = plugin_for(server, ["seed"]; seed_share=0.0)
         hall = search([plugin]; niterations=8, seed=1)
         told = report(plugin.session)
         @test told["seeded"] == 0
@@ -56,9 +56,9 @@ end
     end
 end
 
-@testset "seed: where losses may be negative nothing is an answer, and stagnation is seen" begin
+@testset "seed: where losses may be negative nothing is an answer, and proposals enter late" begin
     scripted_server(solutions) do server
-        plugin = plugin_for(server, ["seed"]; refresh_patience=1)
+        plugin = plugin_for(server, ["seed"])
         negative(prediction, target) = abs2(prediction - target) - 1000.0
         search([plugin]; niterations=20, seed=1, elementwise_loss=negative, loss_scale=:linear)
         told = report(plugin.session)
@@ -67,21 +67,70 @@ end
     end
 end
 
-@testset "seed: without children, what is only close waits until the search stagnates or ends" begin
-    close(request, _) = batch(request, fill(NEARLY, wanted_count(request)))
+@testset "seed: what is only close is no initial member, and enters at the end" begin
+    wrong = copy(SOLUTION)
+    wrong[findlast(==(X1), wrong)] = X2
+    close(request, _) = batch(request, fill(wrong, wanted_count(request)))
     scripted_server(close) do server
-        plugin = plugin_for(server, ["seed"]; refresh_patience=1000)
+        plugin = plugin_for(server, ["seed"])
         search([plugin]; niterations=1, seed=1, populations=2)
-        @test report(plugin.session)["seeded"] == 0
-        patient = plugin_for(server, ["seed"]; refresh_patience=1000)
-        search([patient]; niterations=8, seed=1)
-        told = report(patient.session)
+        told = report(plugin.session)
         @test told["seeded"] == 0
         @test told["injected"] > 0
-        impatient = plugin_for(server, ["seed"]; refresh_patience=1)
-        search([impatient]; niterations=30, seed=1)
-        @test report(impatient.session)["injected"] > 0
+        @test told["neural_hall_of_fame"] >= 1
     end
+end
+
+@testset "front: only an answer enters before the search is late" begin
+    X, y = problem()
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+    options = options_with([plugin])
+    dataset = SymbolicRegression.Dataset(X, y)
+    SymbolicRegression.update_baseline_loss!(dataset, options)
+    hall = SymbolicRegression.HallOfFame(options, dataset)
+    table = NeuralProposer.OperatorTable(options.operators.ops)
+    found = NeuralProposer.Search(1, plugin, table, FEATURES, 1; home=true)
+    state = NeuralProposer.ProposerState(1, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
+    child(codes) = NeuralProposer.Child(codes, Float64[], 14, NaN)
+    offer(codes) = NeuralProposer.offer!(state, found, child(codes), dataset, options, options.maxsize)
+    let_in(all_of_it) = NeuralProposer.let_in!(found, hall, dataset, options; all_of_it)
+    @test !isnothing(offer(NEARLY))
+    @test isnothing(offer(NEARLY))  # Known by now.
+    let_in(false)
+    @test !any(hall.exists)
+    @test !isnothing(offer(SOLUTION))
+    let_in(false)
+    @test findall(hall.exists) == [length(SOLUTION)]
+    let_in(true)
+    @test findall(hall.exists) == [length(NEARLY), length(SOLUTION)]
+    @test found.tally.injected == 2
+    @test found.best_loss < 1e-8
+end
+
+@testset "front: the share of time is what was earned" begin
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+    found = NeuralProposer.Search(2, plugin, NeuralProposer.OperatorTable(options_with([]).operators.ops), 1, 1; home=true)
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.PAYING
+    found.tally.model_seconds = NeuralProposer.PATIENCE + 1
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE
+    NeuralProposer.note_gain!(found, 0.5)
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.PAYING
+    found.tally.model_seconds += NeuralProposer.PATIENCE
+    NeuralProposer.note_gain!(found, 0.5)  # No lower than before.
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE
+    found.spare = true
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE_SPARE
+    found.spent_at_gain = found.tally.model_seconds
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.PAYING_SPARE
+    two = NeuralProposerPlugin(; address="unix:/nowhere", cores=2)
+    one = NeuralProposerPlugin(; address="unix:/nowhere", cores=1)
+    threads = Threads.nthreads()
+    @test NeuralProposer.leaves_core(two, (; parallelism=:serial, numprocs=0))
+    @test !NeuralProposer.leaves_core(one, (; parallelism=:serial, numprocs=0))
+    @test NeuralProposer.leaves_core(two, (; parallelism=:multithreading, numprocs=0)) == (threads < 2)
+    @test !NeuralProposer.leaves_core(two, (; parallelism=:multiprocessing, numprocs=2))
+    hard = NeuralProposerPlugin(; address="unix:/nowhere", max_overhead=0.3)
+    @test NeuralProposer.allowed_share(NeuralProposer.Search(3, hard, found.table, 1, 1; home=true)) == 0.3
 end
 
 @testset "prior: native kinds replace a share of the engine's" begin
@@ -136,9 +185,9 @@ end
     end
 end
 
-@testset "refresh: a search that stagnates gets new members" begin
+@testset "refresh: a search is helped all through" begin
     scripted_server(solutions) do server
-        plugin = plugin_for(server, ["refresh"]; refresh_patience=1)
+        plugin = plugin_for(server, ["refresh"])
         hall = search([plugin]; niterations=40, seed=5)
         told = report(plugin.session)
         @test told["injected"] > 0

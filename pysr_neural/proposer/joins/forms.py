@@ -93,7 +93,7 @@ def products(library: Library, target: Target, v: Array, minus: bool, names: str
     """
     prices = library.base.prices
     for name in names:
-        factors = library.factors(name).astype(library.dtype)
+        factors: Floats = library.factors(name).astype(library.dtype)
         left = 1 - np.square((factors * v.astype(library.dtype)) @ library.light.T) / library.products[name]
         np.maximum(left, library.base.floor, out=left)
         left *= prices

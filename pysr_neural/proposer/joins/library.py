@@ -117,7 +117,7 @@ class Library:
 
     def moments(self, factors: Array, most: int) -> Moments:
         """Work out the moments of factors with the first so many parts."""
-        squared = np.square(factors).astype(self.dtype)
+        squared: Floats = np.square(factors).astype(self.dtype)
         squares = np.square(factors).sum(axis=1)
         shared = squared @ self.base.units[:most].T
         whole = squared @ self.squares[:most].T
@@ -130,7 +130,7 @@ class Library:
         """Variance of each product or quotient ``f g``, times rows; infinite where that is rounding."""
         found = {}
         for name in "*/":
-            factors = self.factors(name).astype(self.dtype)
+            factors: Floats = self.factors(name).astype(self.dtype)
             rows = factors.shape[1]
             means = factors @ self.light.T / rows
             free = np.square(factors) @ np.square(self.light).T / rows - np.square(means)

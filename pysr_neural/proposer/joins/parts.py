@@ -179,7 +179,8 @@ class Parts:
         usable &= np.ptp(values, axis=1) > NEGLIGIBLE * np.abs(largest)
         rows = np.flatnonzero(usable)
         keys = np.rint((values[rows] / largest[rows, None]) @ self._probe * _DIGITS).astype(np.int64)
-        parts, new = [], []
+        parts: list[int] = []
+        new: list[int] = []
         for row, key in zip(rows.tolist(), map(tuple, keys.tolist()), strict=True):
             part = self._known.get(key)
             if part is None:

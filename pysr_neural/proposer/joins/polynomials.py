@@ -18,7 +18,7 @@ from pysr_neural.proposer.joins.writing import NEGLIGIBLE, scaled, sum_of
 
 MOST_COLUMNS = 56
 ROWS_PER_COLUMN = 3
-LARGEST_DEGREE = 8
+LARGEST_DEGREE = 10
 NEARLY = 1e-11
 """Unexplained fraction above which a polynomial is none."""
 SLACK = 30.0
@@ -75,6 +75,8 @@ def polynomial(target: Target, terms: list[Monomial], values: Array, minus: bool
         return None
     design = (columns / np.where(scale > 0, scale, 1)[:, None]).T
     kept = np.arange(design.shape[1])
+    if not _left(design, y, total) < NEARLY:
+        return None
     factors, left = _fit(design, y, total)
     if not left < NEARLY:
         return None
@@ -93,16 +95,23 @@ def polynomial(target: Target, terms: list[Monomial], values: Array, minus: bool
     shift = sum(float(f) for f, k in zip(factors, kept.tolist(), strict=True) if k == len(terms))
     if not pairs or not np.isfinite(factors).all():
         return None
-    return target.wrap(_horner([*pairs, *([(shift, ())] if shift else [])], minus))
+    return target.wrap(horner([*pairs, *([(shift, ())] if shift else [])], minus))
+
+
+def _left(design: Array, y: Array, total: float) -> float:
+    """Return what a polynomial leaves, but for rounding, in a tenth of the time of a fit."""
+    q, _ = np.linalg.qr(design)
+    errors = y - q @ (q.T @ y)
+    return float(errors @ errors) / total
 
 
 def _fit(design: Array, y: Array, total: float) -> tuple[Array, float]:
-    factors, *_ = np.linalg.lstsq(design, y, rcond=1e-15)
+    factors = np.asarray(np.linalg.lstsq(design, y, rcond=1e-15)[0], dtype=np.float64)
     errors = design @ factors - y
     return factors, float(errors @ errors) / total
 
 
-def _horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
+def horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
     """Write a polynomial down with few nodes: what most terms share is a factor of them."""
     counts = Counter(index for _, term in terms for index in set(term))
     shared = max(counts, key=lambda index: (counts[index], -index), default=None)
@@ -118,14 +127,32 @@ def _horner(terms: list[tuple[float, Monomial]], minus: bool) -> Node:
             inner.append((factor, tuple(rest)))
         else:
             outer.append((factor, term))
-    common = inner[0][0] if len({factor for factor, _ in inner}) == 1 else 1.0
-    bracket = _horner([(factor / common, term) for factor, term in inner], minus)
-    whole = scaled(common, apply("*", variable(shared), bracket))
+    common = _common([factor for factor, _ in inner], minus and bool(outer))
+    bracket = horner([(factor / common, term) for factor, term in inner], minus)
+    product = apply("*", variable(shared), bracket)
     if not outer:
-        return whole
+        return scaled(common, product)
+    if minus and common < 0:
+        return apply("-", horner(outer, minus), scaled(-common, product))
     if minus and len(outer) == 1 and outer[0][0] < 0:
-        return apply("-", whole, _horner([(-outer[0][0], outer[0][1])], minus))
-    return apply("+", whole, _horner(outer, minus))
+        return apply("-", scaled(common, product), horner([(-outer[0][0], outer[0][1])], minus))
+    return apply("+", scaled(common, product), horner(outer, minus))
+
+
+def _common(factors: list[float], subtracted: bool) -> float:
+    """Return what is worth taking out of a bracket: a size that all have in common, and a sign that can be a minus.
+
+    Parameters
+    ----------
+    factors : list of float
+    subtracted : bool
+        Whether the bracket can be subtracted from something, so that a sign takes no node.
+    """
+    negative = sum(factor < 0 for factor in factors) > len(factors) / 2
+    size = abs(factors[0])
+    if any(abs(factor) != size for factor in factors):
+        return -1.0 if subtracted and all(factor < 0 for factor in factors) else 1.0
+    return -size if negative and (subtracted or size != 1) else size
 
 
 def _product(term: Monomial) -> Node:

@@ -12,7 +12,7 @@ then with many.
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,10 +21,15 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
+from pysr_neural.proposer.joins.groups import logarithms, monomial
+from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
+from pysr_neural.proposer.joins.quotients import Quotients, bases_of
+from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
 
@@ -48,6 +53,19 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
+WAYS = frozenset({"curves", "groups", "quotients", "reductions"})
+"""Ways to look for answers beside sums, products and factors of parts."""
+SAVED = 2
+"""Nodes that the way back from a smaller problem may save."""
+DEEPEST = 5
+"""Smaller problems of smaller problems that are looked at."""
+ROWS_FOR_TESTS = 30
+SURE_STEPS = 3
+"""Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
+CURVED = 2
+"""Nodes around a target, as of a factor, up to which parts with free constants are tried."""
+TAKEN = 6
+"""Answers of a step of a smaller problem's work that are rated."""
 BAR, HOPELESS = 20, 3.0
 """What costs so many times more than that many others is not written down."""
 
@@ -71,6 +89,15 @@ class Joiner:
     max_size : int
     allowed : callable of a Node, optional
         Further limits.
+    ways : collection of str, optional
+        Those of `WAYS` that are to be used.
+    depth : int, optional
+        Of a smaller problem of another search.
+
+    Attributes
+    ----------
+    done : bool
+        Whether nothing is left to be tried.
     """
 
     def __init__(
@@ -80,7 +107,10 @@ class Joiner:
         operators: OperatorSet,
         max_size: int,
         allowed: Callable[[Node], bool] = lambda tree: True,
+        ways: Collection[str] = WAYS,
+        depth: int = 0,
     ) -> None:
+        self.ways, self.depth, self.done = ways, depth, False
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
         self.operators, self.max_size, self.allowed = operators, max_size, allowed
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
@@ -90,10 +120,11 @@ class Joiner:
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
         with np.errstate(all="ignore"):
             self.variance = float(np.var(self.y))
-            order = _by_correlation(self.X, self.y)
+            self._order = order = _by_correlation(self.X, self.y)
             self.parts = Parts(self.X, operators, order)
             self._monomials = monomials(order, len(self.y))
             self._powers = values_of(self._monomials, self.X.T)
+            self._logs = logarithms(self.X)
         self.given: list[int] = []
         self.prices: dict[Node, float] = {}
         self.least = np.inf
@@ -102,7 +133,15 @@ class Joiner:
         self._handed: set[Node] = set()
         self._best: list[float] = []
         self._bar = np.inf
+        self._curves: Curves | None = None
+        self._quotients: list[Quotients] = []
+        self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
+        self._below: list[tuple[Reduction, Joiner]] = []
+        self._turn: list[tuple[Reduction, Joiner]] = []
+        self._reductions: Iterator[Reduction] = iter(())
+        if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
+            self._reductions = reductions(self.X, self.y, operators)
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -151,15 +190,49 @@ class Joiner:
         )
 
     def _run(self) -> Iterator[None]:
-        """Do the work of all rounds, a step at a time."""
+        """Do the work of all rounds a step at a time; from the second round on, that of smaller problems between."""
+        for first in self._rounds():
+            yield
+            sure = any(reduction.sure for reduction, _ in self._below)
+            for _ in range(0 if first else SURE_STEPS if sure else 1):
+                if self.least > EXACT and self._work_below():
+                    yield
+
+    def _work_below(self) -> bool:
+        """Do a step of a smaller problem's work, in turn; tells whether there was one."""
+        if not self._turn:
+            found = next(self._reductions, None)
+            if found is not None:
+                self._below.append((found, self._smaller(found)))
+            self._turn = [each for each in self._below if not (each[1].solved or each[1].done)]
+        if not self._turn:
+            return False
+        reduction, joiner = self._turn.pop()
+        for tree in joiner.work(1)[:TAKEN]:
+            self._rate(reduction.whole(tree))
+        return True
+
+    def _smaller(self, found: Reduction) -> "Joiner":
+        def allowed(tree: Node) -> bool:
+            return found.whole(tree).size <= self.max_size
+
+        room = self.max_size - found.size + SAVED
+        return Joiner(found.X, found.y, self.operators, room, allowed, self.ways, self.depth + 1)
+
+    def _rounds(self) -> Iterator[bool]:
+        """Do the work of all rounds, a step at a time; tells each time whether it is the first round."""
         for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
+            if number and "quotients" in self.ways and "/" in self.names:
+                sets = bases_of(self._order, self.operators, self.best()[:AGAIN])
+                self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
+            self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
-            for target in targets_of(self.y, self.operators):
-                queues[target.base] = [(0.0, next(order), partial(_itself, target))]
+            for each in targets_of(self.y, self.operators):
+                queues[each.base] = [(0.0, next(order), partial(_itself, each))]
             empty = True
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
@@ -172,8 +245,9 @@ class Joiner:
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     empty = False
-                    yield
+                    yield not number
             if empty:  # No part fits below any target: nor does it in later rounds.
+                self.done = True
                 return
 
     def _next(self, queue: Queue, seen: set[tuple[str, str]]) -> Target | None:
@@ -189,7 +263,11 @@ class Joiner:
         again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
-        kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
+        last: list[int] = []
+        if "groups" in self.ways and self._eager == EAGER:  # Not in the first round, which is to be quick.
+            last = self.parts.add(groups_of(self._order, self.operators, most // 2))
+        self._plain = {*made, *last}
+        kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made, *last]))
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
     def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
@@ -200,31 +278,63 @@ class Joiner:
         if v is None:
             return []
         self._try_polynomial(target)
+        self._try_monomial(target)
         if self.solved:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
-        if not nested and self.least > EXACT:
-            for tree in products(library, target, v, self.minus, self.names):
-                self._rate(tree)
-            if target.size == 0:
-                for tree in powers(library, target, self.operators, self.minus):
-                    self._rate(tree)
+        if not nested:
+            self._try_products(library, target, v)
+        if target.size <= CURVED:
+            self._try_curves(library, target)
+            self._try_quotients(target)
+        return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
+
+    def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
+        """Return what is left when a factor is split off, with its price; try simple forms below the first at once."""
+        nested = target.weights is not None
         found: list[tuple[float, Pending]] = []
-        if target.size <= LARGEST_WRAPPING and self.least > EXACT:
-            for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
-                if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
-                    self._try_polynomial(below)
-                    if split.rank < PER_FORM:
-                        self._offer(library, below, [split.partner], split.left)
-                price = float(np.log(split.cost)) + self.size_price * target.size
-                found.append((price, partial(split.below, library, target)))
+        for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
+            if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
+                self._try_polynomial(below)
+                self._try_monomial(below)
+                if split.rank < PER_FORM:
+                    self._offer(library, below, [split.partner], split.left)
+            price = float(np.log(split.cost)) + self.size_price * target.size
+            found.append((price, partial(split.below, library, target)))
         return found
+
+    def _try_products(self, library: Library, target: Target, v: Array) -> None:
+        if self.solved:
+            return
+        for tree in products(library, target, v, self.minus, self.names):
+            self._rate(tree)
+        if target.size == 0:
+            for tree in powers(library, target, self.operators, self.minus):
+                self._rate(tree)
+
+    def _try_curves(self, library: Library, target: Target) -> None:
+        v = library.base.target(target.values[library.rows])
+        if self._curves is not None and v is not None and not self.solved:
+            for tree in with_curves(self._curves, target, v, self.minus):
+                self._rate(tree)
+
+    def _try_quotients(self, target: Target) -> None:
+        for quotients in () if self.solved else self._quotients:
+            tree = quotients.found(target, self.minus)
+            if tree is not None:
+                self._rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:
         tree = polynomial(target, self._monomials, self._powers, self.minus)
         if tree is not None:
             self._rate(tree)
+
+    def _try_monomial(self, target: Target) -> None:
+        if self._logs is not None:
+            tree = monomial(target, self._logs, self.X, self.operators)
+            if tree is not None:
+                self._rate(tree)
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
         """Write a sum of parts down, unless there is much better already."""

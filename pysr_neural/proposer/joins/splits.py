@@ -1,9 +1,10 @@
 """Targets: what is left to be explained once an outer operator or a factor of the answer is decided.
 
-Owns: `Target`, inverses of operators.  Does not own: what explains a target (`sums`, `forms`).
+Owns: `Target`, inverses of operators, expressions put in the place of variables.  Does not own: what explains a target
+(`sums`, `forms`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from pysr_neural.problem import OperatorSet
 
 HUGE = 1e60
 NEGLIGIBLE = 1e-7
+MOST_LEFT_OUT = 0.3
+"""Share of rows on which an operator may not be undone: they get the weight 0."""
 INVERSES: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
     {
         "exp": np.log,
@@ -68,13 +71,22 @@ class Target(NamedTuple):
         return np.ones_like(self.values) if self.weights is None else self.weights
 
     def below(self, name: str, values: Array) -> "Target | None":
-        """Take an operator off that the whole of this target must lie below; None if that is not possible."""
+        """Take an operator off that the whole of this target must lie below; None if it cannot be on most rows."""
+        wrap, weights = self.wrap, None
+        bad = ~(np.abs(values) < HUGE)
+        if bad.any():
+            if bad.mean() > MOST_LEFT_OUT:
+                return None
+            values, weights = np.where(bad, np.mean(values[~bad]), values), np.where(bad, 0.0, 1.0)
         if not varies(values):
             return None
-        wrap = self.wrap
         if name == "1/":
-            return Target(values, None, lambda part: wrap(apply("/", constant(1.0), part)), self.size + 2, name)
-        return Target(values, None, lambda part: wrap(apply(name, part)), self.size + 1, name)
+            return Target(values, weights, lambda part: wrap(apply("/", constant(1.0), part)), self.size + 2, name)
+        if name == "1/sqrt":
+            return Target(
+                values, weights, lambda part: wrap(apply("/", constant(1.0), apply("sqrt", part))), self.size + 3, name
+            )
+        return Target(values, weights, lambda part: wrap(apply(name, part)), self.size + 1, name)
 
     def times(self, factor: Node, values: Array) -> "Target | None":
         """Split off a factor."""
@@ -118,6 +130,8 @@ def _inner_targets(target: Target, operators: OperatorSet) -> list[Target]:
     with np.errstate(all="ignore"):
         if ("/", 2) in operators.index:
             found.append(target.below("1/", 1 / target.values))
+            if ("sqrt", 1) in operators.index and (target.values > 0).all():
+                found.append(target.below("1/sqrt", 1 / np.square(target.values)))
         for name, undo in INVERSES.items():
             if (name, 1) in operators.index:
                 found.append(target.below(name, undo(target.values)))
@@ -128,3 +142,15 @@ def varies(values: Array) -> bool:
     """Tell whether values are finite, not too large, and not all the same."""
     largest = float(np.abs(values).max())
     return 1 / HUGE < largest < HUGE and float(np.ptp(values)) > NEGLIGIBLE * largest
+
+
+def replaced(tree: Node, inner: Sequence[Node]) -> Node:
+    """Put expressions in the place of variables; the reciprocal of a quotient is the quotient the other way round."""
+    if tree.index is not None:
+        return inner[tree.index]
+    if tree.operator is None:
+        return tree
+    children = [replaced(child, inner) for child in tree.children]
+    if tree.operator == "/" and children[0].value == 1.0 and children[1].operator == "/":
+        return apply("/", *reversed(children[1].children))
+    return apply(tree.operator, *children)

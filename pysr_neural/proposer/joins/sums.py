@@ -52,7 +52,7 @@ class Frame:
         ones = np.ones(rows) if weights is None else weights / np.abs(weights).max()
         self.level: Array = ones / np.sqrt(ones @ ones)
         scaled = scaled.copy() if weights is None else scaled * ones.astype(dtype)
-        level = self.level.astype(dtype)
+        level: Floats = self.level.astype(dtype)
         scaled -= np.outer(scaled @ level, level)
         norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         with np.errstate(all="ignore"):
@@ -187,7 +187,7 @@ def _best_triples(frame: Frame, v: Array, fixed: list[int], count: int) -> npt.N
         shares = frame.units @ basis
         free = 1 - shares * shares
         usable = free > frame.independent
-        scale = np.where(usable, 1 / np.sqrt(np.where(usable, free, 1)), 0).astype(frame.dtype)
+        scale: Floats = np.where(usable, 1 / np.sqrt(np.where(usable, free, 1)), 0).astype(frame.dtype)
         units = (frame.units - np.outer(shares, basis)) * scale[:, None]
         rest = v.astype(frame.dtype) - basis * (basis @ v.astype(frame.dtype))
         norm = np.sqrt(rest @ rest)
@@ -250,7 +250,7 @@ class _Beam:
             return np.concatenate([one, two])[kept]
 
         bases = [joined(*pair) for pair in zip(self.bases, other.bases, strict=True)]
-        used = joined(self.used, other.used)
+        used = np.concatenate([self.used, other.used])[kept]
         return _Beam(sets[kept], bases, joined(self.rest, other.rest), used, joined(self.prices, other.prices))
 
     def grown(self, frame: Frame, width: int) -> "_Beam | None":

@@ -50,7 +50,7 @@ def _product(trees: Sequence[Node]) -> Node:
 def sum_of(terms: list[tuple[float, Node]], shift: float, spread: float, minus: bool) -> Node:
     """Write ``a f + b g + c`` down, leaving out factors of one and a shift that makes no difference."""
     if not terms:
-        return constant(_rounded(shift))
+        return constant(rounded(shift))
     largest, *others = sorted(terms, key=lambda term: -term[0])
     tree = scaled(*largest)
     for factor, part in others:
@@ -58,16 +58,16 @@ def sum_of(terms: list[tuple[float, Node]], shift: float, spread: float, minus: 
             tree = apply("-", tree, scaled(-factor, part))
         else:
             tree = apply("+", tree, scaled(factor, part))
-    return tree if abs(shift) <= NEGLIGIBLE * spread or not shift else apply("+", tree, constant(_rounded(shift)))
+    return tree if abs(shift) <= NEGLIGIBLE * spread or not shift else apply("+", tree, constant(rounded(shift)))
 
 
 def scaled(factor: float, part: Node) -> Node:
     """Write ``a f`` down, or f where a is 1."""
-    factor = _rounded(factor)
+    factor = rounded(factor)
     return part if factor == 1 else apply("*", constant(factor), part)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Take a small integer for what differs from it by rounding only."""
     nearest = round(value)
     close = abs(value - nearest) <= NEGLIGIBLE * abs(value)

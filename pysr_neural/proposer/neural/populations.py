@@ -18,8 +18,9 @@ from pysr_neural.model.policy import ProposerModel
 from pysr_neural.model.populations import sample_populations
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
 from pysr_neural.proposer.neural.questions import Question, ask, place
-from pysr_neural.proposer.neural.transformer import CHILD_LEVELS, SHOWN_MEMBERS, TransformerSession, propose_many
+from pysr_neural.proposer.neural.transformer import CHILD_LEVELS, TransformerSession, propose_many
 from pysr_neural.rng import generator
 from pysr_neural.wire import prompt as p
 
@@ -89,7 +90,7 @@ class PopulationSession(TransformerSession):
 
     def read(self, row: list[int], rng: np.random.Generator) -> Node:
         """Read one sampled tree, its constants fitted if that is wanted."""
-        tree = self._tree(row, rng)
+        tree = self.reader.tree(row, rng)
         return self._refined(tree)[0] if self.refined else tree
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from pysr_neural.expression.node import Node
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.neural.transformer import SIZE_LADDER
+from pysr_neural.proposer.neural.asking import SIZE_LADDER
 from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.objective import scale_of

@@ -22,7 +22,8 @@ from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.neural.questions import Question
-from pysr_neural.proposer.neural.transformer import TRAINED_KINDS, TransformerSession
+from pysr_neural.proposer.neural.steering import TRAINED_KINDS
+from pysr_neural.proposer.neural.transformer import TransformerSession
 from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.wire import prompt as p

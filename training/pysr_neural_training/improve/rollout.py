@@ -234,7 +234,7 @@ class TracedSession(TransformerSession):
                 counts[tokens] = counts.get(tokens, 0) + 1
                 scores[tokens] = score
             for tokens, count in counts.items():
-                tree = self._tree(list(tokens), rng)
+                tree = self.reader.tree(list(tokens), rng)
                 if question.base is not None:
                     name, position = question.base
                     tree = apply(name, request.members[position].tree, tree)

@@ -19,10 +19,11 @@ from pysr_neural.expression.node import Node
 from pysr_neural.model.checkpoint import load
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
+from pysr_neural.wire import vocabulary as v
 from pysr_neural_training.improve import report
 from pysr_neural_training.improve.config import SMOKE, ImproveConfig, read_config
 from pysr_neural_training.improve.rewards import commonest_share
-from pysr_neural_training.improve.rollout import Episode, Planned, collect, summary
+from pysr_neural_training.improve.rollout import Episode, Planned, Visit, collect, summary
 from pysr_neural_training.improve.round_folders import RoundFolders
 from pysr_neural_training.learning.run_dir import Record
 from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler
@@ -156,7 +157,7 @@ def collapse(episodes: Sequence[Episode]) -> tuple[bool, float]:
     """
     shares = []
     for episode in episodes:
-        proposed = [skeleton(child) for visit in episode.visits for child in visit.children]
+        proposed = [each for visit in episode.visits for each in _said(visit)]
         asked = sum(visit.request.count for visit in episode.visits)
         if asked >= FEWEST_PROPOSALS and proposed:
             shares.append(commonest_share(proposed))
@@ -164,6 +165,17 @@ def collapse(episodes: Sequence[Episode]) -> tuple[bool, float]:
         return False, 0.0
     median = sorted(shares)[len(shares) // 2]
     return median >= COLLAPSED, median
+
+
+def _said(visit: Visit) -> list[tuple[object, ...]]:
+    """Return what a policy said, constants not counted: its draws, where they are known, before they took a place."""
+    if visit.draws:
+        return [
+            tuple(["C" if v.IS_EXPONENT[token] else token for token in draw.tokens if not v.IS_MANTISSA[token]])
+            for draw in visit.draws
+            for _ in range(draw.count)
+        ]
+    return [skeleton(child) for child in visit.children]
 
 
 def skeleton(tree: Node) -> tuple[str | int, ...]:

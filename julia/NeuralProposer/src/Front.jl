@@ -1,0 +1,132 @@
+# The front of what was proposed, kept apart from the engine's populations; and the requests that feed it (refresh level).
+#
+# Owns judging proposals by the engine's own evaluation, when they enter the hall of fame, and when more are asked for.
+# It runs on the head, when a population has come back.
+#
+# Members of the hall of fame migrate into every population, and a proposal that is close but wrong beats everything that
+# evolution would have needed on its way. So what is proposed stays apart. An answer enters at once; all the rest enters
+# late, when evolution alone has had its time, and at the end. What evolution finds is what it would find without help.
+
+"""
+Share of the search, and seconds, after which all that was proposed enters the hall of fame, and with it the populations:
+whoever watches a search of hours is to see it.
+"""
+const LATE, LATE_SECONDS = 0.75, 60.0
+"""Seconds for judging proposals each time that a population has come back."""
+const JUDGING_SECONDS = 0.02
+"""Members of the returned population that are shown, beside the fronts."""
+const SHOWN_OF_POPULATION = 10
+"""Least part by which a lower loss counts as a gain."""
+const PROGRESS = 1e-3
+
+"""Judge what has arrived, let into the hall of fame what may enter it, and ask for more."""
+function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state, dataset, options, pop)
+    search = state.live.search
+    has(state.levels, SEED | REFRESH) || return nothing
+    hall = search_state.halls_of_fame[state.output]
+    note_best!(search, hall)
+    started = time()
+    while time() - started < JUDGING_SECONDS
+        child = take_child!(state.live.stock)
+        isnothing(child) && break
+        offer!(state, search, child, dataset, options, search_state.cur_maxsizes[state.output])
+    end
+    let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
+    search.answered = search.best_loss <= exact_loss(dataset, options)
+    ask_on!(state, plugin, hall.members[hall.exists], pop, options, search)
+    return nothing
+end
+
+function is_late(search::Search, state::ProposerState, options)
+    waited = !search.plugin.synchronous && time() - search.started >= LATE_SECONDS
+    return waited || progress(search, state, options) >= LATE
+end
+
+"""
+    offer!(state, search, child, dataset, options, limit) -> member
+
+Evaluate a child, and keep it if no simpler one of the front is as good; its constants are then optimised by the engine.
+`nothing` if it is not kept.
+"""
+function offer!(state::ProposerState, search::Search, child::Child, dataset, options, limit::Int)
+    member = member_of(child, search, dataset, options, limit)
+    state.pending_evaluations += 1
+    isnothing(member) && return nothing
+    is_new(search.front, member, options) || return nothing
+    if has_constants(get_tree(member.tree)) && Float64(member.loss) > exact_loss(dataset, options)
+        member, evaluations = optimize_constants(dataset, member, options)
+        state.pending_evaluations += evaluations
+        isfinite(member.cost) || return nothing
+    end
+    @lock search.lock search.front[compute_complexity(member, options)] = member
+    mark!(search.lineage, member.ref)
+    note_gain!(search, Float64(member.loss))
+    return member
+end
+
+"""Whether a member is better than all of a front that are at most as complex."""
+function is_new(front::Dict{Int,Any}, member, options)
+    size = compute_complexity(member, options)
+    return !any(other <= size && known.cost <= member.cost for (other, known) in front)
+end
+
+"""Note the lowest loss that evolution has reached: a proposal is a gain only below it."""
+function note_best!(search::Search, hall)
+    for (member, exists) in zip(hall.members, hall.exists)
+        exists && (search.best_loss = min(search.best_loss, Float64(member.loss)))
+    end
+    return nothing
+end
+
+function note_gain!(search::Search, loss::Float64)
+    isfinite(search.best_loss) && loss >= search.best_loss - PROGRESS * abs(search.best_loss) && return nothing
+    search.best_loss = loss
+    search.spent_at_gain = @lock TALLY_LOCK search.tally.model_seconds
+    return nothing
+end
+
+"""Let proposals into the hall of fame where they are better than what is there: answers, or `all_of_it`."""
+function let_in!(search::Search, hall, dataset, options; all_of_it::Bool)
+    exact, entered = exact_loss(dataset, options), 0
+    for (size, member) in search.front
+        all_of_it || Float64(member.loss) <= exact || stops(member, size, options) || continue
+        size <= lastindex(hall.exists) || continue
+        hall.exists[size] && hall.members[size].cost <= member.cost && continue
+        hall.members[size], hall.exists[size] = copy(member), true
+        entered += 1
+    end
+    entered > 0 && @lock TALLY_LOCK search.tally.injected += entered
+    return nothing
+end
+
+"""Whether the user's condition ends the search at this member."""
+function stops(member, size::Int, options)
+    condition = options.early_stop_condition
+    return !isnothing(condition) && condition(member.loss, size) === true
+end
+
+"""
+Ask for what can be made of members of the front, of some others, and of a population's best, whenever the time for it
+was earned. The answer goes to the head, whichever population asked.
+"""
+function ask_on!(state::ProposerState, plugin::NeuralProposerPlugin, others, pop, options, search::Search)
+    (has(state.levels, REFRESH) && search.home && !search.answered && !isempty(plugin.address)) || return nothing
+    if @atomic :monotonic search.in_flight
+        yield()  # To the client task, where it has no thread of its own.
+        return nothing
+    end
+    length(stock_of(search, 0)) < plugin.batch_size || return nothing
+    is_open(client_of(plugin).breaker) && return skip!(search.tally, "circuit breaker open")
+    affordable(search, plugin, plugin.batch_size) || return skip!(search.tally, "time budget used up")
+    best = partialsortperm(pop.members, 1:min(SHOWN_OF_POPULATION, pop.n); by=member -> Float64(member.cost))
+    front = @lock search.lock collect(values(search.front))
+    members = Iterators.flatten((others, front, pop.members[best]))
+    job = ask!(
+        search, :refresh, state, members, options;
+        count=plugin.batch_size, levels=(state.levels & REFRESH), population=0,
+    )
+    if !isnothing(job) && plugin.synchronous
+        wait_for(job, min(2 * plugin.request_timeout, seconds_left(search, options)))
+    end
+    return nothing
+end

@@ -1,0 +1,301 @@
+"""Smaller problems with the same answer: a product of powers divided out, variables that y does not depend on left out,
+or two variables replaced by what y depends on them through.
+
+Owns: the tests of dependence, `Reduction`.  Does not own: how the smaller problems are solved (`search`).
+
+All tests are regressions of y, or of its logarithm, on second-degree polynomials of the variables or of their
+logarithms: what such a polynomial misses does not depend on a variable that y does not depend on either.  A wrong
+reduction costs time only, since every answer is rated on the data.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pysr_neural.expression.node import Node, apply, variable
+from pysr_neural.operators import Array
+from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.splits import replaced
+from pysr_neural.proposer.joins.writing import power_law
+
+FAR = 4.0
+"""Standard errors by which an estimate may be off."""
+ROUNDING = 1e-9
+"""Of coefficients."""
+SHARP, BLURRED = 0.2, 0.08
+"""Largest standard error of an exponent that is believed; above the second, only whole ones are."""
+LARGEST_POWER = 12
+"""Twice the largest exponent."""
+ROWS_PER_COLUMN = 2.5
+MOST = 2
+"""Substitutions that are followed."""
+
+
+class Merge(NamedTuple):
+    """A kind of regression: what becomes of variables, and what two of them may be merged to.
+
+    Parameters
+    ----------
+    replaced : callable
+    alike, opposite : callable
+        Of two variables along which y's slopes are equal, and opposite.
+    """
+
+    replaced: Callable[[Array], Array]
+    alike: Callable[[Array, Array], Array]
+    opposite: Callable[[Array, Array], Array]
+
+
+MERGES: Mapping[str, Merge] = {
+    "plain": Merge(lambda x: x, np.add, np.subtract),
+    "logarithms": Merge(lambda x: np.log(np.abs(x)), np.multiply, np.divide),
+    "squares": Merge(np.square, lambda a, b: a * a + b * b, lambda a, b: a * a - b * b),
+}
+Pair = tuple[int, int, int, str]
+"""Two variables to be merged, 1 for opposite slopes, the kind of regression."""
+POWERS = (1, -1, 2, -2)
+"""Of a factor, where y has no logarithm."""
+
+
+class Reduction(NamedTuple):
+    """A smaller problem.
+
+    Parameters
+    ----------
+    X : array, shape (rows, features)
+    y : array, shape (rows,)
+    inner : tuple of Node
+        What each feature is in the variables of the whole.
+    outer : Node or None
+        What the answer is multiplied with.
+    size : int
+        Nodes that the way back adds at least.
+    sure : bool
+        Whether few that look like it are wrong.
+    """
+
+    X: Array
+    y: Array
+    inner: tuple[Node, ...]
+    outer: Node | None
+    size: int
+    sure: bool = False
+
+    def whole(self, tree: Node) -> Node:
+        """Return the answer to the whole problem for one to the smaller."""
+        tree = replaced(tree, self.inner)
+        if self.outer is None:
+            return tree
+        if tree.operator == "/" and tree.children[0].value == 1.0:
+            return apply("/", self.outer, tree.children[1])
+        return apply("*", self.outer, tree)
+
+
+def reductions(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
+    """Yield smaller problems, the most promising first."""
+    found = _factored(X, y, operators) or _divided(X, y, operators)
+    if found is not None:
+        yield found  # What remains is tested there.
+    elif X.shape[1] > 1:
+        yield from _merged(X, y, operators)
+
+
+class _Regression:
+    """Least squares on a second-degree polynomial, with what is needed to tell how sure its coefficients are."""
+
+    def __init__(self, columns: Array, y: Array) -> None:
+        centred = columns - columns.mean(axis=1)[:, None]
+        self.scale = centred.std(axis=1)
+        self.z = centred / self.scale[:, None]
+        self.y = (y - y.mean()) / np.std(y)
+        self.spread = float(np.std(y))
+
+
+def _design(z: Array) -> tuple[list[Array], list[tuple[int, ...]]]:
+    """Return all terms of a second-degree polynomial, and cubes, with the variables of each."""
+    count = len(z)
+    terms: list[tuple[int, ...]] = [(i,) for i in range(count)]
+    terms += itertools.combinations_with_replacement(range(count), 2)
+    terms += [(i, i, i) for i in range(count)]
+    return [np.prod(z[list(term)], axis=0) for term in terms], terms
+
+
+def _least_squares(design: Array, y: Array, robust: bool = False) -> tuple[Array, Array]:
+    """Return coefficients and their standard errors; robust ones allow for errors that are larger here than there."""
+    q, r = np.linalg.qr(design)
+    solver = np.linalg.pinv(r) @ q.T
+    factors = solver @ y
+    rest = y - design @ factors
+    freedom = max(len(y) - design.shape[1], 1)
+    squares = np.square(solver)
+    errors = np.sqrt(squares.sum(axis=1) * (rest @ rest) / freedom)
+    if robust:
+        errors = np.maximum(errors, np.sqrt(squares @ np.square(rest) * (len(y) / freedom)))
+    return factors, errors + ROUNDING
+
+
+def _usable(columns: Array) -> bool:
+    return bool(np.isfinite(columns).all() and (np.ptp(columns, axis=1) > 1e-6 * np.abs(columns).max(axis=1)).all())
+
+
+def _factored(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
+    """Divide out the variables that are factors only, and leave out those that y does not depend on."""
+    logs = np.log(np.abs(X.T))
+    target = np.log(np.abs(y))
+    if not (_usable(logs) and np.isfinite(target).all() and np.ptp(target) > 0):
+        return None
+    regression = _Regression(logs, target)
+    columns, terms = _design(regression.z)
+    if ROWS_PER_COLUMN * (len(columns) + 1) > len(y):
+        kept = [k for k, term in enumerate(terms) if len(set(term)) == 1]
+        columns, terms = [columns[k] for k in kept], [terms[k] for k in kept]
+        if ROWS_PER_COLUMN * (len(columns) + 1) > len(y):
+            return None
+    factors, errors = _least_squares(np.array([np.ones(len(y)), *columns]).T, regression.y, robust=True)
+    factors, errors = factors[1:], errors[1:]
+    halves = {}
+    for i in range(len(logs)):
+        others = [k for k, term in enumerate(terms) if i in term and term != (i,)]
+        unit = regression.spread / regression.scale[i]
+        slope, error = float(factors[terms.index((i,))]) * unit, float(errors[terms.index((i,))]) * unit
+        half = 2 * round(slope) if error > BLURRED else round(2 * slope)
+        if error > SHARP or abs(slope - half / 2) > FAR * error + 1e-9 or abs(half) > LARGEST_POWER:
+            continue
+        if np.all(np.abs(factors[others]) <= FAR * errors[others]):
+            halves[i] = half
+    if ("sqrt", 1) not in operators.index:
+        halves = {i: half for i, half in halves.items() if half % 2 == 0}
+    kept = [i for i in range(len(logs)) if i not in halves]
+    if not halves or not kept:
+        return None
+    powers = [(variable(i), half) for i, half in halves.items() if half]
+    outer = power_law(powers, operators) if powers else None
+    if powers and outer is None:
+        return None
+    rest = y / np.exp(sum((half / 2 * logs[i] for i, half in halves.items()), np.zeros(len(y))))
+    for i, half in halves.items():
+        if half % 4 == 2:
+            rest = rest * np.sign(X[:, i])
+    size = 0 if outer is None else outer.size + 1
+    return Reduction(X[:, kept], rest, tuple(variable(i) for i in kept), outer, size, sure=True)
+
+
+def _divided(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
+    """Do what `_factored` does where y has no logarithm: divide by one variable after another."""
+    columns, rest = X.T, y
+    kept, powers = list(range(len(columns))), list[tuple[Node, int]]()
+    while len(kept) > 1:
+        tests = []
+        for i in kept:
+            others = [k for k in kept if k != i]
+            for power in (0, *POWERS):
+                divided = rest / columns[i] ** power
+                if np.isfinite(divided).all() and np.ptp(divided) > 0 and _usable(columns[kept]):
+                    excess = _excess(columns[[*others, i]], divided)
+                    if excess is not None:
+                        tests.append((excess, i, power))
+        if not tests:
+            break
+        _, i, power = min(tests)
+        rest = rest / columns[i] ** power
+        kept.remove(i)
+        if power:
+            powers.append((variable(i), 2 * power))
+    outer = power_law(powers, operators) if powers else None
+    if len(kept) == len(columns) or (powers and outer is None):
+        return None
+    size = 0 if outer is None else outer.size + 1
+    return Reduction(X[:, kept], rest, tuple(variable(i) for i in kept), outer, size)
+
+
+def _merged(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
+    """Replace two variables by one that y depends on them through."""
+    found: list[tuple[float, int, int, int, str]] = []
+    target = np.log(np.abs(y)) if y.all() and (np.all(y > 0) or np.all(y < 0)) else y
+    for kind, merge in MERGES.items():
+        columns = merge.replaced(X.T)
+        if not _usable(columns):
+            continue
+        slopes, errors = _slopes(columns, target)
+        for i, j in itertools.combinations(range(len(columns)), 2):
+            others = [k for k in range(len(columns)) if k not in (i, j)]
+            for sign in (0, 1):
+                opposite = slopes[i] + slopes[j] if sign else slopes[i] - slopes[j]
+                if abs(opposite) > FAR * np.hypot(errors[i], errors[j]):
+                    continue
+                new = (merge.opposite if sign else merge.alike)(X[:, i], X[:, j])
+                new = new if kind == "squares" else merge.replaced(new)
+                some = np.vstack([new[None], columns[others], columns[i][None]])
+                excess = _excess(some, target) if _usable(some) else None
+                if excess is not None:
+                    found.append((excess, i, j, sign, kind))
+    ranked = [(i, j, sign, kind) for _, i, j, sign, kind in sorted(found)]
+    ranked = [pair for pair in ranked if _writable(_merged_node(pair), operators)]
+    together = _disjoint(ranked)
+    if len(together) > 1:
+        yield _merging(X, y, together)
+    for pair in ranked[:MOST]:
+        yield _merging(X, y, [pair])
+
+
+def _disjoint(ranked: Sequence[Pair]) -> list[Pair]:
+    """Choose the first merges that have no variable in common."""
+    chosen: list[Pair] = []
+    used: set[int] = set()
+    for merge in ranked:
+        if not used & set(merge[:2]):
+            chosen.append(merge)
+            used |= set(merge[:2])
+    return chosen
+
+
+def _merging(X: Array, y: Array, merges: Sequence[Pair]) -> Reduction:
+    used = {i for merge in merges for i in merge[:2]}
+    others = [k for k in range(X.shape[1]) if k not in used]
+    inner = (*map(_merged_node, merges), *map(variable, others))
+    new = [(MERGES[kind].opposite if sign else MERGES[kind].alike)(X[:, i], X[:, j]) for i, j, sign, kind in merges]
+    return Reduction(np.column_stack([*new, X[:, others]]), y, inner, None, 0)
+
+
+def _writable(tree: Node, operators: OperatorSet) -> bool:
+    return all(not node.children or (node.operator, len(node.children)) in operators.index for node in tree)
+
+
+def _slopes(columns: Array, y: Array) -> tuple[Array, Array]:
+    """Return the slopes of y along columns at their middle, and standard errors, infinite for too few rows."""
+    regression = _Regression(columns, y)
+    design, _ = _design(regression.z)
+    if ROWS_PER_COLUMN * (len(design) + 1) > len(y):
+        return np.zeros(len(columns)), np.full(len(columns), np.inf)
+    factors, errors = _least_squares(np.array([np.ones(len(y)), *design]).T, regression.y)
+    some = slice(1, 1 + len(columns))
+    return factors[some] / regression.scale, errors[some] / regression.scale
+
+
+def _excess(columns: Array, y: Array) -> float | None:
+    """Return how much the last variable helps beside the others, by the F-test; None where it does."""
+    regression = _Regression(columns, y)
+    design, terms = _design(regression.z)
+    if ROWS_PER_COLUMN * (len(design) + 1) > len(y):
+        return None
+    with_last = [len(columns) - 1 in term for term in terms]
+    order = np.argsort(with_last, kind="stable")
+    q, _ = np.linalg.qr(np.array([np.ones(len(y)), *(design[k] for k in order)]).T)
+    shares = np.square(q.T @ regression.y)
+    more, freedom = sum(with_last), len(y) - 1 - len(design)
+    left = max(float(regression.y @ regression.y - shares.sum()), ROUNDING * len(y)) / freedom
+    ratio = float(shares[-more:].sum()) / more / left
+    # Where it does not help the ratio is about 1, give or take sqrt(2 / more).
+    bound = 1 + FAR * np.sqrt(2 / more)
+    return float(ratio / bound) if ratio < bound else None
+
+
+def _merged_node(merge: Pair) -> Node:
+    i, j, sign, kind = merge
+    left, right = variable(i), variable(j)
+    if kind == "squares":
+        left, right = apply("*", left, left), apply("*", right, right)
+    names = ("*", "/") if kind == "logarithms" else ("+", "-")
+    return apply(names[sign], left, right)

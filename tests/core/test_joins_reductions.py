@@ -1,0 +1,88 @@
+"""Smaller problems found by tests of dependence, and products of powers."""
+
+import numpy as np
+import pytest
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.fit import fraction_unexplained
+from pysr_neural.expression.text import parse, to_string
+from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.groups import products
+from pysr_neural.proposer.joins.reductions import Reduction, reductions
+from pysr_neural.proposer.joins.search import Joiner
+
+ALL = OperatorSet.of("+", "-", "*", "/", "sin", "cos", "exp", "log", "sqrt")
+X = np.random.default_rng(3).uniform(1.0, 4.0, (200, 5))
+
+
+def found(text: str, features: int) -> list[Reduction]:
+    some = X[:, :features]
+    with np.errstate(all="ignore"):
+        return list(reductions(some, evaluate(parse(text), some), ALL))
+
+
+def test_factors_are_divided_out() -> None:
+    reduction = found("3.0 * x0 * sqrt(x1 * x1 + x2) / (x3 * x3)", 4)[0]
+    assert reduction.outer is not None
+    assert [to_string(inner) for inner in reduction.inner] == ["x1", "x2"]
+    assert to_string(reduction.outer) == "(x0 / (x3 * x3))"
+    np.testing.assert_allclose(reduction.y, 3.0 * np.sqrt(X[:, 1] ** 2 + X[:, 2]), rtol=1e-12)
+
+
+def test_variables_without_influence_are_left_out() -> None:
+    reduction = found("sqrt(x1 * x1 + x2)", 4)[0]
+    assert reduction.outer is None
+    assert [to_string(inner) for inner in reduction.inner] == ["x1", "x2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("exp(0.3 * (x0 - x1)) + log(x2)", "(x0 - x1)"),
+        ("exp(0.2 * (x0 + x1)) + log(x2)", "(x0 + x1)"),
+        ("log(x0 * x1 + 1.0) + sin(0.3 * x2)", "(x0 * x1)"),
+    ],
+)
+def test_variables_that_belong_together_are_merged(text: str, inner: str) -> None:
+    assert inner in [to_string(reduction.inner[0]) for reduction in found(text, 3)]
+
+
+def test_the_way_back_leads_to_the_whole() -> None:
+    y = 2.0 * X[:, 3] / (X[:, 0] - X[:, 1] + 5.0)
+    for reduction in reductions(X[:, :4], y, ALL):
+        part = parse("x0 * 1.5")
+        with np.errstate(all="ignore"):
+            whole = evaluate(reduction.whole(part), X[:, :4])
+            outer = 1.0 if reduction.outer is None else evaluate(reduction.outer, X[:, :4])
+            inner = evaluate(reduction.inner[0], X[:, :4])
+        np.testing.assert_allclose(whole, outer * inner * 1.5, rtol=1e-12)
+
+
+def test_noise_is_not_reduced_by_much() -> None:
+    y = np.random.default_rng(4).normal(size=200)
+    for reduction in reductions(X, y, ALL):
+        assert len(reduction.y) == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x0 * x1 / ((x2 - x3) * (x2 - x3) + (x4 - 1.0) * (x4 - 1.0))",
+        "x0 * (exp(x1 / (x2 * x3)) - 1.0)",
+        "x0 / sqrt(1.0 - x1 * x1 / (25.0 * x2 * x2))",
+    ],
+)
+def test_laws_are_found_by_way_of_smaller_problems(text: str) -> None:
+    y = evaluate(parse(text), X)
+    joiner = Joiner(X, y, ALL, 30)
+    joiner.work(120)
+    assert joiner.solved
+    assert fraction_unexplained(evaluate(joiner.best()[0], X), y) < 1e-9
+
+
+def test_products_of_powers_come_by_degree_and_once() -> None:
+    trees = products([0, 1, 2], ALL, 60)
+    assert len(trees) == len(set(trees)) == 60
+    values = np.array([np.log(evaluate(tree, X[:40])) for tree in trees])
+    assert len(np.unique(np.round(values, 9), axis=0)) == 60
+    assert to_string(trees[0]) == "(x0 * x0)"
