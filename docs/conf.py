@@ -4,11 +4,15 @@ Owns: the settings, and the stand-in for PySR, so that the site is built without
 made from sources (`from_sources`), their order (`index.md`).
 """
 
+import inspect
 import sys
 import tomllib
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from sphinx.util.inspect import stringify_signature
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs"), *(str(ROOT / each) for each in (".", "python_baseline", "training", "benchmarks"))]
@@ -30,7 +34,7 @@ nitpicky = False
 # Docstrings: NumPy's sections; a name in single backquotes is a link where it is known.
 default_role = "py:obj"
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # Its own style loses the underscore of `equations_`.
 napoleon_preprocess_types = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -73,6 +77,17 @@ def stand_in_for_pysr() -> ModuleType:
 sys.modules["pysr"] = stand_in_for_pysr()
 
 
+def signature_of_constructor(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str, None] | None:
+    """Show a dataclass by its fields, also where `__new__` refuses unknown ones by name and so takes anything."""
+    if what != "class" or not is_dataclass(thing) or "__new__" not in vars(thing):
+        return None
+    parameters = list(inspect.signature(thing.__init__).parameters.values())[1:]
+    return stringify_signature(inspect.Signature(parameters)), None
+
+
 def setup(app: Any) -> None:
     """Make the pages that come from sources before Sphinx looks for pages."""
     from_sources.write(ROOT / "docs/made")
+    app.connect("autodoc-process-signature", signature_of_constructor)
