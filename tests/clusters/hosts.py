@@ -116,7 +116,7 @@ def dask(hosts: Sequence[Host], folder: Path, environment: dict[str, str]) -> It
         workers = []
         for number, host in enumerate(others):
             given = [scheduler, f"--host={host.address}", "--nthreads=1", "--no-nanny", "--no-dashboard"]
-            given += [f"--local-directory={folder}", f"--name=worker{number}", "--death-timeout=60"]
+            given += [f"--local-directory={folder}", f"--name=worker{number}", "--death-timeout=600"]
             log = folder / f"worker{number}.log"
             workers.append(_start(stack, host, log, environment, "dask_worker", *given))
             _until(partial(_says, log, "Registered to"), log)

@@ -220,7 +220,7 @@ def _import_settings() -> None:
     import dataclass_dict_convert  # noqa: F401 - before, so that its own dataclasses stay as they are.
 
     own = dataclasses.dataclass
-    dataclasses.dataclass = partial(own, unsafe_hash=True)  # type: ignore[assignment]
+    dataclasses.dataclass = partial(own, unsafe_hash=True)  # type: ignore[assignment, misc]
     try:
         import_module("nesymres.dclasses")
     finally:
