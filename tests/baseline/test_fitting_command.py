@@ -101,7 +101,7 @@ def test_the_page_is_one_file_that_needs_no_network(fit, tmp_path, capsys):
     assert r"\frac" in text
     assert "def law(a, T_K):" in text
     assert "sympy.symbols" in text
-    assert "a / m" in text
+    assert "f / N by the law" in text
     assert "Neural report: BasicSR" in text
     assert "neural ancestor" in text
     assert "&#x27;name&#x27; holds texts" in text
@@ -205,7 +205,7 @@ def test_a_page_never_overwrites_data(fit, file, name):
     [
         (["--target", "g"], "--target must name a column"),
         (["--columns", "a,b"], "--columns must name a column"),
-        (["--operators", "+,plus"], "operator table"),
+        (["--operators", "+,nosuch"], "operator table"),
         (["--operators", ","], "at least one operator"),
         (["--seconds", "0"], "--seconds must be"),
         (["--maxsize", "0"], "--maxsize must be"),

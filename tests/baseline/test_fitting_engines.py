@@ -55,7 +55,7 @@ def test_auto_does_not_install_julia_where_that_is_not_wanted(monkeypatch):
 
 
 def test_basicsr_finds_what_a_script_proposes_and_reports_it():
-    found = BasicSREngine(ScriptedProposer([parse("2.0 * x0 / x1 + 1.0")])).search(DATA, SETTINGS)
+    found = BasicSREngine(ScriptedProposer([parse("2.5 * x0 / x1 + 1.5")])).search(DATA, SETTINGS)
     best = found.members[-1]
     assert best.loss < 1e-12
     assert any(member.neural for member in found.members)

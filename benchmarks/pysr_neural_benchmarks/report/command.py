@@ -65,7 +65,9 @@ def _draw(options: argparse.Namespace) -> int:
     rows, plan = store.load(options.source)
     results = Results(rows, plan)
     # A method's own name may hold the sign: pysr-neural:overhead=0.3.
-    arms = dict((arm, arm) if arm in results.methods else arm.rpartition("=")[::2] for arm in options.arms)
+    arms = dict(
+        (arm, arm) if arm in results.methods or "=" not in arm else arm.rpartition("=")[::2] for arm in options.arms
+    )
     curve.draw(results, arms, options.bands, "" if options.title == TITLE else options.title, options.picture)
     print(f"Written to {options.picture}")
     return 0

@@ -237,7 +237,7 @@ class _Judge:
     def _tell_of_noise(self) -> None:
         """Say how much rows with the same inputs differ: no formula can explain that."""
         groups = self.frame.groupby(self.features)[self.target]
-        same = groups.transform("size") > 1
+        same = groups.transform("nunique") > 1
         if not same.any():
             return
         rest = self.frame[self.target] - groups.transform("mean")
