@@ -134,6 +134,8 @@ class Search:
     ----------
     problem, config, proposer, seed, clock, observer
         See `run_search`.
+    variation : callable, optional
+        Makes the ordinary variation; see `Variation` for its arguments.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Search:
         seed: int,
         clock: Callable[[], float] = time.perf_counter,
         observer: SearchObserver | None = None,
+        variation: Callable[..., Variation] = Variation,
     ) -> None:
         if not problem.operators.evaluable:
             raise ConfigError(
@@ -158,7 +161,7 @@ class Search:
         self.deadline = Deadline(config.timeout_seconds, clock)
         self.objective = Objective(problem, config, self.deadline)
         self.selection = Selection(config, min(config.max_size, problem.limits.max_size))
-        self.variation = Variation(problem, config, self.selection, self.objective)
+        self.variation = variation(problem, config, self.selection, self.objective)
         self.tuning = Tuning(config, self.objective, self._successor, self._moved, seed, self.deadline.passed)
         self.session = GuardedProposer(proposer, config.guard, clock).open(problem) if proposer is not None else None
         self.rng, self.judging = generator(seed, "search"), generator(seed, "acceptance")
@@ -283,10 +286,15 @@ class Search:
         cycle = REPLACEMENTS[self.config.replacement](population)
         if cycle.elite is not None:
             self._try(population, cycle, Child(cycle.elite.tree, "do_nothing"), [cycle.elite])
+        temperature = self._temperature(population)
         for child in self._in_time(batch.children):
             parents = [snapshot[position] for position in child.parents]
             self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
-        count, temperature = self.config.children - len(batch.children), self._temperature(population)
+        for action in self._in_time(batch.actions):
+            child, fits = self.variation.perform(action, snapshot, temperature, self.rng)
+            parents = [snapshot[position] for position in child.parents]
+            self._try(population, cycle, child, parents, fits, proposed=True)
+        count = self.config.children - len(batch.children) - len(batch.actions)
         made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
         for child, fits in self._in_time(made) if cycle.judges else self._at_once(made):
             self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
@@ -344,7 +352,7 @@ class Search:
         if self.observer is not None:
             before = (parents[0].loss, parents[0].cost) if parents else (NAN, NAN)
             place = (population.index, population.iteration, population.cycle)
-            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed)
+            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed, child.edit)
             self.observer.proposal(told)
             if left is not None:
                 self._tell_death(population, left)
@@ -371,7 +379,8 @@ class Search:
         if self.session is None or not levels or self.deadline.passed():
             return NOTHING
         seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
-        views = tuple([member.view() for member in members])
+        score = self.selection.score
+        views = tuple([member.view(score(member)) for member in members])
         answer = yield ProposalRequest(
             views,
             count,
@@ -421,7 +430,7 @@ class Search:
 
     def _count_fallbacks(self, wanted: int, batch: ProposalBatch) -> None:
         if self.session is not None:
-            self.session.counts.fallbacks += wanted - len(batch.children)
+            self.session.counts.fallbacks += wanted - len(batch.children) - len(batch.actions)
 
     def _note(self, population: Population) -> None:
         """Keep the best ever, and when that was."""
