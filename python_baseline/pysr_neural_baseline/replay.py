@@ -48,7 +48,7 @@ Witness = Callable[[Sequence[Member], Action, bool], object]
 
 
 def decisions_of(trace: Trace, run: int, problem: Problem) -> list[Decision]:
-    """Read the actions of a run in order.
+    """Read the actions of a run in order; none, if it was solved by its initial members.
 
     Raises
     ------
@@ -57,12 +57,12 @@ def decisions_of(trace: Trace, run: int, problem: Problem) -> list[Decision]:
     """
     columns = trace.columns("events", COLUMNS, run)
     events, kinds = columns["event"], columns["kind"]
-    proposals = events.ids == events.names.index(PROPOSAL)
+    proposals = events.ids == (events.names.index(PROPOSAL) if PROPOSAL in events.names else -1)
     if columns["neural"][proposals].any():
         raise TraceError(f"Only plain evolution is replayed; a proposer made children of run {run}.")
     rows = np.flatnonzero(proposals & columns["action"])
-    if not len(rows):
-        raise TraceError(f"Run {run} must tell its actions; it tells of none. Record it again: traces do since version 2.")
+    if proposals.any() and not len(rows):
+        raise TraceError(f"Run {run} must tell its actions; it tells of none. Record it again: version 2 does.")
     codes, constants = columns["planted"], columns["planted_constants"]
     made = []
     for i in rows.tolist():

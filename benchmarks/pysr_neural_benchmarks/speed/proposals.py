@@ -54,27 +54,27 @@ class State:
     ----------
     problem : Problem
     members : tuple of MemberView
-        ``POPULATION`` distinct expressions of at most ``SIZE`` nodes.
+        Distinct expressions.
     """
 
     problem: Problem
     members: tuple[MemberView, ...]
 
 
-def make_state(seed: int) -> State:
+def make_state(seed: int, population: int = POPULATION, size: int = SIZE) -> State:
     """Draw a problem and a population from the training prior."""
     rng = generator(seed, "bench proposals")
     X = rng.uniform(0.5, 3.0, size=(ROWS, FEATURES))
     y = X[:, 0] * np.sin(X[:, 1]) + X[:, 2]
-    prior = ProblemPrior(max_size=SIZE)
+    prior = ProblemPrior(max_size=size)
     trees: dict[Node, float] = {}
-    while len(trees) < POPULATION:
+    while len(trees) < population:
         tree = sample_tree(prior, OPERATORS, FEATURES, rng)
         loss = float(np.mean(np.square(evaluate(tree, X) - y)))
-        if tree.size <= SIZE and np.isfinite(loss):
+        if tree.size <= size and np.isfinite(loss):
             trees[tree] = loss
     members = tuple(MemberView(tree, loss, tree.size) for tree, loss in trees.items())
-    return State(Problem(X, y, OPERATORS, Limits(max_size=SIZE)), members)
+    return State(Problem(X, y, OPERATORS, Limits(max_size=size)), members)
 
 
 @torch.inference_mode()

@@ -39,6 +39,8 @@ class Question(NamedTuple):
     pairs: Floats | None = None
 
 
+_IMPOSSIBLE = -1e30
+"""Score of what is masked: its probability is 0 exactly, and 0 times it is still 0."""
 Watch = Callable[[str, Ints, Question, Ints], None]
 """Takes a decision as it falls: head, actions, question, what was chosen."""
 
@@ -104,13 +106,12 @@ class Sampler:
         scores = self.network.scores(head, hidden, direct, question.context, question.pairs).astype(np.float64)
         scores /= self.temperature
         if question.mask is not None:
-            scores[~question.mask] = -np.inf
+            np.copyto(scores, _IMPOSSIBLE, where=~question.mask)
         scores -= scores.max(axis=1, keepdims=True)
         shares = np.exp(scores)
         totals = shares.sum(axis=1, keepdims=True)
         shares /= totals
-        scores[shares == 0.0] = 0.0
-        return shares, np.log(totals[:, 0]) - (shares * scores).sum(axis=1)
+        return shares, np.log(totals[:, 0]) - np.einsum("ij,ij->i", shares, scores)
 
     def _projected(self, head: str, options: Floats) -> tuple[Floats, Floats]:
         known = self._known.get(head)

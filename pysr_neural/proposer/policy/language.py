@@ -68,6 +68,10 @@ class Language:
         self.arities = np.zeros(self.kept + 1, dtype=np.int64)
         self.arities[self.first_operator : self.kept] = problem.operators.arities
         self.least_arity = min(problem.operators.arities, default=10**6)
+        self.numbers: Ints = np.arange(self.kept + 1)
+        self.is_variable: Flags = (self.numbers > 0) & (self.numbers < self.first_operator)
+        self.is_operator: Flags = (self.numbers >= self.first_operator) & (self.numbers < self.kept)
+        self.is_leaf: Flags = self.is_variable | ((self.numbers == 0) & problem.limits.constants)
         self._shapes: OrderedDict[Node, Shape] = OrderedDict()
         self._leaves = [UNDRAWN, *map(variable, range(self.features))]
 

@@ -90,7 +90,7 @@ class _Planting:
                 extras,
             ]
         )
-        same = self.old[rows, l.TOKEN, None] == np.arange(language.kept + 1)
+        same = self.old[rows, l.TOKEN, None] == language.numbers
         mask = self._mask(rows, level, limit)
         return Question(language.options, context, mask, pairs=same[..., None].astype(np.float32))
 
@@ -112,21 +112,23 @@ class _Planting:
         self.open[rows] += arity - 1
 
     def _mask(self, rows: Ints, level: Ints, limit: Ints) -> Flags:
-        language, kind, old = self.state.language, self.kind[rows], self.old[rows]
-        arities, numbers = language.arities, np.arange(language.kept + 1)
-        leaf, kept = numbers < language.first_operator, numbers == language.kept
-        operator = ~leaf & ~kept
-        leaf = leaf & ((numbers > 0) | language.problem.limits.constants)
-        growing, keeps = self.growing[rows], self.keeps[rows]
-        mask = (leaf | operator) & (arities <= limit[:, None])
-        over, under = growing & (level == 0), growing & (level > 0)
-        mask[over] &= operator
-        mask[under] &= leaf
-        mask[under & (keeps > NEVER_KEPT), language.kept] = True
-        last = under & (keeps == MUST_KEEP) & (self.open[rows] == 1)
-        mask[last] = kept
+        language, kind = self.state.language, self.kind[rows]
+        mask: Flags = (language.is_leaf | language.is_operator) & (language.arities <= limit[:, None])
+        growing = self.growing[rows]
+        if growing.any():
+            over, under = growing & (level == 0), growing & (level > 0)
+            keeps = self.keeps[rows]
+            mask[over] &= language.is_operator
+            mask[under] &= language.is_leaf
+            mask[under & (keeps > NEVER_KEPT), language.kept] = True
+            mask[under & (keeps == MUST_KEEP) & (self.open[rows] == 1)] = language.numbers == language.kept
         changing = kind == _OPERATOR
-        mask[changing] = operator & (arities == old[changing, l.ARITY, None])
+        if changing.any():
+            mask[changing] = language.is_operator & (language.arities == self.old[rows[changing], l.ARITY, None])
         naming = kind == _FEATURE
-        mask[naming] = (numbers > 0) & (numbers < language.first_operator) & (numbers != old[naming, l.TOKEN, None])
-        return np.where(mask.any(axis=1, keepdims=True), mask, leaf)
+        if naming.any():
+            mask[naming] = language.is_variable & (language.numbers != self.old[rows[naming], l.TOKEN, None])
+        empty = ~mask.any(axis=1)
+        if empty.any():
+            mask[empty] = language.is_leaf
+        return mask

@@ -32,6 +32,14 @@ _CONSTANT, _OPERATOR, _FEATURE, _SWAP, _ROTATE, _ADD, _INSERT, _DELETE, _SIMPLIF
 )  # fmt: skip
 _PLACED = np.isin(np.arange(len(KINDS)), (_CONSTANT, _SWAP, _ROTATE, _DELETE))
 _PLANTED = np.isin(np.arange(len(KINDS)), (_OPERATOR, _FEATURE, _ADD, _INSERT, _RANDOMIZE))
+_NO_NODE, _ANY, _CONSTANTS, _VARIABLES, _BRANCHES, _FORKS, _PIVOTS, _ENDS = range(8)
+"""Sorts of nodes that kinds change: all; leaves of either sort; operators, those of two operands or more, those above an
+operator; leaves and the root."""
+_SORTS = np.full(len(KINDS), _NO_NODE)
+_SORTS[[_INSERT, _RANDOMIZE, CROSSOVER]] = _ANY
+_SORTS[_CONSTANT], _SORTS[_FEATURE], _SORTS[_SWAP] = _CONSTANTS, _VARIABLES, _FORKS
+_SORTS[_ROTATE], _SORTS[_ADD] = _PIVOTS, _ENDS
+_SORTS[[_OPERATOR, _DELETE]] = _BRANCHES
 _CROSS_OPTIONS = np.eye(2, dtype=np.float32)[None]
 _KIND_OPTIONS = np.eye(len(CHOSEN_KINDS), dtype=np.float32)[None]
 _PLACE_OPTIONS = np.eye(PLACES, dtype=np.float32)[None]
@@ -175,7 +183,7 @@ def kinds_possible(state: PopulationState, members: Ints, allowed: Flags) -> Fla
     mask[:, _FEATURE] &= (variables > 0) & (state.language.features > 1)
     branching = rows[:, 0, l.ARITY] > 0
     mask[:, [_OPERATOR, _DELETE, _SIMPLIFY]] &= branching[:, None]
-    mask[:, _SWAP] &= (rows[..., l.ARITY] > 1).any(axis=1)
+    mask[:, _SWAP] &= (rows[..., l.ARITY] > 1).any(axis=1)  # Beyond a tree there are zeros.
     mask[:, [_ADD, _INSERT]] &= (room >= state.language.least_arity)[:, None]
     mask[:, _RANDOMIZE] &= room >= 0
     mask[~mask.any(axis=1), _DO_NOTHING] = True
@@ -186,23 +194,27 @@ def nodes_possible(state: PopulationState, kind: Ints, first: Ints) -> Flags:
     """Return which nodes of the parents a kind can change; shape (actions, longest)."""
     rows, present = state.rows[first], state.present[first]
     tokens, arities = rows[..., l.TOKEN], rows[..., l.ARITY]
-    root = np.arange(rows.shape[1]) == 0
-    branching = arities > 0
-    by_kind: tuple[tuple[tuple[int, ...], Flags], ...] = (
-        ((_CONSTANT,), tokens == 0),
-        ((_OPERATOR, _DELETE), branching),
-        ((_FEATURE,), (tokens > 0) & (tokens < state.language.first_operator)),
-        ((_SWAP,), arities > 1),
-        ((_ROTATE,), (rows[..., l.FIRST_ARITY :] > 0).any(axis=-1)),
-        ((_ADD,), ~branching | root),
-        ((_INSERT, _RANDOMIZE, CROSSOVER), np.ones_like(branching)),
-    )
     mask = np.zeros_like(present)
-    for kinds, possible in by_kind:
-        chosen = np.isin(kind, kinds)
-        if chosen.any():
-            mask[chosen] = possible[chosen]
-    return mask & present
+    sort = _SORTS[kind]
+    for each in set(sort.tolist()):
+        own = sort == each
+        if each == _ANY:
+            mask[own] = True
+        elif each == _CONSTANTS:
+            mask[own] = tokens[own] == 0
+        elif each == _VARIABLES:
+            mask[own] = (tokens[own] > 0) & (tokens[own] < state.language.first_operator)
+        elif each == _BRANCHES:
+            mask[own] = arities[own] > 0
+        elif each == _FORKS:
+            mask[own] = arities[own] > 1
+        elif each == _PIVOTS:
+            mask[own] = (rows[own, :, l.FIRST_ARITY :] > 0).any(axis=-1)
+        elif each == _ENDS:
+            mask[own] = arities[own] == 0
+            mask[own, 0] = True
+    mask &= present
+    return mask
 
 
 def places_possible(kind: Ints, rows: Ints) -> Flags:
