@@ -37,7 +37,7 @@ class Edit(NamedTuple):
         `PAIRS`; ``"rotate"``: the operand that rises times 3, plus its operand that sinks; ``"constant"``: the
         direction; otherwise -1.
     planted : Node or None
-        ``"randomize"``: what goes there; ``"add"``, ``"insert"``: likewise, around `KEPT` if that stays; ``"operator"``:
+        ``"randomize"``: what goes there; ``"add"``, ``"insert"``: likewise, around `KEPT` if it stays; ``"operator"``:
         the operator over `KEPT`; ``"feature"``, ``"constant"``: the leaf; otherwise None.
     """
 

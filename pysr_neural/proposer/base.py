@@ -110,7 +110,7 @@ class Action:
     edit : Edit
         Constants may be left undrawn (`pysr_neural.expression.edits.UNDRAWN`).
     log_probability, entropy : float
-        Of the decisions under the proposer, in nats: their sum, and the sum of the entropies of each given those before.
+        Of the decisions under the proposer, in nats: the sum of both, of each decision given those before it.
     """
 
     kind: str

@@ -340,7 +340,7 @@ class GuardedSession:
 
 
 def reason_against(action: Action, request: ProposalRequest) -> str | None:
-    """Say why an action cannot be carried out; None if it can.  Whether the child is within the limits, is seen then."""
+    """Say why an action cannot be carried out; None if it can.  Limits are looked at afterwards."""
     if action.kind not in KINDS or action.kind == "neural":
         return "kind"
     wanted = 2 if action.kind == "crossover" else 1

@@ -325,8 +325,8 @@ def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
     version = metadata[VERSION_KEY].decode()
     if version not in READABLE:
         raise TraceError(
-            f"A trace must be of version {' or '.join(READABLE)}; {path} is of version {version}. Read it with the release of "
-            "pysr-neural that wrote it, or generate it again."
+            f"A trace must be of version {' or '.join(READABLE)}; {path} is of version {version}. Read it with the "
+            "release of pysr-neural that wrote it, or generate it again."
         )
 
 

@@ -185,7 +185,9 @@ _EVENTS = Table(
         Field("action", "bool", "", "Whether the next four say what was done to the parents."),
         Field("node", "int16", "prefix position", "Which node of the first parent changed; -1 for none."),
         Field("place", "int16", "number", "Node of the second parent, or the operand or direction; -1 for none."),
-        Field("planted", "list<int16>", "wire codes", "What went there, -1 for what was there before; null for nothing."),
+        Field(
+            "planted", "list<int16>", "wire codes", "What went there, -1 for what was there before; null for nothing."
+        ),
         Field("planted_constants", "list<float64>", "constants' own", "Values of its codes 0, in order."),
     ),
 )

@@ -16,8 +16,8 @@ import numpy as np
 
 from pysr_neural.errors import TraceError
 from pysr_neural.expression.edits import Edit
-from pysr_neural.problem import Problem
 from pysr_neural.expression.sample import GrowRules
+from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Action, Child
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.trace.io import Trace

@@ -290,11 +290,12 @@ class Search:
         for child in self._in_time(batch.children):
             parents = [snapshot[position] for position in child.parents]
             self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
+        count = self.config.children - len(batch.children)
         for action in self._in_time(batch.actions):
             child, fits = self.variation.perform(action, snapshot, temperature, self.rng)
-            parents = [snapshot[position] for position in child.parents]
-            self._try(population, cycle, child, parents, fits, proposed=True)
-        count = self.config.children - len(batch.children) - len(batch.actions)
+            if fits:
+                self._try(population, cycle, child, [snapshot[i] for i in child.parents], proposed=True)
+            count -= self._counts_as_done(fits)
         made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
         for child, fits in self._in_time(made) if cycle.judges else self._at_once(made):
             self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
@@ -352,7 +353,9 @@ class Search:
         if self.observer is not None:
             before = (parents[0].loss, parents[0].cost) if parents else (NAN, NAN)
             place = (population.index, population.iteration, population.cycle)
-            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed, child.edit)
+            told = Proposal(
+                *place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed, child.edit
+            )
             self.observer.proposal(told)
             if left is not None:
                 self._tell_death(population, left)
@@ -427,6 +430,14 @@ class Search:
         self.session.counts.accepted += 1
         rivals = [parent.loss for parent in parents] or ([self.best.loss] if self.best else [])
         self.session.counts.improved += bool(rivals) and member.loss < min(rivals)
+
+    def _counts_as_done(self, fits: bool) -> bool:
+        """Tell whether an action made its child; one beyond limits that the proposer does not know is made good."""
+        if self.session is not None and not fits:
+            self.session.counts.reject("child", "limits")
+            self.session.counts.served -= 1
+            self.session.counts.fallbacks += 1
+        return fits
 
     def _count_fallbacks(self, wanted: int, batch: ProposalBatch) -> None:
         if self.session is not None:

@@ -57,7 +57,7 @@ class Selection:
         return sorted(zip(keys, drawn, strict=True))[place][1]
 
     def score(self, member: Member) -> float:
-        """Return what tournaments compare, lower is better: the cost, or its logarithm weighed by the size's frequency."""
+        """Return what tournaments compare, lower is better: the cost, or its logarithm and the size's frequency."""
         return self._log_cost(member, {}) if self.config.frequency_parsimony else member.cost
 
     def _log_cost(self, member: Member, weights: Mapping[int, float]) -> float:

@@ -87,7 +87,14 @@ def _same(session: Session) -> Session:
 def table(cases: Sequence[dict[str, Any]]) -> str:
     """Lay the figures out for people."""
     names = ("actions_per_second", "onestep_per_second", "default_per_second", "ratio", "generation_ms")
-    header = ["population × nodes", "actions/s", "whole children/s: samples", "fitted samples", "ratio", "generation, ms"]
+    header = [
+        "population × nodes",
+        "actions/s",
+        "whole children/s: samples",
+        "fitted samples",
+        "ratio",
+        "generation, ms",
+    ]
     rows = [[f"{c['population']} × {c['max_size']}", *(f"{c[name]:,.4g}" for name in names)] for c in cases]
     return markdown_table(header, rows)
 

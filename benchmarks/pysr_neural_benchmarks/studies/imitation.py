@@ -3,9 +3,9 @@
 Owns: the traces, the policies, the comparison, the report.  Does not own: recording (`pysr_neural_training.traces`),
 learning (`pysr_neural_training.policy`), the policy itself (`pysr_neural.proposer.policy`).
 
-A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the policy
-learns: how BasicSR varies, not what would have been better.  The policy then makes every child of the same searches on
-held-out problems, with as many evaluations.  No joins, in either arm; all else is the preset's.
+A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the
+policy learns: how BasicSR varies, not what would have been better.  The policy then makes every child of the same
+searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is the preset's.
 """
 
 import argparse
@@ -143,7 +143,7 @@ def outcome(rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
 
 def is_parity(found: Mapping[str, float]) -> bool:
     """Tell whether an outcome counts as parity."""
-    return abs(found["difference"]) < TOLERANCE and -INTERVAL <= found["low"] and found["high"] <= INTERVAL
+    return abs(found["difference"]) < TOLERANCE and found["low"] >= -INTERVAL and found["high"] <= INTERVAL
 
 
 def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
@@ -164,12 +164,13 @@ def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
 
 `{_command(options)}`
 
-Learned: the actions in traces of generated training problems, seed 0, by maximum likelihood, {options.minutes:g} minutes
-at most on one thread. Problems of the comparison: {options.problems} held-out ones of operators + - * /, 1 to 3 variables,
-at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds, {FRESH} on. Searches: the preset with one
-population ({judging.POPULATION} members for the reference preset), losses relative to the variance, {options.evaluations}
-evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy makes all children; what it
-does not deliver is made as usual. No joins in either arm. Solved: an unexplained variance of at most 1e-10.
+Learned: the actions in traces of generated training problems, seed 0, by maximum likelihood, {options.minutes:g}
+minutes at most on one thread. Problems of the comparison: {options.problems} held-out ones of operators + - * /, 1 to 3
+variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds, {FRESH} on. Searches: the
+preset with one population (of {judging.POPULATION} for the reference preset), losses relative to the variance,
+{options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
+makes all children; what it does not deliver is made as usual. No joins in either arm. Solved: an unexplained variance
+of at most 1e-10.
 
 {markdown_table(header, rows)}
 
@@ -229,7 +230,17 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _command(options: argparse.Namespace) -> str:
-    named = ("trace_problems", "held_out_traces", "actions", "steps", "minutes", "problems", "evaluations", "seeds", "seed")
+    named = (
+        "trace_problems",
+        "held_out_traces",
+        "actions",
+        "steps",
+        "minutes",
+        "problems",
+        "evaluations",
+        "seeds",
+        "seed",
+    )
     given = " ".join(f"--{name.replace('_', '-')} {getattr(options, name):g}" for name in named)
     return f"pysr-neural study imitation {given} --presets {' '.join(options.presets)}"
 

@@ -170,5 +170,3 @@ class Recorded:
         found = [tokens[at] if (at := self._used[i]) < len(tokens := self._tokens[i]) else -1 for i in rows]
         self._used[rows] += 1
         return np.array(found)
-
-

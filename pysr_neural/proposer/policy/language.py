@@ -2,9 +2,9 @@
 
 Owns: `Language`, `Shape`.  Does not own: populations (`population`), decisions (`walk`).
 
-Symbols are numbered as on the wire, a constant first, then variables, then operators; what is kept comes last.  Features
-name operators by their row in the operator table, so that one policy serves every operator set; operators that the table
-lacks are known by their arity alone.
+Symbols are numbered as on the wire, a constant first, then variables, then operators; what is kept comes last.
+Features name operators by their row in the operator table, so that one policy serves every operator set; operators
+that the table lacks are known by their arity alone.
 """
 
 from collections import OrderedDict

@@ -3,11 +3,11 @@
 Owns: `HEADS`, `PolicyNetwork`, scores, checkpoints.  Does not own: features (`population`, `language`), the order of
 decisions and what is masked (`walk`), training (`pysr_neural_training.policy`).
 
-A head scores option o in context c as a·x_o + w·relu(K x_o + Q c + b) + p·z_oc, where x are the option's features, c the
-context's, and z what is known about the two together.  The first term alone can give each rank, kind or symbol a weight
-of its own, and the last the weights that a rule of counting needs: uniform and rank-based rules are exact special cases.
-Options are projected once per generation, whatever the number of actions.  Plain NumPy: at these sizes a call of torch
-takes longer than its arithmetic.
+A head scores option o in context c as a·x_o + w·relu(K x_o + Q c + b) + p·z_oc, where x are the option's features, c
+the context's, and z what is known about the two together.  The first term alone can give each rank, kind or symbol a
+weight of its own, and the last the weights that a rule of counting needs: uniform and rank-based rules are exact
+special cases. Options are projected once per generation, whatever the number of actions.  Plain NumPy: at these sizes
+a call of torch takes longer than its arithmetic.
 """
 
 import json
@@ -85,7 +85,8 @@ class PolicyNetwork:
     Parameters
     ----------
     weights : mapping of str to float32 array
-        ``head.K`` (options, width), ``head.Q`` (context, width), ``head.b`` and ``head.w`` (width), ``head.a`` (options),
+        ``head.K`` (options, width), ``head.Q`` (context, width), ``head.b`` and ``head.w`` (width), ``head.a``
+        (options),
         ``head.p`` (pairs).
     config : PolicyConfig, optional
 

@@ -1,6 +1,7 @@
 """What an edit plants, symbol by symbol in prefix order, for all actions that plant anything at once.
 
-Owns: the open places of what is being planted, and which symbols they admit.  Does not own: where it is planted (`walk`).
+Owns: the open places of what is being planted, and which symbols they admit.  Does not own: where it is planted
+(`walk`).
 
 A small stack per action holds the places that are still open.  `budget` counts the nodes that may be planted; what is
 kept where it must be kept has been counted before.

@@ -130,7 +130,7 @@ class PopulationState:
         losses = self.losses
         own = [self.progress, np.log(len(self)) / 5, self.max_size / 30, losses.min() / 10]
         own += [(np.median(losses) - losses.min()) / 10, self.sizes.mean() / max(self.max_size, 1)]
-        own += [len(set(self.members[i].tree for i in range(len(self)))) / len(self)]
+        own += [len({member.tree for member in self.members}) / len(self)]
         return np.array([[*own, *self.language.summary]], dtype=np.float32)
 
     @cached_property
@@ -150,7 +150,7 @@ class PopulationState:
 
     @cached_property
     def fit_shares(self) -> Floats:
-        """Share of pairs of nodes, of a first and a second parent, that a crossover has room for; (members, members)."""
+        """Share of pairs of nodes, of a first and a second parent, that a crossover has room for; both members."""
         width = self.max_size + 1
         places = np.arange(len(self))[:, None] * width + self.budgets
         counts = np.bincount(places[self.present], minlength=len(self) * width).reshape(-1, width)

@@ -4,8 +4,8 @@ Owns: the order, what each decision is told, what is possible.  Does not own: fe
 decision falls (`choosers`), carrying it out (`pysr_neural.expression.edits`).
 
 Mutate or cross over → parent → for a crossover the second parent, otherwise the kind → node → for a crossover the node
-of the second parent, otherwise the operand or direction → what is planted, symbol by symbol.  Sizes and the language are
-masked, so that no action breaks them; depths and limits on nesting and arguments are the engine's check.
+of the second parent, otherwise the operand or direction → what is planted, symbol by symbol.  Sizes and the language
+are masked, so that no action breaks them; depths and limits on nesting and arguments are the engine's check.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,15 @@ from pysr_neural.proposer.policy.population import PopulationState
 from pysr_neural.state import KINDS
 
 CROSSOVER = KINDS.index("crossover")
-_CONSTANT, _OPERATOR, _FEATURE, _SWAP, _ROTATE, _ADD, _INSERT, _DELETE, _SIMPLIFY, _RANDOMIZE, _DO_NOTHING, _OPTIMIZE = (
-    KINDS.index(kind)
-    for kind in (
-        "constant", "operator", "feature", "swap", "rotate", "add", "insert", "delete", "simplify", "randomize",
-        "do_nothing", "optimize",
-    )
-)  # fmt: skip
+(
+    _CONSTANT, _OPERATOR, _FEATURE, _SWAP, _ROTATE, _ADD,
+    _INSERT, _DELETE, _SIMPLIFY, _RANDOMIZE, _DO_NOTHING, _OPTIMIZE,
+) = range(len(CHOSEN_KINDS))  # fmt: skip
 _PLACED = np.isin(np.arange(len(KINDS)), (_CONSTANT, _SWAP, _ROTATE, _DELETE))
 _PLANTED = np.isin(np.arange(len(KINDS)), (_OPERATOR, _FEATURE, _ADD, _INSERT, _RANDOMIZE))
 _NO_NODE, _ANY, _CONSTANTS, _VARIABLES, _BRANCHES, _FORKS, _PIVOTS, _ENDS = range(8)
-"""Sorts of nodes that kinds change: all; leaves of either sort; operators, those of two operands or more, those above an
-operator; leaves and the root."""
+"""Sorts of nodes that kinds change: all; leaves of either sort; operators, those of two operands or more, those above
+an operator; leaves and the root."""
 _SORTS = np.full(len(KINDS), _NO_NODE)
 _SORTS[[_INSERT, _RANDOMIZE, CROSSOVER]] = _ANY
 _SORTS[_CONSTANT], _SORTS[_FEATURE], _SORTS[_SWAP] = _CONSTANTS, _VARIABLES, _FORKS
@@ -118,9 +115,7 @@ class Walk:
         state = self.state
         members, of = np.unique(first, return_inverse=True)
         mask = kinds_possible(state, members, self._allowed)
-        context = np.hstack(
-            [np.repeat(state.global_features, len(members), axis=0), state.member_features[0][members]]
-        )
+        context = np.hstack([np.repeat(state.global_features, len(members), axis=0), state.member_features[0][members]])
         pairs = np.zeros((len(members), len(CHOSEN_KINDS), 1), dtype=np.float32)
         constants = np.clip(state.counts[members, 0], 1, _MANY_CONSTANTS)
         pairs[:, _CONSTANT, 0] = np.log(constants / _MANY_CONSTANTS)

@@ -1,6 +1,7 @@
 """Steps of learning: the policy's heads in torch, and the loss of their decisions.
 
-Owns: `TorchPolicy`, `fit`.  Does not own: lessons (`lessons`), the network as it is used (`pysr_neural.proposer.policy`).
+Owns: `TorchPolicy`, `fit`.  Does not own: lessons (`lessons`), the network as it is used
+(`pysr_neural.proposer.policy`).
 
 A test ties the scores here to those of `pysr_neural.proposer.policy.network`.
 """
