@@ -34,26 +34,14 @@ from pysr_neural_training.policy.agreement import ASPECTS, agreement
 from pysr_neural_training.policy.from_traces import lessons_from, visits_in
 from pysr_neural_training.policy.learner import FitConfig, fit
 from pysr_neural_training.policy.lessons import sizes
-from pysr_neural_training.problems.generate import ProblemPrior, Sampler
+from pysr_neural_training.policy.problems import PRIOR
+from pysr_neural_training.problems.generate import Sampler
 from pysr_neural_training.problems.sources import SourceProblem
 from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
 from pysr_neural_training.workers import Workers
 
 BASIC, POLICY = "basicsr", "policy"
-PRIOR = ProblemPrior(
-    operators=("+", "-", "*", "/"),
-    min_operators=2,
-    max_operators=5,
-    max_size=15,
-    constant_share=0.0,
-    feature_weights=(0.35, 0.4, 0.25),
-    noise_share=0.0,
-    rows=(50,),
-    row_weights=(1.0,),
-    distractor_share=0.0,
-)
-"""What the reference preset can solve: its only constant is 1."""
 FRESH = 1000
 """First of the seeds of the comparison; traces have seed 0."""
 TRACES, HELD_OUT_TRACES = 0, 2
