@@ -56,7 +56,7 @@ def test_every_action_of_a_search_earns_something_known(played):
     assert len(solved) == 3
 
 
-def test_advantages_do_not_depend_on_the_state_alone(played):
+def test_what_all_actions_earn_is_no_advantage(played):
     lessons, earned, _ = played
     lesson = lessons.finished()["cross"]
     unknown = earned.copy()
@@ -64,9 +64,7 @@ def test_advantages_do_not_depend_on_the_state_alone(played):
     found = advantages(lesson, unknown)
     assert found[0] == 0.0
     assert found.std() == pytest.approx(1.0, abs=0.05)
-    stage = lesson.context[np.argsort(lesson.action), 0].astype(float)
-    flat = advantages(lesson, 3.0 * stage)
-    assert np.abs(np.corrcoef(flat, stage)[0, 1]) < np.abs(np.corrcoef(3.0 * stage + found, stage)[0, 1])
+    assert advantages(lesson, earned + 7.0) == pytest.approx(advantages(lesson, earned), abs=0.1)
 
 
 def test_the_gradient_makes_rewarded_choices_likelier(network, played):
@@ -80,7 +78,7 @@ def test_the_gradient_makes_rewarded_choices_likelier(network, played):
 
     def share(policy):
         rows = np.arange(len(kinds.chosen))
-        return float(TorchPolicy(policy).log_probabilities("kind", kinds, rows).exp()[:, wanted].mean())
+        return TorchPolicy(policy).log_probabilities("kind", kinds, rows).exp()[:, wanted].mean().item()
 
     assert share(learned) > share(network) + 0.05
     assert facts["kl"] > 0

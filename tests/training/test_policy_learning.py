@@ -79,15 +79,17 @@ def test_states_are_those_of_a_proposer_s_requests(trace, visits):
     config = config_of(trace.table("runs").to_pylist()[0])
     asked = config.changed(levels=("kind",), guard=GuardRules(max_overhead=1.0))
     run_search(PROBLEM, asked, Asked(), 2)
-    first = {tuple(member.tree for member in state.members): state for state in seen}
-    common = [
-        (visit.state, first[key]) for visit in visits if (key := tuple(m.tree for m in visit.state.members)) in first
-    ]
+    asked_in = {_key(state): state for state in seen}
+    common = [(visit.state, asked_in[key]) for visit in visits if (key := _key(visit.state)) in asked_in]
     assert len(common) >= len(seen) // 2
     for ours, theirs in common:
         assert np.array_equal(ours.member_features, theirs.member_features)
         assert np.array_equal(ours.node_features, theirs.node_features)
         assert np.array_equal(ours.global_features, theirs.global_features)
+
+
+def _key(state):
+    return state.progress, tuple(member.tree for member in state.members)
 
 
 def test_scores_in_torch_are_those_of_the_policy(visits):

@@ -118,7 +118,7 @@ def _fit_head(policy: TorchPolicy, head: str, lesson: Lesson, config: FitConfig,
     begun = time.perf_counter()
     for step in range(config.steps):
         share = max(step / config.steps, (time.perf_counter() - begun) / seconds if seconds > 0 else 1.0)
-        if share >= 1:
+        if step and share >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + np.cos(np.pi * share))
