@@ -4,16 +4,15 @@ Owns: the measurement and its table.  Does not own: the policy (`pysr_neural.pro
 sampling, how good either is.
 
 One request for a generation of children of a population that is new to the policy: encoding it counts, as do the
-decisions and the trees that are planted.  The transformer answers the same request, in turns with the policy, in two
-ways: by its default without joins, which fits the constants of its samples, and by its ``onestep`` layout alone, which
-samples and does nothing else.  The faster of the two is compared with.
+decisions and the trees that are planted.  The transformer makes as many children, in turns with the policy, in two
+ways: by its default without joins, which fits the constants of its samples, and as `proposals` does, which samples tokens and
+does nothing else.  Both see the best members only, as many as in training.  The faster of the two is compared with.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -22,17 +21,17 @@ import torch
 from pysr_neural.model.checkpoint import DEFAULT, load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
-from pysr_neural.proposer.base import ProposalRequest, Session
-from pysr_neural.proposer.neural.transformer import TransformerProposer
+from pysr_neural.proposer.base import ProposalRequest
+from pysr_neural.proposer.neural.transformer import SHOWN_MEMBERS, TransformerProposer
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.proposer import PolicyProposer
 from pysr_neural_benchmarks.pages import markdown_table
-from pysr_neural_benchmarks.speed.proposals import State, make_state
-from pysr_neural_benchmarks.studies.single import SingleLayout
+from pysr_neural_benchmarks.speed.proposals import State, make_state, propose
 
 CASES = ((20, 15), (100, 25))
 """Members of a population, and the most nodes of each."""
-Opening = Callable[[], Session]
+Work = Callable[[int], int]
+"""Makes a generation of children with a seed; returns how many."""
 
 
 def request_of(state: State, seed: int) -> ProposalRequest:
@@ -40,27 +39,29 @@ def request_of(state: State, seed: int) -> ProposalRequest:
     return ProposalRequest(state.members, len(state.members), ("child",), seed, progress=0.5)
 
 
-def seconds(session: Session, request: ProposalRequest) -> tuple[float, int]:
-    """Return the time of an answer, and how many actions or children it has."""
-    begun = time.perf_counter()
-    answer = session.propose(request)
-    return time.perf_counter() - begun, len(answer.actions) + len(answer.children)
+def ways(state: State, policy: PolicyNetwork, model: ProposerModel) -> dict[str, Work]:
+    """Return what is measured, by name."""
+    transformer = TransformerProposer(model, combine=False).open(state.problem)
+    best = sorted(state.members, key=lambda member: member.loss)[:SHOWN_MEMBERS]
+    shown = State(state.problem, tuple(best))
+    opened = PolicyProposer(policy)
+    return {
+        "policy": lambda seed: len(opened.open(state.problem).propose(request_of(state, seed)).actions),
+        "onestep": lambda seed: len(propose(model, shown, len(state.members), seed)),
+        "default": lambda seed: len(transformer.propose(request_of(state, seed)).children),
+    }
 
 
 def measure(population: int, size: int, policy: PolicyNetwork, model: ProposerModel, repeats: int) -> dict[str, Any]:
     """Measure one case, in turns, after a warm-up of each."""
-    state = make_state(0, population, size)
-    transformer = {
-        "default": TransformerProposer(model, combine=False).open(state.problem),
-        "onestep": SingleLayout(model, "onestep").open(state.problem),
-    }
-    opening: dict[str, Opening] = {name: partial(_same, session) for name, session in transformer.items()}
-    opening["policy"] = partial(PolicyProposer(policy).open, state.problem)
-    rates: dict[str, list[float]] = {name: [] for name in opening}
+    working = ways(make_state(0, population, size), policy, model)
+    rates: dict[str, list[float]] = {name: [] for name in working}
     generations = []
     for turn in range(-1, repeats):
-        for name, opened in opening.items():
-            spent, made = seconds(opened(), request_of(state, turn + 1))
+        for name, work in working.items():
+            begun = time.perf_counter()
+            made = work(turn + 1)
+            spent = time.perf_counter() - begun
             if turn >= 0:
                 rates[name].append(made / spent)
             if turn >= 0 and name == "policy":
@@ -78,10 +79,6 @@ def measure(population: int, size: int, policy: PolicyNetwork, model: ProposerMo
         "generation_ms": round(1000 * median(generations), 2),
         "fastest_generation_ms": round(1000 * min(generations), 2),
     }
-
-
-def _same(session: Session) -> Session:
-    return session
 
 
 def table(cases: Sequence[dict[str, Any]]) -> str:

@@ -86,12 +86,12 @@ def propose(model: ProposerModel, state: State, count: int, seed: int) -> list[l
     list of list of int
         The tokens of each child, without padding.
     """
-    problem = state.problem
+    problem, size = state.problem, state.problem.limits.max_size
     slots = p.choose_slots(problem.X, problem.y)
     data = torch.from_numpy(p.data_columns(problem.X, problem.y, slots))[None]
     latents = model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))
-    prompt = p.build_prompt("onestep", problem.operators, slots, SIZE, state.members, float(np.var(problem.y)))
-    grammar = Grammar(tuple(p.operator_tokens(problem.operators)), FEATURES, SIZE, problem.limits.max_depth)
+    prompt = p.build_prompt("onestep", problem.operators, slots, size, state.members, float(np.var(problem.y)))
+    grammar = Grammar(tuple(p.operator_tokens(problem.operators)), FEATURES, size, problem.limits.max_depth)
     drawn = sample(encode(model, latents, [prompt])[0], grammar, count, 1.0, torch.Generator().manual_seed(seed))
     return [row[: row.index(v.PAD)] if v.PAD in row else row for row in drawn.tokens.tolist()]
 
