@@ -3,8 +3,9 @@
 Owns: `LEVELS`, `KINDS`, `MemberView`.  Does not own: requests and answers (`proposer.base`).
 """
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.expression.node import Node
@@ -71,8 +72,14 @@ class MemberView:
         Mean squared error, lower is better; may be infinite.
     complexity : int
         The engine's complexity.
+    score : float
+        By which the engine's tournaments compare, lower is better; NaN where it does not say.
+    birth : int
+        Members of lower birth are older.
     """
 
     tree: Node
     loss: float
     complexity: int
+    score: float = field(default=math.nan, compare=False)
+    birth: int = field(default=0, compare=False)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from pysr_neural.expression.edits import NOTHING, Edit
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
@@ -20,6 +21,7 @@ from pysr_neural.state import KINDS, LEVELS, MemberView, level_bits, levels_from
 __all__ = [
     "KINDS",
     "LEVELS",
+    "Action",
     "Child",
     "BatchProposer",
     "MemberView",
@@ -84,12 +86,38 @@ class Child:
         Positions in the request's members; empty for a child made from the data alone.
     log_probability : float
         Of the tree under the proposer; NaN where it is not known.
+    edit : Edit, optional
+        What was done to the parents; None where it was not told.
     """
 
     tree: Node
     kind: str = "neural"
     parents: tuple[int, ...] = ()
     log_probability: float = float("nan")
+    edit: Edit | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One decision about variation, for the engine to carry out.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`, all but ``"neural"``.
+    parents : tuple of int
+        Positions in the request's members: one, and a second for a crossover.
+    edit : Edit
+        Constants may be left undrawn (`pysr_neural.expression.edits.UNDRAWN`).
+    log_probability, entropy : float
+        Of the decisions under the proposer, in nats: the sum of both, of each decision given those before it.
+    """
+
+    kind: str
+    parents: tuple[int, ...]
+    edit: Edit = NOTHING
+    log_probability: float = float("nan")
+    entropy: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -118,6 +146,8 @@ class ProposalBatch:
     ----------
     children : tuple of Child
         At most as many as asked for; fewer is allowed.
+    actions : tuple of Action
+        In place of children, which the engine makes; together they are at most as many as asked for.
     kind_weights : array, shape (len(KINDS),), optional
         Weight of each kind for the next steps.
     crossover_probability : float, optional
@@ -131,6 +161,7 @@ class ProposalBatch:
     crossover_probability: float | None = None
     parent_weights: Array | None = None
     prior: Prior | None = None
+    actions: tuple[Action, ...] = ()
 
 
 @runtime_checkable

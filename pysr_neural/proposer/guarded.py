@@ -22,12 +22,14 @@ from typing import TypeVar
 import numpy as np
 
 from pysr_neural.checks import AUTO, overhead, whole
-from pysr_neural.errors import ConfigError
+from pysr_neural.errors import ConfigError, ExpressionError
 from pysr_neural.expression.constraints import check_tree
+from pysr_neural.expression.edits import edited
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import (
     KINDS,
+    Action,
     BatchProposer,
     Child,
     Prior,
@@ -279,10 +281,16 @@ class GuardedSession:
         if len(children) > request.count:
             self.counts.reject("child", "too many", len(children) - request.count)
             children = children[: request.count]
-        self.counts.served += len(children)
+        actions = tuple([action for action in answer.actions if self._accepts(action, request)])
+        most = request.count - len(children)
+        if len(actions) > most:
+            self.counts.reject("child", "too many", len(actions) - most)
+            actions = actions[:most]
+        self.counts.served += len(children) + len(actions)
         return dataclasses.replace(
             answer,
             children=children,
+            actions=actions,
             kind_weights=self._weights("kind_weights", answer.kind_weights, (len(KINDS),)),
             parent_weights=self._weights("parent_weights", answer.parent_weights, (len(request.members),)),
             crossover_probability=self._probability(answer.crossover_probability),
@@ -290,7 +298,7 @@ class GuardedSession:
         )
 
     def _accepts(self, child: object, request: ProposalRequest) -> bool:
-        reason = self._reason(child, request)
+        reason = reason_against(child, request) if isinstance(child, Action) else self._reason(child, request)
         if reason is not None:
             self.counts.reject("child", reason)
         return reason is None
@@ -329,6 +337,27 @@ class GuardedSession:
             self._weights("prior.pairs", prior.pairs, (operators + 1, operators + 2)),
         )
         return None if any(part is None for part in parts) else Prior(*parts)  # type: ignore[arg-type]
+
+
+def reason_against(action: Action, request: ProposalRequest) -> str | None:
+    """Say why an action cannot be carried out; None if it can.  Limits are looked at afterwards."""
+    if action.kind not in KINDS or action.kind == "neural":
+        return "kind"
+    wanted = 2 if action.kind == "crossover" else 1
+    if len(action.parents) != wanted or any(not 0 <= parent < len(request.members) for parent in action.parents):
+        return "parent"
+    trees = [request.members[parent].tree for parent in action.parents]
+    if action.edit.node >= trees[0].size:
+        return "node"
+    if action.kind == "constant" and action.edit.planted is None:
+        return None if action.edit.node < 0 or trees[0].at(action.edit.node).value is not None else "node"
+    if action.kind in ("simplify", "optimize"):
+        return None
+    try:
+        edited(action.kind, action.edit, *trees)
+    except ExpressionError:
+        return "edit"
+    return None
 
 
 def propose_together(sessions: Sequence[GuardedSession], requests: Sequence[ProposalRequest]) -> list[ProposalBatch]:

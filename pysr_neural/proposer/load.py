@@ -11,6 +11,8 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.base import Proposer
 
 TRANSFORMER = "transformer"
+POLICY_SUFFIX = ".safetensors"
+"""A checkpoint that is one such file is a policy of actions, not a transformer."""
 
 
 def proposer_of(config: NeuralProposer) -> Proposer:
@@ -36,7 +38,7 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         ``"transformer"``, ``"random"`` (draws from a fixed grammar; needs no torch), or ``"module:attribute"``: a
         proposer, or a class or function without parameters that makes one.
     checkpoint, device : str
-        For the transformer.
+        For the transformer; or the safetensors file of a policy (`pysr_neural.proposer.policy`).
 
     Raises
     ------
@@ -45,6 +47,10 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
     CheckpointError
         If the checkpoint is unusable.
     """
+    if name == TRANSFORMER and checkpoint.endswith(POLICY_SUFFIX):
+        from pysr_neural.proposer.policy.proposer import PolicyProposer
+
+        return PolicyProposer.from_file(checkpoint)
     if name == TRANSFORMER:
         from pysr_neural.proposer.neural.transformer import TransformerProposer
 

@@ -21,7 +21,7 @@ import numpy as np
 from pysr_neural.errors import ExpressionError, TraceError
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Problem
-from pysr_neural.trace.schema import DEATH, PROPOSAL, SIMPLIFY, TABLES, TUNING, make_table
+from pysr_neural.trace.schema import ACTION_COLUMNS, DEATH, PROPOSAL, SIMPLIFY, TABLES, TUNING, make_table
 from pysr_neural.trace.trees import NO_TREE, TreeColumns
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class _Reader:
         rows = self.rows[name]
         codes, constants, sizes = self.trees.columns([row["tree"] for row in rows])
         made = {"run": np.full(len(rows), self.run), "codes": codes, "constants": constants, "complexity": sizes}
-        wanted = [field for field in TABLES[name].names if field not in made]
+        wanted = [field for field in TABLES[name].names if field not in made and field not in ACTION_COLUMNS]
         columns = {field: [row[field] for row in rows] for field in wanted}
         if name == "members":
             made["complexity"] = np.array([row["complexity"] for row in rows])

@@ -23,8 +23,9 @@ from pysr_neural.errors import TraceError, did_you_mean
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.trace.schema import (
+    ACTION_COLUMNS,
+    READABLE,
     TABLES,
-    TRACE_VERSION,
     VERSION_KEY,
     Lists,
     Names,
@@ -273,7 +274,9 @@ class Trace:
         try:
             with pq.ParquetFile(path) as file:
                 _check_version(path, file.schema_arrow.metadata or {})
-                return file.read(columns=None if columns is None else list(columns))
+                wanted = table_named(name).names if columns is None else list(columns)
+                known = [column for column in wanted if column in file.schema_arrow.names or name != "events"]
+                return _with_untold(file.read(columns=known), wanted) if known != wanted else file.read(columns=known)
         except (pa.ArrowException, OSError) as error:
             raise TraceError(
                 f"A part of a trace must be a whole Parquet file; {path} is not: {error}. Delete "
@@ -320,11 +323,22 @@ def _check_version(path: Path, metadata: Mapping[bytes, bytes]) -> None:
     if VERSION_KEY not in metadata:
         raise TraceError(f"A part of a trace must name its version; {path} names none, so it is no trace of ours.")
     version = metadata[VERSION_KEY].decode()
-    if version != str(TRACE_VERSION):
+    if version not in READABLE:
         raise TraceError(
-            f"A trace must be of version {TRACE_VERSION}; {path} is of version {version}. Read it with the release of "
-            "pysr-neural that wrote it, or generate it again."
+            f"A trace must be of version {' or '.join(READABLE)}; {path} is of version {version}. Read it with the "
+            "release of pysr-neural that wrote it, or generate it again."
         )
+
+
+def _with_untold(table: "pa.Table", wanted: Sequence[str]) -> "pa.Table":
+    """Give events of version 1 the columns that they lack; they tell of no action."""
+    pa = require("pyarrow", "training", "A trace")
+    schema, rows = arrow_schema("events"), len(table)
+    columns = [
+        table[name] if name in table.column_names else pa.array([ACTION_COLUMNS[name]] * rows, schema.field(name).type)
+        for name in wanted
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema([schema.field(name) for name in wanted], schema.metadata))
 
 
 def _triples(flat: Sequence[int]) -> tuple[tuple[int, int, int], ...]:

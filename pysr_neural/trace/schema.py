@@ -22,7 +22,9 @@ from pysr_neural.state import KINDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
+READABLE = ("1", "2")
+"""Versions that can be read: version 1 lacks `ACTION_COLUMNS`, which then tell of no action."""
 VERSION_KEY = b"pysr_neural.trace_version"
 TABLE_KEY = b"pysr_neural.trace_table"
 
@@ -180,8 +182,20 @@ _EVENTS = Table(
         Field("accepted", "bool", "", "Whether it entered the population."),
         Field("reason", _DICTIONARY, _NAME, f"Why not: {', '.join(REASONS[1:])}; empty if accepted."),
         Field("neural", "bool", "", "Whether an injected proposer made the child."),
+        Field("action", "bool", "", "Whether the next four say what was done to the parents."),
+        Field("node", "int16", "prefix position", "Which node of the first parent changed; -1 for none."),
+        Field("place", "int16", "number", "Node of the second parent, or the operand or direction; -1 for none."),
+        Field(
+            "planted", "list<int16>", "wire codes", "What went there, -1 for what was there before; null for nothing."
+        ),
+        Field("planted_constants", "list<float64>", "constants' own", "Values of its codes 0, in order."),
     ),
 )
+
+ACTION_COLUMNS: Mapping[str, Any] = MappingProxyType(
+    {"action": False, "node": -1, "place": -1, "planted": None, "planted_constants": None}
+)
+"""Columns of `events` that tell the action, with what they hold where none is told."""
 
 TABLES: Mapping[str, Table] = MappingProxyType({t.name: t for t in (_PROBLEMS, _RUNS, _MEMBERS, _EVENTS)})
 
@@ -221,6 +235,8 @@ def arrow_schema(name: str) -> "pa.Schema":
 def make_table(name: str, columns: Mapping[str, Any]) -> "pa.Table":
     """Build a table from columns: lists, NumPy arrays, `Names` or Arrow arrays of one length.
 
+    Of `events`, the columns of an action may be left out.
+
     Raises
     ------
     TraceError
@@ -228,6 +244,10 @@ def make_table(name: str, columns: Mapping[str, Any]) -> "pa.Table":
     """
     pa = require("pyarrow", "training", "A trace")
     schema = arrow_schema(name)
+    if name == "events" and columns:
+        rows = len(next(iter(columns.values())))
+        untold = {column: [value] * rows for column, value in ACTION_COLUMNS.items() if column not in columns}
+        columns = {**columns, **untold}
     unknown = sorted(set(columns) - set(schema.names))
     if unknown:
         raise TraceError(f"The table {name!r} has no column {unknown[0]!r}." + did_you_mean(unknown[0], schema.names))

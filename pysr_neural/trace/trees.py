@@ -4,7 +4,7 @@ Owns: `TreeColumns`.  Does not own: the codes (`wire.codes`), tables (`schema`).
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from pysr_neural.wire.codes import encode_lists
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Encode = Callable[[Node, OperatorSet, int], tuple[list[int], list[float]]]
 NO_TREE = -1
 _LARGEST_CODE = 2**15 - 1
 
@@ -34,6 +35,8 @@ class TreeColumns:
     ----------
     operators : OperatorSet
     features : int
+    encode : callable, optional
+        From a tree, operators and features to codes and constants.
 
     Raises
     ------
@@ -41,12 +44,12 @@ class TreeColumns:
         If there are more codes than 16 bits hold.
     """
 
-    def __init__(self, operators: OperatorSet, features: int) -> None:
+    def __init__(self, operators: OperatorSet, features: int, encode: Encode = encode_lists) -> None:
         if features + len(operators.names) > _LARGEST_CODE:
             raise TraceError(
                 f"A trace holds at most {_LARGEST_CODE} variables and operators together; got {features} variables."
             )
-        self.operators, self.features = operators, features
+        self.operators, self.features, self._encode = operators, features, encode
         self._known: dict[int, int] = {}
         self._new: list[Node] = []
         self._codes, self._constants = array("h"), array("d")
@@ -90,7 +93,7 @@ class TreeColumns:
         """Encode the trees that came since the last time: in one go, they are read from memory once."""
         codes, constants, ends = self._codes, self._constants, self._ends
         for tree in self._new:
-            own, values = encode_lists(tree, self.operators, self.features)
+            own, values = self._encode(tree, self.operators, self.features)
             codes.extend(own)
             constants.extend(values)
             ends.extend((len(codes), len(constants)))

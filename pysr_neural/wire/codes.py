@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.edits import KEPT
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.problem import OperatorSet
 
 WIRE_VERSION = 1
 Codes = npt.NDArray[np.int32]
 Constants = npt.NDArray[np.float64]
+KEPT_CODE = -1
+"""Within what an edit plants: what was there before (`pysr_neural.expression.edits.KEPT`)."""
 
 
 def encode(tree: Node, operators: OperatorSet, features: int) -> tuple[Codes, Constants]:
@@ -67,6 +70,39 @@ def encode_lists(tree: Node, operators: OperatorSet, features: int) -> tuple[lis
         else:
             raise ExpressionError(f"A variable must be one of {features} features; got x{node.index}.")
     return codes, constants
+
+
+def encode_planted(tree: Node, operators: OperatorSet, features: int) -> tuple[list[int], list[float]]:
+    """Write what an edit plants as prefix codes, as `encode_lists` does for a tree; `KEPT_CODE` for what stays."""
+    codes: list[int] = []
+    constants: list[float] = []
+    for node in tree:
+        if node is KEPT or node.index == KEPT.index:
+            codes.append(KEPT_CODE)
+        elif node.children:
+            codes.append(1 + features + operators.index[node.operator or "", len(node.children)])
+        else:
+            own, values = encode_lists(node, operators, features)
+            codes += own
+            constants += values
+    return codes, constants
+
+
+def decode_planted(
+    codes: Sequence[int] | Codes, constants: Sequence[float] | Constants, operators: OperatorSet, features: int
+) -> Node:
+    """Read what an edit plants from prefix codes; raises as `decode`."""
+    kept = features + 1  # A variable of its own for what stays.
+    shifted = [kept if c == KEPT_CODE else c + (c > features) for c in map(int, codes)]
+    return _with_kept(decode(shifted, constants, operators, kept), features)
+
+
+def _with_kept(tree: Node, index: int) -> Node:
+    if tree.index == index:
+        return KEPT
+    if not tree.children:
+        return tree
+    return Node(tree.operator, tuple([_with_kept(child, index) for child in tree.children]))
 
 
 def decode(

@@ -1,10 +1,10 @@
 """SymbolicRegression.jl's kinds of mutation, and crossover, on immutable trees.
 
-Owns: what each kind does, and when a kind can apply.  Does not own: how often (`config.MutationWeights`), random
-symbols (`symbols`), limits on the result (`variation`).
+Owns: what each kind decides, and when a kind can apply.  Does not own: how often (`config.MutationWeights`), random
+symbols (`symbols`), doing what was decided (`pysr_neural.expression.edits`), limits on the result (`variation`).
 
-Each kind is a method by its name in `pysr_neural.state.KINDS`, from a tree to a new tree; where it cannot apply, it
-returns the tree.
+Each kind is a method by its name in `pysr_neural.state.KINDS`, from a tree to an edit of it; where it cannot apply, the
+edit changes nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,17 @@ from dataclasses import astuple
 
 import numpy as np
 
+from pysr_neural.expression.edits import (
+    DOWN,
+    KEPT,
+    MOST_OPERANDS,
+    NEGATED,
+    NOTHING,
+    PAIRS,
+    UP,
+    Edit,
+    edited,
+)
 from pysr_neural.expression.node import Node, constant
 from pysr_neural.expression.sample import pick
 from pysr_neural.expression.simplify import simplify
@@ -79,7 +90,11 @@ class Mutations:
         return weights
 
     def apply(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
-        """Mutate a tree.
+        """Mutate a tree: draw an edit, and do it."""
+        return self.perform(kind, self.draw(kind, tree, temperature, rng), tree)
+
+    def draw(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Edit:
+        """Draw an edit of a tree.
 
         Parameters
         ----------
@@ -92,110 +107,117 @@ class Mutations:
         """
         if kind == "constant":
             return self.constant(tree, temperature, rng)
-        made: Node = getattr(self, kind)(tree, rng)
+        made: Edit = getattr(self, kind)(tree, rng)
         return made
 
-    def constant(self, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
+    def perform(self, kind: str, edit: Edit, tree: Node) -> Node:
+        """Return a tree after an edit of one of `MUTATIONS`."""
+        if kind == "simplify":
+            return simplify(tree, self.symbols.constants)
+        return self.refine(tree) if kind == "optimize" else edited(kind, edit, tree)
+
+    def constant(self, tree: Node, temperature: float, rng: np.random.Generator) -> Edit:
         """Multiply or divide a random constant by a random factor."""
         places = [i for i, node in enumerate(tree) if node.value is not None]
         if not places:
-            return tree
+            return NOTHING
         position = pick(places, rng)
-        factor = (self.config.perturbation * temperature + 1 + _SMALLEST_CHANGE) ** rng.random()
-        value = (tree.at(position).value or 0.0) * (factor if rng.random() < 0.5 else 1 / factor)
-        return tree.replace(position, constant(-value if rng.random() < self.config.negation else value))
+        factor = self.factor(temperature, rng)
+        place = UP if rng.random() < 0.5 else DOWN
+        place += NEGATED if rng.random() < self.config.negation else 0
+        return Edit(position, place, changed(tree.at(position), place, factor))
 
-    def operator(self, tree: Node, rng: np.random.Generator) -> Node:
+    def factor(self, temperature: float, rng: np.random.Generator) -> float:
+        """Draw a factor from 1 to the largest."""
+        drawn: float = (self.config.perturbation * temperature + 1 + _SMALLEST_CHANGE) ** rng.random()
+        return drawn
+
+    def operator(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Draw the operator of a random node anew, among those of its arity."""
         places = [i for i, node in enumerate(tree) if node.children]
         if not places:
-            return tree
+            return NOTHING
         position = pick(places, rng)
-        node = tree.at(position)
-        found = self.symbols.operator(parent_of(tree, position), rng, (len(node.children),))
-        return tree if found is None else tree.replace(position, Node(found[0], node.children))
+        arity = len(tree.at(position).children)
+        found = self.symbols.operator(parent_of(tree, position), rng, (arity,))
+        return NOTHING if found is None else Edit(position, -1, Node(found[0], (KEPT,) * arity))
 
-    def feature(self, tree: Node, rng: np.random.Generator) -> Node:
+    def feature(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Put another variable in place of a random variable."""
         places = [i for i, node in enumerate(tree) if node.index is not None]
         if not places or len(self.symbols.variables) == 1:
-            return tree
+            return NOTHING
         position = pick(places, rng)
         other = self.symbols.feature(rng, other_than=tree.at(position).index)
-        return tree.replace(position, self.symbols.variables[other])
+        return Edit(position, -1, self.symbols.variables[other])
 
-    def swap(self, tree: Node, rng: np.random.Generator) -> Node:
+    def swap(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Exchange two operands of a random node."""
         places = [i for i, node in enumerate(tree) if len(node.children) > 1]
         if not places:
-            return tree
+            return NOTHING
         position = pick(places, rng)
-        node = tree.at(position)
-        first = int(rng.random() * len(node.children))
-        second = (first + 1 + int(rng.random() * (len(node.children) - 1))) % len(node.children)
-        children = list(node.children)
-        children[first], children[second] = children[second], children[first]
-        return tree.replace(position, Node(node.operator, tuple(children)))
+        arity = len(tree.at(position).children)
+        first = int(rng.random() * arity)
+        second = (first + 1 + int(rng.random() * (arity - 1))) % arity
+        return Edit(position, PAIRS.index((min(first, second), max(first, second))))
 
-    def rotate(self, tree: Node, rng: np.random.Generator) -> Node:
+    def rotate(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Rotate a random node with one of its operator children: the child rises, the node takes a grandchild."""
         places = [i for i, node in enumerate(tree) if any(child.children for child in node.children)]
         if not places:
-            return tree
+            return NOTHING
         position = pick(places, rng)
         root = tree.at(position)
         which = pick([i for i, child in enumerate(root.children) if child.children], rng)
-        pivot = root.children[which]
-        place = int(rng.random() * len(pivot.children))
-        lowered = Node(root.operator, _with(root.children, which, pivot.children[place]))
-        return tree.replace(position, Node(pivot.operator, _with(pivot.children, place, lowered)))
+        return Edit(position, MOST_OPERANDS * which + int(rng.random() * len(root.children[which].children)))
 
-    def add(self, tree: Node, rng: np.random.Generator) -> Node:
+    def add(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Put an operator in place of a leaf, or on top of the tree; half and half."""
         if rng.random() < 0.5:
-            return self.symbols.append(tree, rng)
+            return self.symbols.appended(tree, rng)
         return self._with_operator_above(tree, 0, rng)
 
-    def insert(self, tree: Node, rng: np.random.Generator) -> Node:
+    def insert(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Put an operator above a random node."""
         return self._with_operator_above(tree, int(rng.random() * tree.size), rng)
 
-    def _with_operator_above(self, tree: Node, position: int, rng: np.random.Generator) -> Node:
+    def _with_operator_above(self, tree: Node, position: int, rng: np.random.Generator) -> Edit:
         found = self.symbols.operator(parent_of(tree, position), rng)
-        if found is None:
-            return tree
-        return tree.replace(position, self.symbols.over(*found, rng, kept=tree.at(position)))
+        return NOTHING if found is None else Edit(position, -1, self.symbols.over(*found, rng, kept=KEPT))
 
-    def delete(self, tree: Node, rng: np.random.Generator) -> Node:
+    def delete(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Put one of its operands in place of a random operator."""
         places = [i for i, node in enumerate(tree) if node.children]
         if not places:
-            return tree
+            return NOTHING
         position = pick(places, rng)
-        return tree.replace(position, pick(tree.at(position).children, rng))
+        return Edit(position, int(rng.random() * len(tree.at(position).children)))
 
-    def simplify(self, tree: Node, rng: np.random.Generator) -> Node:
-        """Simplify the tree."""
-        return simplify(tree, self.symbols.constants)
-
-    def randomize(self, tree: Node, rng: np.random.Generator) -> Node:
+    def randomize(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Draw a new tree of random size."""
-        return self.symbols.tree(1 + int(rng.random() * self.max_size), rng)
+        return Edit(0, -1, self.symbols.tree(1 + int(rng.random() * self.max_size), rng))
 
-    def do_nothing(self, tree: Node, rng: np.random.Generator) -> Node:
+    def simplify(self, tree: Node, rng: np.random.Generator) -> Edit:
+        """Simplify the tree: nothing is drawn."""
+        return NOTHING
+
+    def do_nothing(self, tree: Node, rng: np.random.Generator) -> Edit:
         """Return the tree: its copy is young again."""
-        return tree
+        return NOTHING
 
-    def optimize(self, tree: Node, rng: np.random.Generator) -> Node:
-        """Fit the constants."""
-        return self.refine(tree)
+    def optimize(self, tree: Node, rng: np.random.Generator) -> Edit:
+        """Fit the constants: nothing is drawn."""
+        return NOTHING
 
 
-def cross(first: Node, second: Node, rng: np.random.Generator) -> Node:
-    """Put a random subtree of the second tree in place of a random subtree of the first."""
+def changed(node: Node, place: int, factor: float) -> Node:
+    """Return a constant after a change in a direction of `pysr_neural.expression.edits` by a factor."""
+    value = (node.value or 0.0) * (1 / factor if place & DOWN else factor)
+    return constant(-value if place & NEGATED else value)
+
+
+def cross(first: Node, second: Node, rng: np.random.Generator) -> Edit:
+    """Draw where a random subtree of the second tree goes in the first."""
     position = int(rng.random() * first.size)
-    return first.replace(position, second.at(int(rng.random() * second.size)))
-
-
-def _with(children: tuple[Node, ...], position: int, new: Node) -> tuple[Node, ...]:
-    return (*children[:position], new, *children[position + 1 :])
+    return Edit(position, int(rng.random() * second.size))

@@ -10,6 +10,7 @@ the same as an unwatched one.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from pysr_neural.expression.edits import Edit
 from pysr_neural.expression.node import Node
 from pysr_neural_baseline.population import Member
 
@@ -35,6 +36,8 @@ class Proposal(NamedTuple):
         accepted.
     neural : bool
         Whether an injected proposer made it.
+    edit : Edit or None
+        What was done to the parents; None where a proposer did not tell.
     """
 
     population: int
@@ -48,6 +51,7 @@ class Proposal(NamedTuple):
     after: tuple[float, float]
     reason: str
     neural: bool
+    edit: Edit | None = None
 
     @property
     def accepted(self) -> bool:

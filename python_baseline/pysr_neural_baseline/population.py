@@ -4,6 +4,7 @@ Owns: `Member`, `Population`, `Ancestry`.  Does not own: making members (`variat
 (`selection`).
 """
 
+import math
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,9 +43,9 @@ class Member:
     neural: bool = False
     birth: int = 0
 
-    def view(self) -> MemberView:
-        """Return the member as proposers see it."""
-        return MemberView(self.tree, self.loss, self.tree.size)
+    def view(self, score: float = math.nan) -> MemberView:
+        """Return the member as proposers see it, with what tournaments compare."""
+        return MemberView(self.tree, self.loss, self.tree.size, score, self.birth)
 
 
 @dataclass

@@ -19,11 +19,13 @@ import numpy.typing as npt
 
 from pysr_neural import __version__
 from pysr_neural.errors import ConfigError
+from pysr_neural.expression.edits import NOTHING
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer
 from pysr_neural.trace.io import arrays
 from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL, Names, make_table
 from pysr_neural.trace.trees import NO_TREE, TreeColumns
+from pysr_neural.wire.codes import encode_planted
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.observer import Proposal
@@ -41,9 +43,9 @@ _EVENT = np.dtype(
     [
         *[(name, "<i8") for name in ("parent", "parent2", "ref")],
         *[(name, "<f8") for name in ("before_loss", "before_cost", "after_loss", "after_cost")],
-        *[(name, "<i4") for name in ("iteration", "cycle", "tree")],
-        *[(name, "<i2") for name in ("population", "event", "kind", "reason")],
-        ("neural", "?"),
+        *[(name, "<i4") for name in ("iteration", "cycle", "tree", "planted")],
+        *[(name, "<i2") for name in ("population", "event", "kind", "reason", "node", "place")],
+        *[(name, "?") for name in ("neural", "action")],
     ]
 )
 _MEMBER = np.dtype(
@@ -55,7 +57,7 @@ _MEMBER = np.dtype(
         ("neural", "?"),
     ]
 )
-_pack_event = Struct("<3q4d3i4h?").pack
+_pack_event = Struct("<3q4d4i6h2?").pack
 _pack_member = Struct("<3q2d3ih?").pack
 
 
@@ -101,10 +103,10 @@ class Recorder:
         self.population_rate, self.deaths = population_rate, deaths
         self._event_rows: list[bytes] = []
         self._member_rows: list[bytes] = []
-        self._trees = self._new_trees()
+        self._trees, self._planted = self._new_trees()
         self._events, self._kinds, self._reasons = _Ids(), _Ids(), _Ids()
         self._proposal, self._death = self._events[PROPOSAL], self._events[DEATH]
-        self._no_kind, self._no_reason = self._kinds[""], self._reasons[""]
+        self._nothing = (self._kinds[""], self._reasons[""], NOTHING.node, NOTHING.place)
         self._unrecorded: dict[int, tuple[int, tuple[Member, ...]]] = {}
         self._iterations: dict[int, int] = {}
         self._done: dict[str, list[pa.Table]] = {"events": [], "members": []}
@@ -120,11 +122,12 @@ class Recorder:
 
     def proposal(self, told: Proposal) -> None:
         """Take one proposal, accepted or not."""
-        population, iteration, cycle, kind, parents, child, child_ref, before, after, reason, neural = told
+        population, iteration, cycle, kind, parents, child, child_ref, before, after, reason, neural, edit = told
         first = parents[0] if parents else -1
         second = parents[1] if len(parents) > 1 else -1
         tree, kind_id, reason_id = self._trees.index(child), self._kinds[kind], self._reasons[reason]
         event = self._proposal
+        node, place, planted = edit or NOTHING
         self._event_rows.append(
             _pack_event(
                 first,
@@ -135,11 +138,15 @@ class Recorder:
                 iteration,
                 cycle,
                 tree,
+                NO_TREE if planted is None else self._planted.index(planted),
                 population,
                 event,
                 kind_id,
                 reason_id,
+                node,
+                place,
                 neural,
+                edit is not None,
             )
         )
         if len(self._event_rows) >= ROWS_AT_A_TIME:
@@ -147,17 +154,17 @@ class Recorder:
 
     def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
         """Take a member that replaces another without a proposal."""
-        where = (iteration, -1, self._trees.index(member.tree), population, self._events[event])
+        where = (iteration, -1, self._trees.index(member.tree), NO_TREE, population, self._events[event])
         parent = member.parents[0] if member.parents else old_ref
         known = (parent, -1 if parent == old_ref else old_ref, member.ref, _NAN, _NAN, member.loss, member.cost)
-        self._event_rows.append(_pack_event(*known, *where, self._no_kind, self._no_reason, member.neural))
+        self._event_rows.append(_pack_event(*known, *where, *self._nothing, member.neural, False))
 
     def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
         """Take the ref of a member that left its population to make room for a child."""
         if self.deaths:
-            where = (iteration, cycle, NO_TREE, population, self._death)
+            where = (iteration, cycle, NO_TREE, NO_TREE, population, self._death)
             known = (-1, -1, ref, _NAN, _NAN, _NAN, _NAN)
-            self._event_rows.append(_pack_event(*known, *where, self._no_kind, self._no_reason, False))
+            self._event_rows.append(_pack_event(*known, *where, *self._nothing, False, False))
 
     def finish(
         self, result: SearchResult, config: BasicSRConfig, seed: int, proposer: str = ""
@@ -196,8 +203,9 @@ class Recorder:
             where = (iteration, slot, index(member.tree), population)
             self._member_rows.append(_pack_member(*own, *where, member.neural))
 
-    def _new_trees(self) -> TreeColumns:
-        return TreeColumns(self.problem.operators, self.problem.X.shape[1])
+    def _new_trees(self) -> tuple[TreeColumns, TreeColumns]:
+        language = (self.problem.operators, self.problem.X.shape[1])
+        return TreeColumns(*language), TreeColumns(*language, encode_planted)
 
     def _settle(self) -> None:
         """Turn what waits into columns."""
@@ -205,10 +213,13 @@ class Recorder:
         names = {"event": self._events, "kind": self._kinds, "reason": self._reasons}
         named = {column: Names(events[column], tuple(ids)) for column, ids in names.items()}
         accepted = (events["ref"] >= 0) & (events["event"] != self._death)
-        self._done["events"].append(self._table("events", events, {**named, "accepted": accepted}))
+        planted, values, _ = self._planted.columns(events["planted"])
+        known = {**named, "accepted": accepted, "planted": planted, "planted_constants": values}
+        self._done["events"].append(self._table("events", events, known))
         members = np.frombuffer(b"".join(self._member_rows), dtype=_MEMBER)
         self._done["members"].append(self._table("members", members, {}))
-        self._event_rows, self._member_rows, self._trees = [], [], self._new_trees()
+        self._event_rows, self._member_rows = [], []
+        self._trees, self._planted = self._new_trees()
 
     def _table(self, name: str, rows: npt.NDArray[np.void], others: dict[str, Any]) -> "pa.Table":
         codes, constants, sizes = self._trees.columns(rows["tree"])

@@ -139,6 +139,8 @@ class Search:
     ----------
     problem, config, proposer, seed, clock, observer, guesses
         See `run_search`.
+    variation : callable, optional
+        Makes the ordinary variation; see `Variation` for its arguments.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class Search:
         clock: Callable[[], float] = time.perf_counter,
         observer: SearchObserver | None = None,
         guesses: Sequence[Node] = (),
+        variation: Callable[..., Variation] = Variation,
     ) -> None:
         if not problem.operators.evaluable:
             raise ConfigError(
@@ -168,7 +171,7 @@ class Search:
         self.deadline = Deadline(config.timeout_seconds, clock)
         self.objective = Objective(problem, config, self.deadline)
         self.selection = Selection(config, min(config.max_size, problem.limits.max_size))
-        self.variation = Variation(problem, config, self.selection, self.objective)
+        self.variation = variation(problem, config, self.selection, self.objective)
         self.tuning = Tuning(config, self.objective, self._successor, self._moved, seed, self.deadline.passed)
         self.session = GuardedProposer(proposer, config.guard, clock).open(problem) if proposer is not None else None
         self.rng, self.judging = generator(seed, "search"), generator(seed, "acceptance")
@@ -295,10 +298,16 @@ class Search:
         cycle = REPLACEMENTS[self.config.replacement](population)
         if cycle.elite is not None:
             self._try(population, cycle, Child(cycle.elite.tree, "do_nothing"), [cycle.elite])
+        temperature = self._temperature(population)
         for child in self._in_time(batch.children):
             parents = [snapshot[position] for position in child.parents]
             self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
-        count, temperature = self.config.children - len(batch.children), self._temperature(population)
+        count = self.config.children - len(batch.children)
+        for action in self._in_time(batch.actions):
+            child, fits = self.variation.perform(action, snapshot, temperature, self.rng)
+            if fits:
+                self._try(population, cycle, child, [snapshot[i] for i in child.parents], proposed=True)
+            count -= self._counts_as_done(fits)
         made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
         for child, fits in self._in_time(made) if cycle.judges else self._at_once(made):
             self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
@@ -356,7 +365,9 @@ class Search:
         if self.observer is not None:
             before = (parents[0].loss, parents[0].cost) if parents else (NAN, NAN)
             place = (population.index, population.iteration, population.cycle)
-            told = Proposal(*place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed)
+            told = Proposal(
+                *place, child.kind, refs, child.tree, ref, before, (loss, cost), reason, proposed, child.edit
+            )
             self.observer.proposal(told)
             if left is not None:
                 self._tell_death(population, left)
@@ -383,7 +394,8 @@ class Search:
         if self.session is None or not levels or self.deadline.passed():
             return NOTHING
         seed = int(generator(self.seed, "proposer", self.generation).integers(1 << 62))
-        views = tuple([member.view() for member in members])
+        score = self.selection.score
+        views = tuple([member.view(score(member)) for member in members])
         answer = yield ProposalRequest(
             views,
             count,
@@ -431,9 +443,17 @@ class Search:
         rivals = [parent.loss for parent in parents] or ([self.best.loss] if self.best else [])
         self.session.counts.improved += bool(rivals) and member.loss < min(rivals)
 
+    def _counts_as_done(self, fits: bool) -> bool:
+        """Tell whether an action made its child; one beyond limits that the proposer does not know is made good."""
+        if self.session is not None and not fits:
+            self.session.counts.reject("child", "limits")
+            self.session.counts.served -= 1
+            self.session.counts.fallbacks += 1
+        return fits
+
     def _count_fallbacks(self, wanted: int, batch: ProposalBatch) -> None:
         if self.session is not None:
-            self.session.counts.fallbacks += wanted - len(batch.children)
+            self.session.counts.fallbacks += wanted - len(batch.children) - len(batch.actions)
 
     def _note(self, population: Population) -> None:
         """Keep the best ever, and when that was."""

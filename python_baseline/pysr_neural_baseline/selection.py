@@ -56,6 +56,10 @@ class Selection:
         place = _place(len(drawn), config.tournament_p, rng)
         return sorted(zip(keys, drawn, strict=True))[place][1]
 
+    def score(self, member: Member) -> float:
+        """Return what tournaments compare, lower is better: the cost, or its logarithm and the size's frequency."""
+        return self._log_cost(member, {}) if self.config.frequency_parsimony else member.cost
+
     def _log_cost(self, member: Member, weights: Mapping[int, float]) -> float:
         """Return the logarithm of the cost, raised by the frequency of its size and lowered by a proposer's weight."""
         crowd = self.config.frequency_parsimony * self.frequencies.of(member.tree.size)

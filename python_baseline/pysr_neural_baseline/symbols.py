@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pysr_neural.expression.edits import NOTHING, Edit, edited
 from pysr_neural.expression.node import Node, constant, variable
 from pysr_neural.expression.sample import pick
 from pysr_neural.operators import Array
@@ -95,14 +96,14 @@ class Symbols:
         """Draw an initial member: three operators, each put in place of a random leaf."""
         tree = self.leaf(None, rng)
         for _ in range(INITIAL_OPERATORS):
-            tree = self.append(tree, rng)
+            tree = edited("add", self.appended(tree, rng), tree)
         return tree
 
-    def append(self, tree: Node, rng: np.random.Generator) -> Node:
-        """Put a random operator over random leaves in place of a random leaf."""
+    def appended(self, tree: Node, rng: np.random.Generator) -> Edit:
+        """Draw a random operator over random leaves in place of a random leaf."""
         position = pick(leaves(tree), rng)
         found = self.operator(parent_of(tree, position), rng)
-        return tree if found is None else tree.replace(position, self.over(*found, rng))
+        return NOTHING if found is None else Edit(position, -1, self.over(*found, rng))
 
     def _constant_share(self, parent: Node | None) -> float:
         if self.prior is None:

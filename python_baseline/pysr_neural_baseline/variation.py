@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pysr_neural.expression.constraints import check_tree
+from pysr_neural.expression.edits import NOTHING, Edit, drawn, edited
 from pysr_neural.expression.node import Node, constant, variable
-from pysr_neural.expression.sample import GrowSampler
+from pysr_neural.expression.sample import GrowSampler, pick
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.base import Child, Prior, ProposalBatch, ProposalRequest
+from pysr_neural.proposer.base import Action, Child, Prior, ProposalBatch, ProposalRequest
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
-from pysr_neural_baseline.mutation import MUTATIONS, Mutations, cross
+from pysr_neural_baseline.mutation import MUTATIONS, Mutations, changed, cross
 from pysr_neural_baseline.objective import Objective, scale_of
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.selection import Selection
@@ -94,6 +95,10 @@ class Variation:
             return False
         return not self._more_limits or check_tree(tree, self.problem, self.max_size) is None
 
+    def refined(self, tree: Node) -> Node:
+        """Return a tree with fitted constants."""
+        return self.objective.refined(tree)[0]
+
     def initial(self, count: int, rng: np.random.Generator) -> list[Node]:
         """Return the first members of a population."""
         return self.maker.initial(count, rng)
@@ -126,16 +131,52 @@ class Variation:
         first = self.selection.parent(members, rng, self.guidance.parents)
         second = self.selection.parent(members, rng, self.guidance.parents) if rng.random() < chance else None
         tree, parents = members[first].tree, (first,) if second is None else (first, second)
+        other = None if second is None else members[second].tree
         kind = "crossover" if second is not None else self.maker.kind(tree, rng)
-        new = tree
+        new, edit = tree, NOTHING
         for _ in range(self.maker.attempts):
-            if second is None:
-                new = self.maker.mutate(kind, tree, temperature, rng)
-            else:
-                new = cross(tree, members[second].tree, rng)
+            edit = self.maker.draw(kind, tree, temperature, rng) if other is None else cross(tree, other, rng)
+            new = self._performed(kind, edit, tree, other)
             if self.fits(new):
-                return Child(new, kind, parents), True
-        return self.maker.misfit(Child(new, kind, parents), tree)
+                return Child(new, kind, parents, edit=edit), True
+        return self.maker.misfit(Child(new, kind, parents, edit=edit), tree)
+
+    def perform(
+        self, action: Action, members: Sequence[Member], temperature: float, rng: np.random.Generator
+    ) -> tuple[Child, bool]:
+        """Do what a proposer decided; what it left open is drawn by the search's own rules.
+
+        Parameters
+        ----------
+        action : Action
+            Its parents are positions in ``members``.
+        members : sequence of Member
+        temperature, rng
+            As for `child`.
+
+        Returns
+        -------
+        child : Child
+        fits : bool
+            Whether it is within the limits.
+        """
+        trees = [members[position].tree for position in action.parents]
+        edit = self._completed(action, trees[0], temperature, rng)
+        new = self._performed(action.kind, edit, *trees)
+        return Child(new, action.kind, action.parents, action.log_probability, edit), self.fits(new)
+
+    def _completed(self, action: Action, tree: Node, temperature: float, rng: np.random.Generator) -> Edit:
+        """Return an action's edit with nothing left open."""
+        edit = action.edit
+        if edit.planted is not None:
+            return edit._replace(planted=drawn(edit.planted, lambda: self.maker.constant(rng)))
+        if action.kind == "constant" and edit.node >= 0:
+            factor = self.maker.mutations.factor(temperature, rng)
+            return edit._replace(planted=changed(tree.at(edit.node), edit.place, factor))
+        return edit
+
+    def _performed(self, kind: str, edit: Edit, tree: Node, other: Node | None = None) -> Node:
+        return edited(kind, edit, tree, other) if other is not None else self.maker.mutations.perform(kind, edit, tree)
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer with initial members if there is no population yet, otherwise with varied ones."""
@@ -167,6 +208,8 @@ class Grow:
         self.variation, self.config = variation, config
         self.sampler = GrowSampler(problem.operators, problem.X.shape[1], variation.constants, config.grow)
         self.symbols: Symbols | None = None
+        plain = Symbols(problem, bool(variation.constants))
+        self.mutations = Mutations(config, plain, variation.max_size, variation.refined)
 
     def heed(self, prior: Prior) -> None:
         """Draw planted subtrees from a proposer's prior."""
@@ -183,20 +226,24 @@ class Grow:
         """Name the only kind of mutation."""
         return "randomize"
 
-    def mutate(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
-        """Plant a terminal or a small tree in place of a random subtree."""
+    def constant(self, rng: np.random.Generator) -> Node:
+        """Draw one of the constants."""
+        return pick(self.sampler.constants, rng)
+
+    def draw(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Edit:
+        """Draw a terminal or a small tree in place of a random subtree."""
         position = int(rng.random() * tree.size)
         terminal = rng.random() < self.config.terminal_mutation
         if self.symbols is not None:
             parent = parent_of(tree, position)
             size = 1 if terminal else 2**self.config.mutation_depth
-            return tree.replace(position, self.symbols.leaf(parent, rng) if terminal else self.symbols.tree(size, rng))
+            return Edit(position, -1, self.symbols.leaf(parent, rng) if terminal else self.symbols.tree(size, rng))
         new = self.sampler.terminal(rng) if terminal else self.sampler.tree(self.config.mutation_depth, rng)
-        return tree.replace(position, new)
+        return Edit(position, -1, new)
 
     def misfit(self, child: Child, parent: Node) -> tuple[Child, bool]:
         """Return the unchanged parent in place of a child beyond the limits."""
-        return Child(parent, "do_nothing", child.parents[:1]), True
+        return Child(parent, "do_nothing", child.parents[:1], edit=NOTHING), True
 
     def _building_blocks(self) -> list[Node]:
         problem = self.variation.problem
@@ -237,7 +284,7 @@ class Kinds:
 
     def _use(self, symbols: Symbols) -> None:
         self.symbols = symbols
-        self.mutations = Mutations(self.config, symbols, self.variation.max_size, self._refine)
+        self.mutations = Mutations(self.config, symbols, self.variation.max_size, self.variation.refined)
 
     def heed(self, prior: Prior) -> None:
         """Draw symbols from a proposer's prior."""
@@ -258,9 +305,13 @@ class Kinds:
                 return kind
         return "do_nothing"
 
-    def mutate(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Node:
-        """Apply a kind."""
-        return self.mutations.apply(kind, tree, temperature, rng)
+    def constant(self, rng: np.random.Generator) -> Node:
+        """Draw a constant from the normal distribution."""
+        return constant(float(rng.standard_normal()))
+
+    def draw(self, kind: str, tree: Node, temperature: float, rng: np.random.Generator) -> Edit:
+        """Draw an edit of a kind."""
+        return self.mutations.draw(kind, tree, temperature, rng)
 
     def misfit(self, child: Child, parent: Node) -> tuple[Child, bool]:
         """Return the child as it is: the step fails."""
@@ -272,9 +323,6 @@ class Kinds:
             if self.variation.fits(tree):
                 return tree
         return self.symbols.leaf(None, rng)
-
-    def _refine(self, tree: Node) -> Node:
-        return self.variation.objective.refined(tree)[0]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pysr_neural.expression.constraints import check_tree
+from pysr_neural.expression.edits import edited
 from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet
@@ -112,7 +113,7 @@ def test_randomize_simplify_optimize_and_nothing():
 def test_cross_puts_a_subtree_into_a_tree():
     other = parse("exp(x1) - 3")
     for seed in range(50):
-        child = cross(TREE, other, np.random.default_rng(seed))
+        child = edited("crossover", cross(TREE, other, np.random.default_rng(seed)), TREE, other)
         assert any(TREE.replace(i, part) == child for i in range(TREE.size) for part in set(other))
 
 

@@ -54,27 +54,27 @@ class State:
     ----------
     problem : Problem
     members : tuple of MemberView
-        ``POPULATION`` distinct expressions of at most ``SIZE`` nodes.
+        Distinct expressions.
     """
 
     problem: Problem
     members: tuple[MemberView, ...]
 
 
-def make_state(seed: int) -> State:
+def make_state(seed: int, population: int = POPULATION, size: int = SIZE) -> State:
     """Draw a problem and a population from the training prior."""
     rng = generator(seed, "bench proposals")
     X = rng.uniform(0.5, 3.0, size=(ROWS, FEATURES))
     y = X[:, 0] * np.sin(X[:, 1]) + X[:, 2]
-    prior = ProblemPrior(max_size=SIZE)
+    prior = ProblemPrior(max_size=size)
     trees: dict[Node, float] = {}
-    while len(trees) < POPULATION:
+    while len(trees) < population:
         tree = sample_tree(prior, OPERATORS, FEATURES, rng)
         loss = float(np.mean(np.square(evaluate(tree, X) - y)))
-        if tree.size <= SIZE and np.isfinite(loss):
+        if tree.size <= size and np.isfinite(loss):
             trees[tree] = loss
     members = tuple(MemberView(tree, loss, tree.size) for tree, loss in trees.items())
-    return State(Problem(X, y, OPERATORS, Limits(max_size=SIZE)), members)
+    return State(Problem(X, y, OPERATORS, Limits(max_size=size)), members)
 
 
 @torch.inference_mode()
@@ -86,12 +86,12 @@ def propose(model: ProposerModel, state: State, count: int, seed: int) -> list[l
     list of list of int
         The tokens of each child, without padding.
     """
-    problem = state.problem
+    problem, size = state.problem, state.problem.limits.max_size
     slots = p.choose_slots(problem.X, problem.y)
     data = torch.from_numpy(p.data_columns(problem.X, problem.y, slots))[None]
     latents = model.encoder(data, torch.ones(data.shape[:2], dtype=torch.bool))
-    prompt = p.build_prompt("onestep", problem.operators, slots, SIZE, state.members, float(np.var(problem.y)))
-    grammar = Grammar(tuple(p.operator_tokens(problem.operators)), FEATURES, SIZE, problem.limits.max_depth)
+    prompt = p.build_prompt("onestep", problem.operators, slots, size, state.members, float(np.var(problem.y)))
+    grammar = Grammar(tuple(p.operator_tokens(problem.operators)), FEATURES, size, problem.limits.max_depth)
     drawn = sample(encode(model, latents, [prompt])[0], grammar, count, 1.0, torch.Generator().manual_seed(seed))
     return [row[: row.index(v.PAD)] if v.PAD in row else row for row in drawn.tokens.tolist()]
 

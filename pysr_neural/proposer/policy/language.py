@@ -1,0 +1,163 @@
+"""A search's language as the policy sees it: its symbols, and the trees made of them as arrays.
+
+Owns: `Language`, `Shape`.  Does not own: populations (`population`), decisions (`walk`).
+
+Symbols are numbered as on the wire, a constant first, then variables, then operators; what is kept comes last.
+Features name operators by their row in the operator table, so that one policy serves every operator set; operators
+that the table lacks are known by their arity alone.
+"""
+
+from collections import OrderedDict
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.expression.edits import KEPT, MOST_OPERANDS, UNDRAWN
+from pysr_neural.expression.node import Node, variable
+from pysr_neural.operators import OPERATORS, Array
+from pysr_neural.problem import Problem
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+NAMES = tuple(OPERATORS)
+SYMBOL_FEATURES = 3 + MOST_OPERANDS + len(NAMES)
+"""Constant, variable, kept; arity; which operator."""
+TOKEN, SIZE, LEVEL, HEIGHT, ARITY, ABOVE, OPERAND, FIRST_ARITY = range(8)
+"""Columns of a shape: the symbol; nodes below and with it; its distance from the root; levels below and with it; its
+operands; the symbol above it, or the root's; which operand it is; then the arity of each of its operands."""
+COLUMNS = FIRST_ARITY + MOST_OPERANDS
+KEPT_SHAPES = 20_000
+
+
+class Shape(NamedTuple):
+    """A tree as arrays.
+
+    Parameters
+    ----------
+    rows : int array, shape (size, COLUMNS)
+        In prefix order.
+    constants, variables, distinct : int
+        Leaves of each sort, and how many variables occur.
+    """
+
+    rows: npt.NDArray[np.int16]
+    constants: int
+    variables: int
+    distinct: int
+
+
+class Language:
+    """The symbols of one search.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.features = problem.X.shape[1]
+        self.operators = tuple(zip(problem.operators.names, problem.operators.arities, strict=True))
+        self.first_operator = 1 + self.features
+        self.kept = self.first_operator + len(self.operators)
+        self.index = {key: self.first_operator + i for i, key in enumerate(self.operators)}
+        self.arities = np.zeros(self.kept + 1, dtype=np.int64)
+        self.arities[self.first_operator : self.kept] = problem.operators.arities
+        self.least_arity = min(problem.operators.arities, default=10**6)
+        self.numbers: Ints = np.arange(self.kept + 1)
+        self.is_variable: Flags = (self.numbers > 0) & (self.numbers < self.first_operator)
+        self.is_operator: Flags = (self.numbers >= self.first_operator) & (self.numbers < self.kept)
+        self.is_leaf: Flags = self.is_variable | ((self.numbers == 0) & problem.limits.constants)
+        self._shapes: OrderedDict[Node, Shape] = OrderedDict()
+        self._leaves = [UNDRAWN, *map(variable, range(self.features))]
+
+    @cached_property
+    def symbols(self) -> Floats:
+        """Features of every symbol, and of no symbol last; shape (kept + 2, SYMBOL_FEATURES)."""
+        table = np.zeros((self.kept + 2, SYMBOL_FEATURES), dtype=np.float32)
+        table[0, 0] = table[self.kept, 2] = 1.0
+        table[1 : self.first_operator, 1] = 1.0
+        for i, (name, arity) in enumerate(self.operators):
+            table[self.first_operator + i, 2 + arity] = 1.0
+            if name in OPERATORS:
+                table[self.first_operator + i, 3 + MOST_OPERANDS + NAMES.index(name)] = 1.0
+        return table
+
+    @cached_property
+    def options(self) -> Floats:
+        """Features of the symbols that may be planted; shape (1, kept + 1, SYMBOL_FEATURES)."""
+        return self.symbols[None, : self.kept + 1]
+
+    @cached_property
+    def summary(self) -> Array:
+        """Features of the language as a whole."""
+        counts = [len(self.problem.operators.of_arity(arity)) / 10 for arity in (1, 2, 3)]
+        return np.array([np.log(self.features), float(self.problem.limits.constants), *counts])
+
+    @cached_property
+    def scale(self) -> float:
+        """What losses are divided by."""
+        y = self.problem.y
+        return float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
+
+    def shape(self, tree: Node) -> Shape:
+        """Return a tree as arrays; trees met before are remembered."""
+        found = self._shapes.get(tree)
+        if found is None:
+            found = self._shapes[tree] = self._shape(tree)
+            if len(self._shapes) > KEPT_SHAPES:
+                self._shapes.popitem(last=False)
+        return found
+
+    def _shape(self, tree: Node) -> Shape:
+        rows: list[tuple[int, ...]] = []
+        constants, variables = 0, []
+        index, none = self.index, self.kept + 1
+        waiting = [(tree, 0, none, 0)]
+        while waiting:
+            node, level, above, operand = waiting.pop()
+            children = node.children
+            arity = len(children)
+            below = (0, 0, 0)
+            if arity:
+                token = index[node.operator or "", arity]
+                arities = [len(child.children) for child in children]
+                below = (*arities, *below)[:MOST_OPERANDS]
+                for i in range(arity - 1, -1, -1):
+                    waiting.append((children[i], level + 1, token, i))
+            elif node.index is not None:
+                token = 1 + node.index
+                variables.append(token)
+            else:
+                token = 0
+                constants += 1
+            rows.append((token, node.size, level, node.depth, arity, above, operand, *below))
+        return Shape(np.array(rows, dtype=np.int16), constants, len(variables), len(set(variables)))
+
+    def tree(self, tokens: list[int]) -> Node:
+        """Return the tree of some symbols in prefix order, its constants undrawn."""
+        stack: list[Node] = []
+        for token in reversed(tokens):
+            if token == self.kept:
+                stack.append(KEPT)
+            elif token < self.first_operator:
+                stack.append(self._leaves[token])
+            else:
+                name, arity = self.operators[token - self.first_operator]
+                stack.append(Node(name, tuple([stack.pop() for _ in range(arity)])))
+        return stack[0]
+
+    def tokens(self, planted: Node) -> list[int]:
+        """Return the symbols of what an edit plants, in prefix order."""
+        return [self._token(node) for node in planted]
+
+    def _token(self, node: Node) -> int:
+        if node.children:
+            return self.index[node.operator or "", len(node.children)]
+        if node.index is None:
+            return 0
+        return self.kept if node.index == KEPT.index else 1 + node.index

@@ -1,0 +1,125 @@
+"""Self-play of the policy: what actions earn, the gradient, rounds that are resumed."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.text import parse
+from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PolicyConfig, PolicyNetwork
+from pysr_neural_baseline.observer import Proposal
+from pysr_neural_baseline.population import Member
+from pysr_neural_training.improve import self_play
+from pysr_neural_training.improve.self_play import Ledger, SelfPlayConfig, judge, play, run
+from pysr_neural_training.policy.gradient import GradientConfig, advantages, improve
+from pysr_neural_training.policy.learner import TorchPolicy
+
+SMALL = SelfPlayConfig(rounds=1, searches=3, evaluations=80, held_out=2, held_out_seeds=1,
+                       gradient=GradientConfig(steps=5, batch_size=128))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network():
+    return PolicyNetwork.initial(PolicyConfig(width=8, kinds=("randomize", "do_nothing")))
+
+
+@pytest.fixture(scope="module")
+def played(network):
+    problems = self_play.held_out_problems(3)
+    return play(network, problems, SMALL, 0)
+
+
+def told(ref, parents, loss, neural=True):
+    tree = parse("x0")
+    return Proposal(0, 0, 0, "add", parents, tree, ref, (1.0, 1.0), (loss, loss), "" if ref >= 0 else "loss", neural)
+
+
+def test_actions_earn_what_they_and_their_descendants_gain():
+    ledger = Ledger(scale=2.0, discount=0.5)
+    ledger.population(0, 0, [Member(parse("x0"), 2.0, 2.0, 0)])
+    ledger.proposal(told(1, (0,), 3.0))  # No better: a step on the way.
+    ledger.proposal(told(2, (0,), 1.0))
+    ledger.proposal(told(-1, (2,), math.inf))
+    ledger.proposal(told(3, (1,), 0.5, neural=False))
+    ledger.proposal(told(4, (3, 2), 0.25))
+    log2 = math.log(2)
+    assert ledger.earned() == pytest.approx([0.5 * log2 + 0.25 * log2, log2 + 0.5 * log2, 0.0, log2])
+
+
+def test_every_action_of_a_search_earns_something_known(played):
+    lessons, earned, solved = played
+    assert len(earned) == lessons.actions
+    assert np.isfinite(earned).all()
+    assert earned.max() > 0
+    assert len(solved) == 3
+
+
+def test_what_all_actions_earn_is_no_advantage(played):
+    lessons, earned, _ = played
+    lesson = lessons.finished()["cross"]
+    unknown = earned.copy()
+    unknown[0] = math.nan
+    found = advantages(lesson, unknown)
+    assert found[0] == 0.0
+    assert found.std() == pytest.approx(1.0, abs=0.05)
+    assert advantages(lesson, earned + 7.0) == pytest.approx(advantages(lesson, earned), abs=0.1)
+
+
+def test_the_gradient_makes_rewarded_choices_likelier(network, played):
+    lessons, _, _ = played
+    kinds = lessons.finished()["kind"]
+    wanted = CHOSEN_KINDS.index("randomize")
+    earned = np.zeros(lessons.actions)
+    earned[kinds.action[kinds.chosen == wanted]] = 1.0
+    config = GradientConfig(steps=40, batch_size=512, learning_rate=0.01, kl=0.0, clip=10.0)
+    learned, facts = improve(network, network, lessons, earned, config)
+
+    def share(policy):
+        rows = np.arange(len(kinds.chosen))
+        return TorchPolicy(policy).log_probabilities("kind", kinds, rows).exp()[:, wanted].mean().item()
+
+    assert share(learned) > share(network) + 0.05
+    assert facts["kl"] > 0
+    assert facts["earned"] == pytest.approx(earned.mean())
+
+
+def test_divergence_holds_the_policy_where_it_was(network, played):
+    lessons, earned, _ = played
+    free, strict = (
+        improve(network, network, lessons, earned, GradientConfig(steps=30, batch_size=256, learning_rate=0.01, kl=kl))[
+            1
+        ]
+        for kl in (0.0, 50.0)
+    )
+    assert strict["kl"] < free["kl"]
+
+
+def test_rounds_are_kept_and_continued(network, tmp_path, capsys):
+    records = run(network, SMALL, tmp_path)
+    assert [record["round"] for record in records] == [0, 1]
+    assert records[0]["basicsr"]["low"] <= records[0]["basicsr"]["solved"] <= records[0]["basicsr"]["high"]
+    assert records[1]["actions"] > 0
+    again = run(network, SelfPlayConfig(**{**vars(SMALL), "rounds": 2}), tmp_path)
+    assert again[:2] == records
+    assert len(again) == 3
+    assert PolicyNetwork.load(tmp_path / "round-002" / "policy.safetensors").config == network.config
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    with pytest.raises(ConfigError, match="settings that it was begun with"):
+        run(network, SelfPlayConfig(**{**vars(SMALL), "searches": 4}), tmp_path)
+
+
+def test_the_command(tmp_path, network, capsys):
+    network.save(tmp_path / "start.safetensors")
+    given = ["--start", str(tmp_path / "start.safetensors"), "--out", str(tmp_path / "run"), "--rounds", "0"]
+    assert self_play.main([*given, "--held-out", "1", "--held-out-seeds", "1", "--evaluations", "40"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["round"] == 0
+
+
+def test_a_policy_is_judged_on_the_same_problems(network):
+    assert judge(network, SMALL) == judge(network, SMALL)
+    with pytest.raises(ConfigError, match="discount is a share"):
+        SelfPlayConfig(discount=1.5)
+    with pytest.raises(ConfigError, match="clip must be above 0"):
+        GradientConfig(clip=0.0)

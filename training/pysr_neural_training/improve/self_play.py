@@ -1,0 +1,287 @@
+"""`pysr-neural improve policy`: the policy of actions gets better by its own searches.
+
+Owns: the rounds, what an action earned, the command.  Does not own: rewards (`rewards`), the steps of learning
+(`pysr_neural_training.policy.gradient`), the policy (`pysr_neural.proposer.policy`).
+
+Every round searches fresh training problems with BasicSR's reference preset, in which the policy makes all children.
+An action that led to a lower loss than any before earns the decrease of its logarithm; ancestors get their share of
+what descendants earned, discounted by births.  No joins and no least squares: what is learned is how to search.
+Held-out problems, the same in all rounds, judge every round at equal evaluations.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pysr_neural.checks import whole
+from pysr_neural.errors import ConfigError
+from pysr_neural.operators import Array
+from pysr_neural.problem import Problem
+from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
+from pysr_neural.proposer.guarded import GuardRules
+from pysr_neural.proposer.policy.network import PolicyNetwork
+from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession
+from pysr_neural.rng import generator
+from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.objective import scale_of
+from pysr_neural_baseline.observer import Proposal
+from pysr_neural_baseline.population import Member
+from pysr_neural_baseline.search import SearchResult, run_search
+from pysr_neural_training.improve.rewards import credited, log_decrease
+from pysr_neural_training.policy.gradient import GradientConfig, improve
+from pysr_neural_training.policy.lessons import Lessons
+from pysr_neural_training.policy.problems import PRIOR
+from pysr_neural_training.problems.generate import Sampler
+
+SOLVED_BELOW = 1e-10
+
+
+@dataclass(frozen=True)
+class SelfPlayConfig:
+    """Settings of self-play.
+
+    Parameters
+    ----------
+    rounds : int
+    searches : int
+        Of fresh training problems, per round.
+    evaluations, population_size : int
+        Of a search.
+    held_out, held_out_seeds : int
+        Problems that judge a round, and seeds of each.
+    discount : float
+        Share of a gain that is left for a parent.
+    gradient : GradientConfig
+    seed : int
+    """
+
+    rounds: int = 10
+    searches: int = 200
+    evaluations: int = 600
+    population_size: int = 20
+    held_out: int = 50
+    held_out_seeds: int = 4
+    discount: float = 0.8
+    gradient: GradientConfig = field(default_factory=GradientConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("searches", "evaluations", "held_out", "held_out_seeds"):
+            whole(name, getattr(self, name), 1)
+        if not 0 <= self.discount <= 1:
+            raise ConfigError(f"discount is a share, from 0 to 1; got {self.discount}.")
+
+    def search(self) -> BasicSRConfig:
+        """Return the settings of a search in which a proposer makes all children."""
+        return BasicSRConfig.reference(
+            population_size=self.population_size,
+            generations=10 * self.evaluations // self.population_size,  # A repeated child costs no evaluation.
+            max_evaluations=self.evaluations,
+            relative_loss=True,
+            early_stop_loss=SOLVED_BELOW,
+            extra_generations=0,
+            proposal_share=1.0,
+            levels=("child",),
+            guard=GuardRules(max_overhead=1.0),
+        )
+
+
+class Watched:
+    """The policy as a proposer whose decisions become lessons.
+
+    Parameters
+    ----------
+    policy : PolicyProposer
+    lessons : Lessons
+    """
+
+    def __init__(self, policy: PolicyProposer, lessons: Lessons) -> None:
+        self.policy, self.lessons = policy, lessons
+
+    def open(self, problem: Problem) -> "_WatchedSession":
+        """Start a search."""
+        return _WatchedSession(self.policy, problem, self.lessons)
+
+
+class _WatchedSession(PolicySession):
+    def __init__(self, policy: PolicyProposer, problem: Problem, lessons: Lessons) -> None:
+        super().__init__(policy, problem, lessons.watch)
+        self.lessons = lessons
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Answer, and count the actions as lessons."""
+        answer = super().propose(request)
+        self.lessons.advance(len(answer.actions))
+        return answer
+
+
+class Ledger:
+    """Observes a search, and says what each proposed action earned.
+
+    Parameters
+    ----------
+    scale : float
+        What losses are divided by.
+    discount : float
+    """
+
+    def __init__(self, scale: float, discount: float) -> None:
+        self.scale, self.discount, self.best = scale, discount, math.inf
+        self.refs: list[int] = []
+        self.gains: dict[int, float] = {}
+        self.parents: dict[int, tuple[int, ...]] = {}
+
+    def population(self, population: int, iteration: int, members: Sequence[Member]) -> None:
+        """Take the losses of the initial members."""
+        if iteration == 0:
+            self.best = min([self.best, *(member.loss / self.scale for member in members)])
+
+    def proposal(self, told: Proposal) -> None:
+        """Take a child."""
+        if told.neural:
+            self.refs.append(told.child_ref)
+        if told.accepted:
+            loss = told.after[0] / self.scale
+            self.parents[told.child_ref] = told.parents
+            self.gains[told.child_ref] = log_decrease(self.best, loss)
+            self.best = min(self.best, loss)
+
+    def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
+        """Take a member that replaces another: it earns nothing, its descendants may."""
+        self.parents[member.ref] = member.parents
+
+    def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
+        """Take a death: nothing is earned."""
+
+    def earned(self) -> list[float]:
+        """Return what each proposed action earned, with its share of what its descendants did."""
+        credit = credited(self.gains, self.parents, self.discount)
+        return [credit.get(ref, 0.0) for ref in self.refs]
+
+
+def play(
+    network: PolicyNetwork, problems: Sequence[Problem], config: SelfPlayConfig, seed: int
+) -> tuple[Lessons, Array, list[bool]]:
+    """Search problems with a policy.
+
+    Returns
+    -------
+    lessons : Lessons
+    earned : array, shape (actions,)
+        What every action earned; NaN where that is not known.
+    solved : list of bool
+    """
+    lessons, earned, solved = Lessons(), list[float](), list[bool]()
+    proposer = Watched(PolicyProposer(network), lessons)
+    for number, problem in enumerate(problems):
+        ledger = Ledger(scale_of(problem.y), config.discount)
+        found = run_search(problem, config.search(), proposer, seed + number, observer=ledger)
+        own, made = ledger.earned(), lessons.actions - len(earned)
+        earned += own if len(own) == made else [math.nan] * made  # An action beyond a limit has no child.
+        solved.append(is_solved(found, problem))
+    return lessons, np.array(earned), solved
+
+
+def is_solved(found: SearchResult, problem: Problem) -> bool:
+    """Tell whether a search met a member that explains all but 1e-10 of the variance."""
+    return found.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
+
+
+@cache
+def held_out_problems(count: int) -> list[Problem]:
+    """Return the problems that judge; no training sees their expressions."""
+    drawn = Sampler(PRIOR, generator(7, "self-play held out"), held_out=True)
+    return [each.problem for each in islice(drawn, count)]
+
+
+def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, float]:
+    """Return the solve rate on held-out problems with a 95 % interval over problems; without a policy, BasicSR's."""
+    problems = held_out_problems(config.held_out)
+    proposer = None if network is None else PolicyProposer(network)
+    rates = [
+        np.mean(
+            [
+                is_solved(run_search(problem, config.search(), proposer, 10_000 + seed), problem)
+                for seed in range(config.held_out_seeds)
+            ]
+        )
+        for problem in problems
+    ]
+    mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
+    return {"solved": mean, "low": mean - half, "high": mean + half}
+
+
+def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[str, Any]]:
+    """Make the rounds that a folder lacks; returns the records of all, BasicSR's and the start's first.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds another run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    plan, wanted = out / "config.json", json.dumps({**asdict(config), "rounds": None})
+    if plan.exists() and plan.read_text(encoding="utf-8") != wanted:
+        raise ConfigError(f"A run is continued with the settings that it was begun with; {out} has others.")
+    plan.write_text(wanted, encoding="utf-8")
+    metrics = out / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    if not records:
+        start.save(_checkpoint(out, 0))
+        _keep(metrics, records, {"round": 0, **judge(start, config), "basicsr": judge(None, config)})
+    for number in range(len(records), config.rounds + 1):
+        network = PolicyNetwork.load(_checkpoint(out, number - 1))
+        learned, facts = _round(network, start, config, number)
+        learned.save(_checkpoint(out, number))
+        _keep(metrics, records, {"round": number, **facts, **judge(learned, config)})
+    return records
+
+
+def _round(
+    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, number: int
+) -> tuple[PolicyNetwork, dict[str, Any]]:
+    drawn = Sampler(PRIOR, generator(config.seed, "self-play", number))
+    problems = [each.problem for each in islice(drawn, config.searches)]
+    lessons, earned, solved = play(network, problems, config, config.seed + 100_000 * number)
+    learned, facts = improve(network, start, lessons, earned, config.gradient, number)
+    return learned, {"train_solved": float(np.mean(solved)), "actions": len(earned), **facts}
+
+
+def _checkpoint(out: Path, number: int) -> Path:
+    return out / f"round-{number:03d}" / "policy.safetensors"
+
+
+def _keep(metrics: Path, records: list[dict[str, Any]], record: dict[str, Any]) -> None:
+    """Append a record; a round counts once it is written here."""
+    records.append(record)
+    with metrics.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    print(json.dumps(record), flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="pysr-neural improve policy", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--start", type=Path, help="a policy's safetensors file; without one, a uniform policy")
+    parser.add_argument("--out", type=Path, default=Path("outputs/self_play"), help="folder; continued if it is begun")
+    for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "seed"):
+        default = getattr(SelfPlayConfig(), name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+    options = parser.parse_args(argv)
+    given = {name: value for name, value in vars(options).items() if name not in ("start", "out")}
+    start = PolicyNetwork.initial() if options.start is None else PolicyNetwork.load(options.start)
+    run(start, SelfPlayConfig(**given), options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
