@@ -56,6 +56,9 @@ Pending = Callable[[], Target | None]
 """Makes a target once its turn comes."""
 Queue = list[tuple[float, int, Pending]]
 """A heap: price, order of arrival, target."""
+Screen = Callable[[Parts, list[int], int], list[int]]
+"""Called with all parts, those of the next library in order, the variables first, and how many enumerated ones there
+are to be; returns those that it takes, in order."""
 
 
 class Joiner:
@@ -71,6 +74,8 @@ class Joiner:
     max_size : int
     allowed : callable of a Node, optional
         Further limits.
+    screen : callable, optional
+        See `Screen`.
     """
 
     def __init__(
@@ -80,9 +85,10 @@ class Joiner:
         operators: OperatorSet,
         max_size: int,
         allowed: Callable[[Node], bool] = lambda tree: True,
+        screen: Screen = lambda parts, kept, most: kept,
     ) -> None:
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
-        self.operators, self.max_size, self.allowed = operators, max_size, allowed
+        self.operators, self.max_size, self.allowed, self.screen = operators, max_size, allowed, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
         self.minus = ("-", 2) in operators.index
         self.names = "*/" if ("/", 2) in operators.index else "*"
@@ -190,6 +196,7 @@ class Joiner:
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made]))
+        kept = self.screen(self.parts, kept, most)
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
     def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
