@@ -50,8 +50,6 @@ def test_problems_are_on_their_side_of_the_split() -> None:
 
 
 def test_the_same_seed_gives_the_same_problems() -> None:
-    first, second = [
-        next(Pool(LabelledPrior(listed=300, rows=40), np.random.default_rng(8)).draw(1)) for _ in range(2)
-    ]
+    first, second = [next(Pool(LabelledPrior(listed=300, rows=40), np.random.default_rng(8)).draw(1)) for _ in range(2)]
     assert first.tree == second.tree
     np.testing.assert_array_equal(first.true, second.true)

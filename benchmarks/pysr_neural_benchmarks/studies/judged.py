@@ -1,7 +1,7 @@
 """`pysr-neural study judged`: which of 10,000 parts belong to the answer, by several ways to rank them.
 
 Owns: the ways, precision and share kept, what the joins solve with each, the report.  Does not own: rankings
-(`proposer.neural.judge`), problems and labels (`pysr_neural_training.problems.labelled`), the joins.
+(`screens`), problems and labels (`pysr_neural_training.problems.labelled`), the joins.
 """
 
 import argparse
@@ -16,13 +16,10 @@ import numpy as np
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained, refine
 from pysr_neural.expression.node import Node
-from pysr_neural.model.judge import Judge
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.parts import affine_keys, values_of
+from pysr_neural.proposer.joins.parts import values_of
 from pysr_neural.proposer.joins.search import FIT_ROWS, Joiner, Screen
-from pysr_neural.proposer.neural.evidence import PAIRED, ROWS, SCALARS, Evidence
-from pysr_neural.proposer.neural.judge import LikelyFirst, Ranking, Scores, by_correlation, by_judge, by_matching
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.judging.scoring import THRESHOLD
@@ -30,16 +27,19 @@ from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.studies.judging import difference
 from pysr_neural_benchmarks.suites.data import OPERATORS
 from pysr_neural_benchmarks.suites.reader import load_suite
+from pysr_neural_training.learning.evidence import PAIRED, ROWS, SCALARS, Evidence
 from pysr_neural_training.learning.judge import PoolEvidence
-from pysr_neural_training.problems.labelled import LabelledPrior, Pool
+from pysr_neural_training.learning.judge_network import Judge
+from pysr_neural_training.learning.screens import LikelyFirst, Ranking, Scores, by_correlation, by_judge, by_matching
+from pysr_neural_training.problems.labelled import LabelledPrior, Pool, affine_keys
 from pysr_neural_training.problems.truths import all_parts, in_arithmetic
 
 KEPT, SMALL = 240, 7
 WAYS = ("enumeration", "random", "correlation", "matching", "sized", "pairs", "judge")
-SCREENS = ("control", "matching", "sized", "judge", "truth")
+SCREENS = ("control", "sized", "judge", "truth")
 """What the joins are tried with: enumerated parts in their order, or likely ones in front."""
 SIZE_PRICE = 0.5
-"""Of a node, in units of the logarithm of what a part leaves unexplained: chosen among .1, .25, .5, 1."""
+"""Of a node, in units of the logarithm of what a part leaves unexplained."""
 SMALLEST, MAX_SIZE, TESTED, EVERY = 10, 30, 512, 4
 
 
@@ -134,7 +134,7 @@ def given(source: str, number: int, seed: int) -> tuple[Node, Array, OperatorSet
         for _ in range(200):
             found = pool.attempt()
             if found is not None:
-                return in_arithmetic(found.tree), pool.X, pool.operators
+                return found.tree, pool.X, pool.operators
 
 
 def by_truth(tree: Node, X: Array) -> Ranking:
@@ -217,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--problems", type=int, default=60, help="held-out ones for the joins")
     parser.add_argument("--suites", nargs="*", default=["erbench_choose"])
     parser.add_argument("--every", type=int, default=2, help="every so manieth problem of a suite")
-    parser.add_argument("--steps", type=int, default=24, help="of the joins")
+    parser.add_argument("--steps", type=int, default=16, help="of the joins")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("outputs/study_judged"))
     options = parser.parse_args(argv)

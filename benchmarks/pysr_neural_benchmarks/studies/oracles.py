@@ -55,7 +55,7 @@ ORACLES = {
     "operators": "operators",
     "dummies": f"control, with {DUMMIES} variables that do not matter",
 }
-WEAKER = {"parts5": "parts7", "listed7": "parts7"}
+WEAKER = {"parts5": "parts7", "listed7": "parts7", "dummies": "control"}
 """Not tried where neither the stronger one nor the control solves a problem."""
 
 
@@ -182,7 +182,7 @@ def run_once(suite: str, number: int, steps: int, seed: int) -> dict[str, Any]:
             LabelledPrior(400, 2 * POINTS, SMALLEST, MAX_SIZE, held_out=True), generator(seed, "oracles", number)
         )
         found = next(each for each in iter(pool.attempt, 0) if each is not None)
-        tree, X, operators = in_arithmetic(found.tree), pool.X, pool.operators
+        tree, X, operators = found.tree, pool.X, pool.operators
     else:
         given = _problems(suite)[number]
         X, _ = given.draw(2 * POINTS, generator(seed, "oracles", suite, number))
@@ -234,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="pysr-neural study oracles", description=__doc__.split("\n")[0])
     parser.add_argument("--suites", nargs="+", default=list(SUITES))
-    parser.add_argument("--steps", type=int, default=24, help="of the joins, on each problem")
+    parser.add_argument("--steps", type=int, default=16, help="of the joins, on each problem")
     parser.add_argument("--seed", type=int, default=0, help="of the data")
     parser.add_argument("--every", type=int, default=0, help="every so manieth problem; 0 for each suite's own share")
     parser.add_argument("--out", type=Path, default=Path("outputs/study_oracles"), help="folder")

@@ -22,12 +22,9 @@ NESTING = 1
 """What it costs more, in nodes, that a unary operator lies directly below another."""
 _COMMUTATIVE = frozenset({"+", "*", "max", "min"})
 _DIGITS = 1e9
-_AFFINE_DIGITS, _LEAST_NORM = 1e8, 1e-6
 _AT_ONCE = 2_000_000
 """Most values held while candidates are being compared."""
 
-Key = tuple[int, ...]
-"""Equal for parts whose values are."""
 How = tuple[str, tuple[int, ...]] | Node
 """An operator and its operands: parts, or leaves counted from -1 downwards; or the expression itself."""
 
@@ -59,7 +56,7 @@ class Parts:
         self._values_of_leaves = np.concatenate([self.columns[order], np.ones((1, len(X)))])
         self._how: list[How] = []
         self._trees: dict[int, Node] = {}
-        self._known: dict[Key, int] = {}
+        self._known: dict[tuple[int, ...], int] = {}
         probe = np.random.default_rng(0).standard_normal((len(X), 2))
         self._probe = probe / np.sqrt(len(X))
         self._room = np.empty((0, len(X)))
@@ -212,20 +209,6 @@ class Parts:
         self.sizes = np.array(self._size)
         self._how += hows
         self._count = end
-
-
-def affine_keys(values: Array) -> list[Key | None]:
-    """Return what is the same for rows that differ by a factor and a constant only; None for constant ones."""
-    probe = np.random.default_rng(1).standard_normal((values.shape[1], 2))
-    values = values / np.abs(values).max(axis=1)[:, None]
-    values = values - values.mean(axis=1)[:, None]
-    norms = np.sqrt(np.einsum("ij,ij->i", values, values))
-    with np.errstate(all="ignore"):
-        marks = values @ probe / norms[:, None]
-    marks *= np.sign(marks[:, :1])
-    usable = np.isfinite(marks).all(axis=1) & (norms > _LEAST_NORM)
-    keys = np.rint(np.where(usable[:, None], marks, 0) * _AFFINE_DIGITS).astype(np.int64)
-    return [tuple(key) if good else None for key, good in zip(keys.tolist(), usable.tolist(), strict=True)]
 
 
 def most_frequent(trees: Sequence[Node]) -> list[Node]:

@@ -1,7 +1,7 @@
 """`python -m pysr_neural_training.learning.judge`: trains the network that judges parts by their values.
 
-Owns: batches, the loss, the training loop, precision on held-out problems.  Does not own: problems and labels
-(`problems.labelled`), what is measured of values (`proposer.neural.evidence`), the network (`model.judge`).
+Owns: batches, the loss, the training loop.  Does not own: problems and labels (`problems.labelled`), what is measured
+of values (`evidence`), the network (`judge_network`), precision on held-out problems (`study judged`).
 
 Contrastive: each true part against false ones, among them those that orthogonal matching ranks high; the others are a
 sample that stands for all.  Problems are generated as they are needed and never shown twice.
@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pysr_neural.model.judge import Judge, JudgeConfig
-from pysr_neural.proposer.neural.evidence import (
+from pysr_neural.rng import generator
+from pysr_neural_training.learning.evidence import (
     BASIS,
     CONTEXT,
     CURVES,
@@ -32,7 +32,7 @@ from pysr_neural.proposer.neural.evidence import (
     Evidence,
     text_features,
 )
-from pysr_neural.rng import generator
+from pysr_neural_training.learning.judge_network import Judge, JudgeConfig
 from pysr_neural_training.problems.labelled import LabelledPrior, Pool
 
 TRUE, HARD, OTHERS = 40, 64, 96
@@ -40,7 +40,6 @@ TRUE, HARD, OTHERS = 40, 64, 96
 SMALLEST, AMONG_SMALLEST = 400, 64
 """The first so many parts are smaller than the others and compete most: of these, so many are shown."""
 PER_POOL = 40
-KEPT = 240
 ROWS = (32, 64, 96, 96)
 
 
@@ -50,7 +49,7 @@ class Shown(NamedTuple):
     Parameters
     ----------
     curves, variables, context, basis, scalars, text : tensor
-        See `model.judge.Judge`.
+        See `judge_network.Judge`.
     true : int
         How many of the parts are true; they come first.
     weights : tensor, shape (false parts,)
@@ -84,9 +83,10 @@ class PoolEvidence:
 def shown(evidence: Evidence, chosen: npt.NDArray[np.int64], true: int, weights: npt.NDArray[np.float64]) -> Shown:
     """Measure some parts of a problem."""
     basis, order = evidence.candidates.basis(chosen)
-    arrays = (evidence.curves, evidence.variables, evidence.context, basis, evidence.scalars(chosen, order))
-    tensors = [torch.from_numpy(np.ascontiguousarray(each)) for each in (*arrays, evidence.candidates.text[chosen])]
-    return Shown(*tensors, true, torch.from_numpy(weights.astype(np.float32)))
+    scalars, text = evidence.scalars(chosen, order), evidence.candidates.text[chosen]
+    curves, variables, context = map(torch.from_numpy, (evidence.curves, evidence.variables, evidence.context))
+    parts = map(torch.from_numpy, (basis, scalars, text))
+    return Shown(curves, variables, context, *parts, true, torch.from_numpy(weights.astype(np.float32)))
 
 
 def batches(prior: LabelledPrior, seed: int) -> Iterator[list[Shown]]:
@@ -128,20 +128,6 @@ def loss_of(judge: Judge, batch: Sequence[Shown]) -> Tensor:
         false = torch.logsumexp(score[each.true :] + each.weights, 0)
         losses.append((torch.logaddexp(score[: each.true], false) - score[: each.true]).mean())
     return torch.stack(losses).mean()
-
-
-def scores_of(judge: Judge, evidence: Evidence, chunk: int = 2000) -> npt.NDArray[np.float32]:
-    """Score all candidates."""
-    found = []
-    with torch.inference_mode():
-        rows = judge.rows(*[torch.from_numpy(each) for each in (evidence.curves, evidence.variables, evidence.context)])
-        context = torch.from_numpy(evidence.context)
-        for start in range(0, len(evidence.candidates), chunk):
-            chosen = np.arange(start, min(start + chunk, len(evidence.candidates)))
-            basis, order = evidence.candidates.basis(chosen)
-            told = [basis, evidence.scalars(chosen, order), evidence.candidates.text[chosen]]
-            found.append(judge(judge.told(rows, context, *[torch.from_numpy(each) for each in told])).numpy())
-    return np.concatenate(found)
 
 
 def train(options: argparse.Namespace) -> None:

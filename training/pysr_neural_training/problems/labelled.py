@@ -7,7 +7,7 @@ One enumeration serves many problems: each label is then a look-up.  A part coun
 are those of a subexpression, or of a sum or product of some of its terms, up to a factor and a constant.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.parts import Key, Parts, affine_keys, values_of
+from pysr_neural.proposer.joins.parts import Parts, values_of
 from pysr_neural_training.problems.identify import is_reducible, leaves_of, says_twice
 from pysr_neural_training.problems.priors import ProblemPrior, pick, sample_inputs, sample_operators, sample_tree
 from pysr_neural_training.problems.split import in_training, is_held_out, split_key
@@ -35,6 +35,10 @@ PATIENCE, HELD_OUT_PATIENCE = 30, 200
 """Draws of a pool for each problem that is wanted."""
 MOST_SHARED = 3
 """Most small parts that stand in for variables when an expression is drawn."""
+_DIGITS, _LEAST_NORM = 1e8, 1e-6
+
+Key = tuple[int, ...]
+"""Equal for parts that are the same up to a factor and a constant."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +112,11 @@ class Pool:
             self.operators = OperatorSet.of(*USUAL)
         self.X = inputs(prior.rows, features, rng)
         self.parts = Parts(self.X, self.operators, rng.permutation(features).tolist())
-        made = np.array(self.parts.enumerated(prior.listed), dtype=np.int64)
         with np.errstate(all="ignore"):
-            first: dict[Key, int] = {}
-            for part, key in zip(made.tolist(), affine_keys(self.parts.values[made]), strict=True):
-                if key is not None:
-                    first.setdefault(key, part)
-            leaves = set(affine_keys(np.ascontiguousarray(self.X.T)))
-        kept = [(key, part) for key, part in first.items() if key not in leaves]
-        self.listed = np.array([part for _, part in kept], dtype=np.int64)
-        self._place = {key: place for place, (key, _) in enumerate(kept)}
-        self._leaves = leaves
+            found = distinct(self.parts, self.parts.enumerated(prior.listed), prior.rows)
+            self._leaves = set(affine_keys(self.parts.columns))
+        self.listed = np.array(list(found.values()), dtype=np.int64)
+        self._place = {key: place for place, key in enumerate(found)}
 
     def attempt(self) -> Labelled | None:
         """Draw a problem; None if it is of no use."""
@@ -159,11 +157,12 @@ class Pool:
         return _with_parts(tree, features, chosen)
 
     def _labelled(self, tree: Node, y: Array) -> Labelled:
-        trees = [each for each in all_parts(in_arithmetic(tree)) if each.size < tree.size]
+        whole_tree = in_arithmetic(tree)
+        trees = [each for each in all_parts(whole_tree) if each.size < whole_tree.size]
         with np.errstate(all="ignore"):
             values = values_of(trees, self.X.T) if trees else np.empty((0, len(y)))
-            usable = np.isfinite(values).all(axis=1)
-            values, trees = values[usable], [each for each, good in zip(trees, usable, strict=True) if good]
+            usable = np.flatnonzero(np.isfinite(values).all(axis=1))
+            values, trees = values[usable], [trees[k] for k in usable.tolist()]
             whole = affine_keys(y[None])[0]
             seen: dict[Key, int] = {}
             for each, key in zip(trees, affine_keys(values), strict=True):
@@ -184,6 +183,30 @@ def inputs(rows: int, features: int, rng: np.random.Generator) -> Array:
             high = -1e-3 * width if low < -width else width
             X[:, feature] = rng.uniform(low, high, rows)
     return X
+
+
+def affine_keys(values: Array) -> list[Key | None]:
+    """Return what is the same for rows that differ by a factor and a constant only; None for constant ones."""
+    probe = np.random.default_rng(1).standard_normal((values.shape[1], 2))
+    values = values / np.abs(values).max(axis=1)[:, None]
+    values = values - values.mean(axis=1)[:, None]
+    norms = np.sqrt(np.einsum("ij,ij->i", values, values))
+    with np.errstate(all="ignore"):
+        marks = values @ probe / norms[:, None]
+    marks *= np.sign(marks[:, :1])
+    usable = np.isfinite(marks).all(axis=1) & (norms > _LEAST_NORM)
+    keys = np.rint(np.where(usable[:, None], marks, 0) * _DIGITS).astype(np.int64)
+    return [tuple(key) if good else None for key, good in zip(keys.tolist(), usable.tolist(), strict=True)]
+
+
+def distinct(parts: Parts, made: Sequence[int], rows: int) -> dict[Key, int]:
+    """Return parts of which no two are the same up to a factor and a constant, and none a variable, by their key."""
+    first: dict[Key, int] = {}
+    for part, key in zip(made, affine_keys(parts.values[list(made)][:, :rows]), strict=True):
+        if key is not None:
+            first.setdefault(key, part)
+    variables = set(affine_keys(parts.columns[:, :rows]))
+    return {key: part for key, part in first.items() if key not in variables}
 
 
 def _with_parts(tree: Node, features: int, chosen: list[Node]) -> Node:

@@ -1,7 +1,7 @@
 """What the values of a part and of y say about whether the part belongs to the answer, as numbers for a network.
 
 Owns: `Candidates`, parts on some rows; `Evidence`, how they stand to one y; orthogonal matching.  Does not own: the
-network (`model.judge`), what becomes of its scores (`proposer.neural.judge`).
+network (`judge_network`), what becomes of its scores (`screens`).
 
 Parts are looked at together and as arrays only: 10,000 of them in some tenths of a second.
 """

@@ -1,7 +1,7 @@
 """A small network that judges parts by their values.
 
-Owns: `JudgeConfig`, `Judge`, its files.  Does not own: what is measured of values (`proposer.neural.evidence`), what
-becomes of the scores (`proposer.neural.judge`).
+Owns: `JudgeConfig`, `Judge`, its files.  Does not own: what is measured of values (`evidence`), what
+becomes of the scores (`screens`).
 
 The rows of a problem are encoded once, as a set: each as some numbers that say how y stands there.  A part is then seen
 as the correlations of functions of its values with these numbers: one matrix product for all parts.
@@ -24,7 +24,7 @@ class JudgeConfig:
     Parameters
     ----------
     curves, variable_features, context, basis, scalars, text : int
-        Widths of what is measured; see `proposer.neural.evidence`.
+        Widths of what is measured; see `evidence`.
     rows_width, row_hidden, variable_width, hidden : int
         Of the network.
     """

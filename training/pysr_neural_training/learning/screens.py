@@ -1,20 +1,20 @@
 """Screens of the library of joins: likely parts in front, judged by their values.
 
-Owns: `Ranking`, ways to rank parts; `LikelyFirst`, the screen.  Does not own: the network (`model.judge`), what is
+Owns: `Ranking`, ways to rank parts; `LikelyFirst`, the screen.  Does not own: the network (`judge_network`), what is
 measured (`evidence`), the joins.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysr_neural.model.judge import Judge
 from pysr_neural.operators import Array
-from pysr_neural.proposer.joins.parts import Key, Parts, affine_keys
-from pysr_neural.proposer.neural.evidence import ROWS, Candidates, Evidence, text_features
+from pysr_neural.proposer.joins.parts import Parts
+from pysr_neural_training.learning.evidence import ROWS, Candidates, Evidence, text_features
+from pysr_neural_training.learning.judge_network import Judge
+from pysr_neural_training.problems.labelled import distinct
 
 LISTED = 10_000
 """Enumerated parts that are ranked."""
@@ -24,17 +24,6 @@ CHUNK = 2000
 Scores = npt.NDArray[np.floating]
 Ranking = Callable[[Evidence], Scores]
 """Scores candidates; the higher the likelier."""
-
-
-def distinct(parts: Parts, made: list[int], rows: int) -> list[int]:
-    """Return parts of which no two are the same up to a factor and a constant, and none a variable."""
-    keys = affine_keys(parts.values[made][:, :rows])
-    first: dict[Key, int] = {}
-    for part, key in zip(made, keys, strict=True):
-        if key is not None:
-            first.setdefault(key, part)
-    variables = set(affine_keys(parts.columns[:, :rows]))
-    return [part for key, part in first.items() if key not in variables]
 
 
 def by_matching(evidence: Evidence) -> Scores:
@@ -99,13 +88,8 @@ class LikelyFirst:
         """Return the enumerated parts, the likeliest first."""
         rows = len(self.y)
         with np.errstate(all="ignore"):
-            listed = distinct(parts, parts.enumerated(LISTED), rows)
+            listed = list(distinct(parts, parts.enumerated(LISTED), rows).values())
             values = parts.values[listed][:, :rows]
             text = text_features([parts.tree(part) for part in listed], parts.sizes[listed])
             scores = self.ranking(Evidence(Candidates(values, text), self.X, self.y))
         return [listed[k] for k in np.argsort(-scores, kind="stable").tolist()]
-
-
-def load_judge(folder: Path) -> Judge:
-    """Read the judge that lies beside a checkpoint."""
-    return Judge.load(folder)

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from pysr_neural.expression.text import parse
-from pysr_neural.model.judge import Judge, JudgeConfig
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.parts import Parts, affine_keys, values_of
+from pysr_neural.proposer.joins.parts import Parts, values_of
 from pysr_neural.proposer.joins.search import Joiner
-from pysr_neural.proposer.neural import evidence as e
-from pysr_neural.proposer.neural.judge import LikelyFirst, by_judge, by_matching
+from pysr_neural_training.learning import evidence as e
+from pysr_neural_training.learning.judge_network import Judge, JudgeConfig
+from pysr_neural_training.learning.screens import LikelyFirst, by_judge, by_matching
+from pysr_neural_training.problems.labelled import affine_keys
 
 OPERATORS = OperatorSet.of("+", "-", "*", "/", "sin", "exp")
 TREES = [parse(text) for text in ("sin(x0)", "x0 * x1", "exp(x1)", "x0 + x1", "sin(x0) * x1", "x1 / x0")]
