@@ -74,6 +74,9 @@ Pending = Callable[[], Target | None]
 """Makes a target once its turn comes."""
 Queue = list[tuple[float, int, Pending]]
 """A heap: price, order of arrival, target."""
+Screen = Callable[[Parts, list[int], int], list[int]]
+"""Called with all parts, those of the next library in order, the variables first, and how many enumerated ones there
+are to be; returns those that it takes, in order."""
 
 
 class Joiner:
@@ -93,6 +96,8 @@ class Joiner:
         Those of `WAYS` that are to be used.
     depth : int, optional
         Of a smaller problem of another search.
+    screen : callable, optional
+        See `Screen`.
 
     Attributes
     ----------
@@ -109,10 +114,11 @@ class Joiner:
         allowed: Callable[[Node], bool] = lambda tree: True,
         ways: Collection[str] = WAYS,
         depth: int = 0,
+        screen: Screen = lambda parts, kept, most: kept,
     ) -> None:
         self.ways, self.depth, self.done = ways, depth, False
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
-        self.operators, self.max_size, self.allowed = operators, max_size, allowed
+        self.operators, self.max_size, self.allowed, self.screen = operators, max_size, allowed, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
         self.minus = ("-", 2) in operators.index
         self.names = "*/" if ("/", 2) in operators.index else "*"
@@ -268,6 +274,7 @@ class Joiner:
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
         self._plain = {*made, *last}
         kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made, *last]))
+        kept = self.screen(self.parts, kept, most)
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
     def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
