@@ -82,12 +82,13 @@ class Curves:
                 kinds += [kind] * len(self.u)
                 inner += range(len(self.u))
                 starts += [start] * len(self.u)
-        self.kinds, self.places = np.array(kinds), np.array(inner)
+        self.kinds, self.places = np.array(kinds, dtype=np.int64), np.array(inner, dtype=np.int64)
         self.starts = np.array(starts)
         self.columns: Array = np.concatenate(columns) if columns else np.empty((0, 2, screened.shape[1]))
-        sizes = np.array([family.size for family in self.families])
+        sizes = np.array([family.size for family in self.families], dtype=np.int64)
         self.sizes = sizes[self.kinds] + library.sizes[self.inner[self.places]]
-        self.partners = np.array([k for k, part in enumerate(library.kept.tolist()) if part in plain][:PARTNERS])
+        partners = [k for k, part in enumerate(library.kept.tolist()) if part in plain]
+        self.partners = np.array(partners[:PARTNERS], dtype=np.int64)
         self.units = library.base.units[self.partners]
         self.grid = _Grid(self.columns, library.base.level, self.units)
 
@@ -108,6 +109,8 @@ class Curves:
 
     def _screened(self, v: Array) -> _Fits | None:
         """Choose the curves of the grid, and a part beside each, that explain most of a target."""
+        if not (len(self.starts) and len(self.partners)):
+            return None
         costs, alone = self.grid.left(v, self.library.base.prices[self.partners])
         price = np.exp(self.library.size_price * self.sizes)
         costs *= price[:, None].astype(costs.dtype)
