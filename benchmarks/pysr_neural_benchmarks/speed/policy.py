@@ -23,7 +23,8 @@ from pysr_neural.model.checkpoint import DEFAULT, load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.neural.transformer import SHOWN_MEMBERS, TransformerProposer
+from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
+from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.proposer import PolicyProposer
 from pysr_neural_benchmarks.pages import markdown_table
