@@ -51,7 +51,7 @@ class Quotients:
             if len(self.terms) + len(more) > most:
                 break
             self.terms += more
-        self.values = np.vstack([np.ones(columns.shape[1]), values_of_monomials(self.terms[1:], values)])
+        self.values = np.vstack([np.ones(columns.shape[1]), values_of_monomials(self.terms, values)[1:]])
         self.usable = bool(np.isfinite(self.values).all()) and len(self.terms) > 1
         if self.usable:
             triangle = np.linalg.qr(_units(self.values).T, mode="r")
