@@ -47,11 +47,13 @@ class Quotients:
         most = int(columns.shape[1] / ROWS_PER_COLUMN / 2)
         self.terms: list[Monomial] = [()]
         for degree in range(1, LARGEST_DEGREE + 1):
-            more = list(itertools.combinations_with_replacement(range(len(bases)), degree))
-            if len(self.terms) + len(more) > most:
+            longer = list(itertools.combinations_with_replacement(range(len(bases)), degree))
+            if len(self.terms) + len(longer) > most:
                 break
-            self.terms += more
-        self.values = np.vstack([np.ones(columns.shape[1]), values_of_monomials(self.terms[1:], values)])
+            self.terms += longer
+        ones = np.ones((1, columns.shape[1]))
+        more = values_of_monomials(self.terms[1:], values) if len(self.terms) > 1 else ones[:0]
+        self.values = np.concatenate([ones, more])
         self.usable = bool(np.isfinite(self.values).all()) and len(self.terms) > 1
         if self.usable:
             triangle = np.linalg.qr(_units(self.values).T, mode="r")
