@@ -181,8 +181,8 @@ def run_once(suite: str, number: int, steps: int, seed: int) -> dict[str, Any]:
         pool = Pool(
             LabelledPrior(400, 2 * POINTS, SMALLEST, MAX_SIZE, held_out=True), generator(seed, "oracles", number)
         )
-        found = next(each for each in iter(pool.attempt, 0) if each is not None)
-        tree, X, operators = found.tree, pool.X, pool.operators
+        drawn = next(each for each in iter(pool.attempt, 0) if each is not None)
+        tree, X, operators = drawn.tree, pool.X, pool.operators
     else:
         given = _problems(suite)[number]
         X, _ = given.draw(2 * POINTS, generator(seed, "oracles", suite, number))
