@@ -84,6 +84,9 @@ def test_a_screen_puts_likely_parts_in_front_and_drops_no_variable() -> None:
     assert found[:2] == kept[:2]
     assert len(found) == len(set(found)) == len(kept)
     assert found[2] not in kept[:20], "what matches best is no small part here"
+    eager = LikelyFirst(X, y, by_matching, eager=True)(parts, kept, 400)
+    assert eager[:3] == found[:3]
+    assert len(set(eager[2:40]) & set(kept[2:40])) < len(set(found[2:40]) & set(kept[2:40]))
 
 
 def test_joins_take_the_parts_of_their_screen() -> None:

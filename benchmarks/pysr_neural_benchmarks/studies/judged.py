@@ -151,7 +151,7 @@ def by_truth(tree: Node, X: Array) -> Ranking:
     return ranking
 
 
-def solved_once(source: str, number: int, seed: int, steps: int, folder: str) -> dict[str, Any]:
+def solved_once(source: str, number: int, seed: int, steps: int, folder: str, eager: int = 0) -> dict[str, Any]:
     """Join with each screen; tells the processor's seconds until solved, infinite if not, and in all."""
     tree, X, operators = given(source, number, seed)
     with np.errstate(all="ignore"):
@@ -161,7 +161,9 @@ def solved_once(source: str, number: int, seed: int, steps: int, folder: str) ->
         ranking = by_truth(tree, X[:ROWS]) if name == "truth" else rankings(folder).get(name)
         began = time.process_time()
         screen: Screen = (
-            (lambda parts, kept, most: kept) if ranking is None else LikelyFirst(X[:FIT_ROWS], y[:FIT_ROWS], ranking)
+            (lambda parts, kept, most: kept)
+            if ranking is None
+            else LikelyFirst(X[:FIT_ROWS], y[:FIT_ROWS], ranking, bool(eager))
         )
         joiner = Joiner(X[:FIT_ROWS], y[:FIT_ROWS], operators, MAX_SIZE, screen=screen)
         solved = np.inf
@@ -218,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--suites", nargs="*", default=["erbench_choose"])
     parser.add_argument("--every", type=int, default=2, help="every so manieth problem of a suite")
     parser.add_argument("--steps", type=int, default=16, help="of the joins")
+    parser.add_argument("--eager", action="store_true", help="likely parts in front of all others, from the start")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("outputs/study_judged"))
     options = parser.parse_args(argv)
@@ -229,7 +232,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     numbers |= {suite: range(0, len(load_suite(suite)), options.every) for suite in options.suites}
     rows: dict[str, list[dict[str, Any]]] = {}
     for source, some in numbers.items():
-        joined: list[Task] = [(source, k, options.seed, options.steps, options.judge) for k in some]
+        settings = (options.seed, options.steps, options.judge, int(options.eager))
+        joined: list[Task] = [(source, k, *settings) for k in some]
         rows[source] = complete(solved_once, joined, options.out / "solved.jsonl")
     if rows:
         print(solved_report(rows))

@@ -83,10 +83,11 @@ class PoolEvidence:
 def shown(evidence: Evidence, chosen: npt.NDArray[np.int64], true: int, weights: npt.NDArray[np.float64]) -> Shown:
     """Measure some parts of a problem."""
     basis, order = evidence.candidates.basis(chosen)
-    scalars, text = evidence.scalars(chosen, order), evidence.candidates.text[chosen]
+    arrays = (basis, evidence.scalars(chosen, order), evidence.candidates.text[chosen])
+    measured, scalars, text = map(torch.from_numpy, arrays)
     curves, variables, context = map(torch.from_numpy, (evidence.curves, evidence.variables, evidence.context))
-    parts = map(torch.from_numpy, (basis, scalars, text))
-    return Shown(curves, variables, context, *parts, true, torch.from_numpy(weights.astype(np.float32)))
+    weighed = torch.from_numpy(weights.astype(np.float32))
+    return Shown(curves, variables, context, measured, scalars, text, true, weighed)
 
 
 def batches(prior: LabelledPrior, seed: int) -> Iterator[list[Shown]]:

@@ -56,7 +56,7 @@ def by_judge(judge: Judge) -> Ranking:
 
 
 class LikelyFirst:
-    """Puts likely parts in front of the library, from the second round on.
+    """Puts likely parts in front of the library, in turn with those that would be there.
 
     Parameters
     ----------
@@ -64,23 +64,28 @@ class LikelyFirst:
     y : array, shape (rows,)
     ranking : callable
         See `Ranking`.
+    eager : bool, optional
+        Whether in the first round as well, and in front of all others; else from the second round on, so that what is
+        simple is solved before parts are ranked.
     """
 
-    def __init__(self, X: Array, y: Array, ranking: Ranking) -> None:
-        self.X, self.y, self.ranking = X[:ROWS], y[:ROWS], ranking
+    def __init__(self, X: Array, y: Array, ranking: Ranking, eager: bool = False) -> None:
+        self.X, self.y, self.ranking, self.eager = X[:ROWS], y[:ROWS], ranking, eager
         self._calls = 0
-        self._likely: list[int] = []
+        self._likely: list[int] | None = None
 
     def __call__(self, parts: Parts, kept: list[int], most: int) -> list[int]:
         """See `joins.search.Screen`."""
         self._calls += 1
-        if self._calls == 1:  # The first round is over before all parts are ranked.
+        if self._calls == 1 and not self.eager:
             return kept
-        if self._calls == 2:
+        if self._likely is None:
             self._likely = self._ranked(parts)
         features = self.X.shape[1]
         others = kept[features:]
         likely = self._likely[:most]
+        if self.eager:
+            return list(dict.fromkeys([*kept[:features], *likely, *others]))[: len(kept)]
         paired = [part for pair in zip(likely, others, strict=False) for part in pair]
         return list(dict.fromkeys([*kept[:features], *paired, *likely, *others]))[: len(kept)]
 
