@@ -5,8 +5,8 @@ sampling, how good either is.
 
 One request for a generation of children of a population that is new to the policy: encoding it counts, as do the
 decisions and the trees that are planted.  The transformer makes as many children, in turns with the policy, in two
-ways: by its default without joins, which fits the constants of its samples, and as `proposals` does, which samples tokens and
-does nothing else.  Both see the best members only, as many as in training.  The faster of the two is compared with.
+ways: by its default without joins, which fits the constants of its samples, and as `proposals` does, which samples
+tokens and does nothing else.  Both see the best members only, as many as in training.  The faster is compared with.
 """
 
 import argparse
