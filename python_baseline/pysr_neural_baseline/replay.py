@@ -85,9 +85,13 @@ def config_of(run: Mapping[str, Any]) -> BasicSRConfig:
     """
     if run["engine"] != "basic":
         raise TraceError(f"Only runs of BasicSR are replayed; got one of {run['engine']!r}.")
-    settings = json.loads(run["config"])
-    parts = {name: kind(**settings.pop(name)) for name, kind in _PARTS.items()}
-    return BasicSRConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}, **parts)
+    settings: dict[str, Any] = json.loads(run["config"])
+    for name, value in settings.items():
+        if name in _PARTS:
+            settings[name] = _PARTS[name](**value)
+        elif isinstance(value, list):
+            settings[name] = tuple(value)
+    return BasicSRConfig(**settings)
 
 
 class _Replayed(Variation):
@@ -141,10 +145,11 @@ def replay(
     TraceError
         If the search takes another way than the recorded one.
     """
-    left = iter(decisions)
+    left, searches = iter(decisions), list[Search]()
     told: Witness | None = None
     if witness is not None:
         seen = witness
-        told = lambda members, action, fits: seen(search, members, action, fits)  # noqa: E731
+        told = lambda members, action, fits: seen(searches[0], members, action, fits)  # noqa: E731
     search = Search(problem, config, None, seed, observer=observer, variation=partial(_Replayed, left, told))
+    searches.append(search)
     return search.run()

@@ -122,11 +122,11 @@ class Language:
             node, level, above, operand = waiting.pop()
             children = node.children
             arity = len(children)
-            below = (0, 0, 0)
+            below = [0] * MOST_OPERANDS
             if arity:
                 token = index[node.operator or "", arity]
                 arities = [len(child.children) for child in children]
-                below = (*arities, *below)[:MOST_OPERANDS]
+                below = [*arities, *below][:MOST_OPERANDS]
                 for i in range(arity - 1, -1, -1):
                     waiting.append((children[i], level + 1, token, i))
             elif node.index is not None:

@@ -9,6 +9,7 @@ kept where it must be kept has been counted before.
 
 import numpy as np
 
+from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
@@ -20,7 +21,7 @@ _OPERATOR, _FEATURE, _ADD, _INSERT = (KINDS.index(kind) for kind in ("operator",
 _KIND_NAMES = np.eye(len(KINDS), dtype=np.float32)
 _ROOM_NAMES = np.eye(ROOMS, dtype=np.float32)
 _LEVEL_NAMES = np.eye(PLANTED_LEVELS, dtype=np.float32)
-_OPERAND_NAMES = np.eye(l.MOST_OPERANDS, dtype=np.float32)
+_OPERAND_NAMES = np.eye(MOST_OPERANDS, dtype=np.float32)
 NEVER_KEPT, MAY_KEEP, MUST_KEEP = range(3)
 
 
@@ -57,7 +58,7 @@ class _Planting:
 
     def __init__(self, state: PopulationState, kind: Ints, first: Ints, node: Ints) -> None:
         self.state, self.kind = state, kind
-        count, depth = len(kind), max(state.max_size, 1) + l.MOST_OPERANDS + 1
+        count, depth = len(kind), max(state.max_size, 1) + MOST_OPERANDS + 1
         old = state.rows[first, node]
         self.old = old
         leaf, root = old[:, l.ARITY] == 0, node == 0

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language, Shape
 from pysr_neural.state import MemberView
@@ -19,7 +20,7 @@ LOGS = 4
 """Factors of a tournament's odds: the best of k wins with rank r in proportion to (n - r - 1) … (n - r - k + 1)."""
 MEMBER_FEATURES = RANKS + 1 + LOGS + 13
 LEVELS = 6
-NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + l.MOST_OPERANDS + 6
+NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + 6
 GLOBAL_FEATURES = 12
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
 NEVER = -20.0
@@ -113,8 +114,8 @@ class PopulationState:
         levels = np.minimum(rows[..., l.LEVEL], LEVELS - 1)
         np.put_along_axis(made[..., at : at + LEVELS], levels[..., None], 1.0, axis=-1)
         at += LEVELS
-        np.put_along_axis(made[..., at : at + l.MOST_OPERANDS], rows[..., l.OPERAND, None], 1.0, axis=-1)
-        at += l.MOST_OPERANDS
+        np.put_along_axis(made[..., at : at + MOST_OPERANDS], rows[..., l.OPERAND, None], 1.0, axis=-1)
+        at += MOST_OPERANDS
         sizes = rows[..., l.SIZE]
         made[..., at] = sizes / max(self.max_size, 1)
         made[..., at + 1] = np.log(np.maximum(sizes, 1))

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from pysr_neural.expression.edits import MOST_OPERANDS, PAIRS, Edit
+from pysr_neural.operators import Array
 from pysr_neural.proposer.base import Action
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.choosers import Chooser, Question
-from pysr_neural.proposer.policy.language import Flags, Floats, Ints
+from pysr_neural.proposer.policy.language import Flags, Ints
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PLACES, ROOMS
 from pysr_neural.proposer.policy.planting import planted_tokens
 from pysr_neural.proposer.policy.population import PopulationState
@@ -91,7 +92,7 @@ class Walk:
         self, kind: Ints, first: Ints, second: Ints, node: Ints, place: Ints, tokens: dict[int, list[int]]
     ) -> list[tuple[str, tuple[int, ...], Edit]]:
         language = self.state.language
-        made = []
+        made: list[tuple[str, tuple[int, ...], Edit]] = []
         each = zip(kind.tolist(), first.tolist(), second.tolist(), node.tolist(), place.tolist(), strict=True)
         for i, (k, one, two, at, where) in enumerate(each):
             own = tokens.get(i)
@@ -235,7 +236,7 @@ def _or_all(mask: Flags) -> Flags:
 
 
 def actions_of(
-    made: Sequence[tuple[str, tuple[int, ...], Edit]], log_probabilities: Floats, entropies: Floats
+    made: Sequence[tuple[str, tuple[int, ...], Edit]], log_probabilities: Array, entropies: Array
 ) -> tuple[Action, ...]:
     """Return decisions as actions."""
     each = zip(made, log_probabilities.tolist(), entropies.tolist(), strict=True)

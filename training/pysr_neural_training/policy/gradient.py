@@ -93,11 +93,11 @@ def advantages(lesson: Lesson, earned: Array) -> Array:
     states = np.zeros((len(earned), lesson.context.shape[1] + 1))
     states[lesson.action, :-1], states[:, -1] = lesson.context, 1.0
     known = np.isfinite(earned)
-    own, values = states[known], earned[known]
-    if not len(values):
+    if not known.any():
         return np.zeros(len(earned))
-    weights = np.linalg.solve(own.T @ own + RIDGE * np.eye(own.shape[1]), own.T @ values)
-    rest = np.where(known, earned, 0.0) - states @ weights
+    own, mean = states[known], earned[known].mean()
+    weights = np.linalg.solve(own.T @ own + RIDGE * np.eye(own.shape[1]), own.T @ (earned[known] - mean))
+    rest = np.where(known, earned, 0.0) - mean - states @ weights
     rest[~known] = 0.0
     return rest / (rest.std() or 1.0)
 

@@ -6,7 +6,7 @@ Owns: `Lessons`, `Lesson`, collecting and batching them.  Does not own: where de
 Options that many decisions share, such as the members of a population, are stored once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -113,9 +113,9 @@ class Lessons:
 def _joined(pile: _Pile, keep: Flags) -> Lesson:
     width = max(len(block) for block in pile.blocks)
     options = np.zeros((len(pile.blocks), width, pile.blocks[0].shape[1]), dtype=np.float16)
-    for i, block in enumerate(pile.blocks):
-        options[i, : len(block)] = block
-    block, context, mask, pairs, chosen, action = zip(*pile.parts, strict=True)
+    for i, each in enumerate(pile.blocks):
+        options[i, : len(each)] = each
+    block, context, mask, pairs, chosen, action = map(list, zip(*pile.parts, strict=True))
     kept = keep[np.concatenate(action)]
     joined_pairs = None if pairs[0] is None else _padded(pairs, width)[kept]
     return Lesson(
@@ -129,7 +129,7 @@ def _joined(pile: _Pile, keep: Flags) -> Lesson:
     )
 
 
-def _padded(parts: tuple[Any, ...], width: int) -> npt.NDArray[Any]:
+def _padded(parts: Sequence[Any], width: int) -> npt.NDArray[Any]:
     """Join arrays of decisions × options, with nothing beyond the options that there were."""
     made = np.zeros((sum(map(len, parts)), width, *parts[0].shape[2:]), dtype=parts[0].dtype)
     at = 0
