@@ -21,7 +21,17 @@ from pysr_neural.errors import WireError
 from pysr_neural.interop.messages import problem_of
 from pysr_neural.state import KINDS
 from pysr_neural.trace.io import Trace, encode_table, problem_columns, write_part
-from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, MIGRATION, PROPOSAL, SIMPLIFY, TABLES, TUNING, make_table
+from pysr_neural.trace.schema import (
+    ACTION_COLUMNS,
+    DEATH,
+    HALL_OF_FAME,
+    MIGRATION,
+    PROPOSAL,
+    SIMPLIFY,
+    TABLES,
+    TUNING,
+    make_table,
+)
 from pysr_neural.wire.frames import MAX_PAYLOAD, Frame, MessageType, read_header, read_payload, unpack
 
 SUFFIX = ".frames"
@@ -173,6 +183,7 @@ class _Events(_Rows):
             "accepted": True,
             "reason": "",
             "neural": False,
+            **ACTION_COLUMNS,
         }
         super().add(**{**unknown, **values})
 
