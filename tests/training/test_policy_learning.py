@@ -89,7 +89,7 @@ def test_states_are_those_of_a_proposer_s_requests(trace, visits):
 
 
 def _key(state):
-    return state.progress, tuple(member.tree for member in state.members)
+    return state.progress, tuple((member.tree, member.birth) for member in state.members)
 
 
 def test_scores_in_torch_are_those_of_the_policy(visits):
