@@ -183,7 +183,8 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
 
     def _suggestions(self, given: Mapping[str, Any], report: NeuralReport) -> tuple[Suggestion, ...]:
         """Read suggestions out of a search of one output; a finished search is never lost over them."""
-        if isinstance(self.equations_, list) or self.type_spec is not None or self.expression_spec is not None:
+        special = self.type_spec is not None or self.expression_spec is not None or np.iscomplexobj(given["X"])
+        if special or isinstance(self.equations_, list) or np.iscomplexobj(given["y"]):
             return ()
         front = dict(zip(self.equations_["complexity"], self.equations_["equation"], strict=True))
         operators = {name: list(getattr(self, name) or ()) for name in ("unary_operators", "binary_operators")}

@@ -26,11 +26,12 @@ class NeuralReport:
     calls : int
         Requests to the model.
     served : int
-        Mutation steps (and initial members) that took a proposal.
+        Proposals that were taken: as a mutation step, or judged for PySR's front apart.
     fallbacks : int
         Steps that wanted a proposal and did an ordinary one instead.
     accepted, improved : int
-        Proposals accepted; proposals with a lower loss than their parent.
+        Proposals accepted, into a population or that front; those with a lower loss than their parent, or than all
+        so far.
     seeded, injected, crossovers : int
         Proposals among the initial members; let into the hall of fame, or into a population that stagnated (BasicSR);
         made as crossovers.

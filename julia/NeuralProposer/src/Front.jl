@@ -52,6 +52,7 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     member = member_of(child, search, dataset, options, limit)
     state.pending_evaluations += 1
     isnothing(member) && return nothing
+    state.counters.served += 1
     is_new(search.front, member, options) || return nothing
     if has_constants(get_tree(member.tree)) && Float64(member.loss) > exact_loss(dataset, options)
         member, evaluations = optimize_constants(dataset, member, options)
@@ -60,7 +61,8 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     end
     @lock search.lock search.front[compute_complexity(member, options)] = member
     mark!(search.lineage, member.ref)
-    note_gain!(search, Float64(member.loss))
+    state.counters.neural_accepted += 1
+    note_gain!(search, Float64(member.loss)) && (state.counters.neural_improved += 1)
     return member
 end
 
@@ -78,11 +80,12 @@ function note_best!(search::Search, hall)
     return nothing
 end
 
+"""Note a proposal below all losses so far; tells whether it is."""
 function note_gain!(search::Search, loss::Float64)
-    isfinite(search.best_loss) && loss >= search.best_loss - PROGRESS * abs(search.best_loss) && return nothing
+    isfinite(search.best_loss) && loss >= search.best_loss - PROGRESS * abs(search.best_loss) && return false
     search.best_loss = loss
     search.spent_at_gain = @lock TALLY_LOCK search.tally.model_seconds
-    return nothing
+    return true
 end
 
 """Let proposals into the hall of fame where they are better than what is there: answers, or `all_of_it`."""

@@ -102,7 +102,7 @@ function follow_slots!(recording::Recording, state::ProposerState, pop)
     end
     left = recording.slots[changed]
     recording.slots[changed] .= getproperty.(view(pop.members, changed), :ref)
-    for reference in left
+    for reference in unique(left)  # Migration may have put one member into two slots.
         reference in recording.slots && continue
         push!(recording.death_cycles, state.cycle)
         push!(recording.death_refs, reference)
