@@ -89,7 +89,7 @@ class Workers:
 
     def _slurm(self) -> AbstractContextManager[Any]:
         try:
-            from dask_jobqueue import SLURMCluster
+            from dask_jobqueue.slurm import SLURMCluster
         except ModuleNotFoundError as error:
             raise ConfigError(
                 "Workers on a SLURM cluster need the package dask-jobqueue; it is not installed. Run `pip install "
