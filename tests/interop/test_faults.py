@@ -12,7 +12,7 @@ from pysr_neural.config import NeuralProposer
 from pysr_neural.interop import plugin as plugin_module
 from pysr_neural.interop.process import servers
 from pysr_neural.wire.frames import FRAME_VERSION, HEADER, MAGIC, MessageType, frame, pack
-from tests.interop.conftest import LONGER
+from tests.interop.conftest import LONGER, small_data
 from tests.interop.fake_server import FakeServer, batch, children
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
@@ -158,7 +158,10 @@ def test_a_server_killed_in_mid_search(small_fit):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    model = small_fit(neural_proposer=config, niterations=10**6, timeout_in_seconds=6, parallelism="multithreading")
+    X, y = small_data()
+    noisy = y + np.random.default_rng(0).normal(0, 0.3, len(y))  # Once there is an answer, nothing is asked any more.
+    limits = {"niterations": 10**6, "timeout_in_seconds": 6, "parallelism": "multithreading"}
+    model = small_fit(X, noisy, neural_proposer=config, **limits)
     killer.join()
     assert not handle.alive
     assert len(model.equations_) > 0
