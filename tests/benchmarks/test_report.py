@@ -164,14 +164,19 @@ def test_noise_is_kept_apart_and_shown():
     assert "noise 0.1, 512 points" in markdown(both, "t")
 
 
-def test_the_command_writes_both_forms_from_a_folder_or_a_table(tmp_path, capsys):
-    folder = tmp_path / "out"
+def written(folder, count):
+    """Write results as `bench run` leaves them."""
     folder.mkdir()
     (folder / "plan.json").write_text(json.dumps(known()))
     writer = store.Writer(folder)
-    for each in results(24).rows:
+    for each in results(count).rows:
         writer.add((each["method"], each["problem"], each["seed"]), each)
     writer.close()
+    return folder
+
+
+def test_the_command_writes_both_forms_from_a_folder_or_a_table(tmp_path, capsys):
+    folder = written(tmp_path / "out", 24)
     assert command.main([str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["summary"][0]["method"] == "pysr"
     first = (folder / "report.md").read_text()
@@ -183,13 +188,7 @@ def test_the_command_writes_both_forms_from_a_folder_or_a_table(tmp_path, capsys
 
 
 def test_one_picture_of_few_methods(tmp_path, capsys):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "plan.json").write_text(json.dumps(known()))
-    writer = store.Writer(folder)
-    for each in results(6).rows:
-        writer.add((each["method"], each["problem"], each["seed"]), each)
-    writer.close()
+    folder = written(tmp_path / "out", 6)
     picture = tmp_path / "curve.png"
     arms = ["--arms", "pysr=PySR", "pysr-neural:seed,child", "--bands", "pysr"]
     assert command.main([str(folder), "--picture", str(picture), *arms]) == 0

@@ -185,7 +185,7 @@ class SingleSession(TransformerSession):
         questions = self._residual_questions(request, self.problem.limits.max_size, count, rng) if members else []
         with torch.inference_mode(), place(self.model):
             ask(self.model, questions)
-        placed = [tree for question in questions for tree, _, _ in self._placed(question, members, rng)]
+        placed = [tree for question in questions for tree, _, _ in self.reader.placed(question, members, rng)]
         return [self._refined(tree)[0] for tree in placed]
 
     def _edit(

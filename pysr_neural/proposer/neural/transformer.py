@@ -170,7 +170,7 @@ class TransformerSession(Questioner):
     ) -> ProposalBatch:
         """Make the answer of what was sampled, and of the state where the heads read, if that was asked for."""
         found: list[Candidate] = []
-        drawn = [self._placed(question, request.members, rng) for question in questions]
+        drawn = [self.reader.placed(question, request.members, rng) for question in questions]
         if self.joiner is not None and CHILD_LEVELS & set(request.levels):
             samples = [tree for each in drawn for tree, _, _ in each]
             found += self._joined(self.joiner, samples + [member.tree for member in request.members])
@@ -212,11 +212,6 @@ class TransformerSession(Questioner):
             room = size - base.size - 1
             questions += self._direct_questions(rest, room, share, request.temperature, rng, (name, position))
         return questions
-
-    def _placed(
-        self, question: Question, members: Sequence[MemberView], rng: np.random.Generator
-    ) -> list[tuple[Node, float, tuple[int, ...]]]:
-        return self.reader.placed(question, members, rng)
 
     def _joiner(self, rows: npt.NDArray[np.int64]) -> Joiner:
         problem = self.problem
