@@ -60,5 +60,14 @@ def test_ctrl_c_keeps_what_was_found(engine):
 def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
     with pytest.raises(ConfigError, match="leave --units out"):
         engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("parsecond", "K", "m")))
-    found = engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s")))
-    assert found.members
+
+
+def test_units_are_compiled_before_the_clock_runs(engine):
+    settings = Settings(SETTINGS.operators, 12, 6.0, units=("m", "s", "m/s"))
+    engine.warm_up(settings, lambda text: None)
+    assert engine.search(DATA, settings).members
+
+
+def test_a_search_without_time_says_so(engine):
+    with pytest.raises(ConfigError, match="Raise --seconds"):
+        engine.search(DATA, Settings(SETTINGS.operators, 12, 1e-6))

@@ -18,7 +18,7 @@ from pysr_neural.errors import ConfigError, EngineUnavailableError, NeuralPropos
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.interop.julia import HOW_TO_GET_JULIA, julia_available, load_package
-from pysr_neural.operators import OPERATORS
+from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.base import Proposer
 from pysr_neural_baseline.fitting.measurements import Measurements
@@ -121,45 +121,56 @@ class PySREngine:
         self.sentence = f"PySR (Julia) {_help(proposer)}."
 
     def warm_up(self, settings: Settings, say: Say) -> None:
-        """Compile the search, once, on a problem that is thrown away."""
+        """Compile the search, once, on a problem that is thrown away; units compile anew."""
         say("Starting Julia and compiling the search; this takes half a minute.")
-        X = np.linspace(1.0, 2.0, 8)[:, None]
+        X = np.linspace(1.0, 2.0, 8 * max(1, len(settings.units) - 1)).reshape(8, -1)
         with tempfile.TemporaryDirectory(prefix="pysr-neural-fit-") as folder:
             model = self._model(replace(settings, seconds=2.0, guesses=()), folder)
-            model.set_params(niterations=1).fit(X, X[:, 0] ** 2)
+            self._fit(model.set_params(niterations=1), X, X[:, 0] ** 2, settings.units)
 
     def search(self, data: Measurements, settings: Settings) -> Found:
         """See `Engine`; a search that ends long before its time was ended by the user."""
-        names = [f"x{i}" for i in range(data.X.shape[1])]  # PySR takes plain words only, and not all of them.
-        units = settings.units
-        given = {"X_units": list(units[:-1]), "y_units": units[-1]} if units else {}
         started = monotonic()
         with tempfile.TemporaryDirectory(prefix="pysr-neural-fit-") as folder, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*random_state.*")  # It says that threads do not repeat.
             model = self._model(settings, folder)
             try:
-                model.fit(data.X, data.y, variable_names=names, **given)
+                self._fit(model, data.X, data.y, settings.units)
             except BaseException as error:
                 rows = saved_equations(Path(folder))
                 if _is_interrupt(error) and rows:
                     return Found(members_of(rows, data), "The search was interrupted before its report.", True)
                 if _is_interrupt(error):
                     raise KeyboardInterrupt from error
-                if units and not isinstance(error, NeuralProposerError):
-                    raise ConfigError(
-                        f"PySR must be able to search with units {', '.join(units)}; it says: {error}. Write them as "
-                        "m/s^2, km, Constants.au, or leave --units out."
-                    ) from error
                 raise
             table, report = model.equations_, getattr(model, "neural_report_", None)
         listed = report.neural_hall_of_fame if report is not None else ()
         neural = are_listed(table["equation"], listed)
         rows = list(zip(table["complexity"], table["loss"], table["equation"], neural, strict=True))
+        if not rows:
+            raise ConfigError(
+                f"PySR must have time for its first expressions; {settings.seconds:g} s were not enough. "
+                "Raise --seconds."
+            )
         text = NO_HELP
         if report is not None:
             named = tuple(shown(parse(each), data.features) for each in listed)
             text = str(replace(report, neural_hall_of_fame=named))
         return Found(members_of(rows, data), text, monotonic() - started < EARLY * settings.seconds)
+
+    @staticmethod
+    def _fit(model: Any, X: Array, y: Array, units: tuple[str, ...]) -> None:
+        names = [f"x{i}" for i in range(X.shape[1])]  # PySR takes plain words only, and not all of them.
+        given = {"X_units": list(units[:-1]), "y_units": units[-1]} if units else {}
+        try:
+            model.fit(X, y, variable_names=names, **given)
+        except Exception as error:
+            if not units or isinstance(error, NeuralProposerError) or _is_interrupt(error):
+                raise
+            raise ConfigError(
+                f"PySR must be able to search with units {', '.join(units)}; it says: {error}. Write them as m/s^2, "
+                "km, Constants.au, or leave --units out."
+            ) from error
 
     def _model(self, settings: Settings, folder: str) -> Any:
         from pysr_neural import PySRRegressor
