@@ -344,13 +344,17 @@ class Search:
         proposed: bool = False,
         injected: bool = False,
     ) -> None:
-        """Evaluate a child, and put it in if it is accepted."""
+        """Evaluate a child, and put it in if it is accepted; a proposed one with the lowest loss so far always is.
+
+        Ordinary variation may come upon a refused child again; a proposer hands each out once.
+        """
         loss, cost, reason = NAN, NAN, "constraints"
         if fits:
             loss = self.objective.loss(child.tree)
             cost, reason = self.objective.cost(loss, child.tree.size), ""
             rival = parents[0] if parents else cycle.rival()
-            if cycle.judges and rival is not None:
+            lowest = proposed and loss < self.hall_of_fame.lowest_loss
+            if cycle.judges and rival is not None and not lowest:
                 kind = "crossover" if injected else child.kind
                 reason = self.selection.refusal(
                     kind, cost, child.tree.size, rival, self._temperature(population), self.judging
