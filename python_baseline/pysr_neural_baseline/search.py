@@ -354,11 +354,12 @@ class Search:
             cost, reason = self.objective.cost(loss, child.tree.size), ""
             rival = parents[0] if parents else cycle.rival()
             lowest = proposed and loss < self.hall_of_fame.lowest_loss
-            if cycle.judges and rival is not None and not lowest:
+            if cycle.judges and rival is not None:
                 kind = "crossover" if injected else child.kind
-                reason = self.selection.refusal(
+                refusal = self.selection.refusal(
                     kind, cost, child.tree.size, rival, self._temperature(population), self.judging
                 )
+                reason = "" if lowest else refusal
         refs = tuple([parent.ref for parent in parents])
         left, ref = None, -1
         if not reason:

@@ -20,6 +20,7 @@ from pysr_neural.state import KINDS
 from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.search import Search, run_search
+from pysr_neural_baseline.selection import Selection
 from pysr_neural_baseline.variation import EvolutionaryProposer
 from tests.baseline.watching import Diary
 from tests.strategies import make_problem
@@ -199,6 +200,16 @@ def test_a_scripted_child_is_found():
     assert best.tree == TARGET
     assert best.neural
     assert (result.counts.served, result.counts.accepted, result.seeded) == (2, 2, 2)
+
+
+def test_a_proposed_child_with_the_lowest_loss_is_not_refused_by_chance(monkeypatch):
+    monkeypatch.setattr(Selection, "refusal", lambda *args: "frequency")
+    config = BasicSRConfig(generations=30, levels=("child",), guard=GuardRules(max_overhead=1.0))
+    result, diary = watched(config, ScriptedProposer([parse("x0 + 1"), TARGET], cycle=True), problem=hard_problem())
+    assert TARGET in [member.tree for member in result.hall_of_fame.front()]
+    told = {(event[4], event[6], event[-2]) for event in diary.of("proposal")}
+    assert ("neural", to_string(TARGET), "") in told
+    assert ("neural", "(x0 + 1.0)", "frequency") in told
 
 
 def test_improvement_is_counted_against_parents_or_the_best():
