@@ -96,11 +96,15 @@ class Frame:
 
 def _gram(units: Floats, firsts: npt.NDArray[np.int64], independent: float) -> tuple[Floats, Floats]:
     shared = units[firsts] @ units.T
-    free = 1 - shared * shared
-    usable = free > independent
-    inverse = np.where(usable, 1 / np.sqrt(np.where(usable, free, 1)), 0).astype(units.dtype)
+    inverse = 1 - np.square(shared)
+    alike = inverse <= independent
+    np.copyto(inverse, 1, where=alike)
+    np.sqrt(inverse, out=inverse)
+    np.reciprocal(inverse, out=inverse)
+    np.copyto(inverse, 0, where=alike)
     inverse[:, ~units.any(axis=1)] = 0
-    return inverse, shared * inverse
+    shared *= inverse
+    return inverse, shared
 
 
 def smallest(prices: Floats, count: int) -> npt.NDArray[np.int64]:
@@ -111,6 +115,15 @@ def smallest(prices: Floats, count: int) -> npt.NDArray[np.int64]:
         chosen = np.arange(len(prices))
     chosen = chosen[np.isfinite(prices[chosen])]
     return chosen[np.argsort(prices[chosen], kind="stable")]
+
+
+def smallest_of_rows(prices: Floats, count: int) -> npt.NDArray[np.int64]:
+    """Return what `smallest` does of a matrix's entries, counted row by row; sooner, as most cannot be among them."""
+    lowest = prices.min(axis=1)
+    if count >= len(lowest):
+        return smallest(prices.ravel(), count)
+    candidates = np.flatnonzero(prices.ravel() <= np.partition(lowest, count)[count])
+    return candidates[smallest(prices.ravel()[candidates], count)]
 
 
 def sums(
@@ -169,7 +182,7 @@ def _best_pairs(frame: Frame, gram: tuple[Floats, Floats], along: Floats, count:
     costs *= frame.prices
     costs *= frame.prices[frame.firsts][:, None]
     costs[inverse == 0] = np.inf
-    rows, columns = np.divmod(smallest(costs.ravel(), 2 * count), costs.shape[1])
+    rows, columns = np.divmod(smallest_of_rows(costs, 2 * count), costs.shape[1])
     sets = np.sort(np.stack([frame.firsts[rows], columns], axis=1), axis=1)
     _, once = np.unique(sets, axis=0, return_index=True)
     return sets[np.sort(once)][:count]
@@ -263,7 +276,7 @@ class _Beam:
         costs *= frame.prices
         costs *= (self.left * self.prices)[:, None].astype(frame.dtype)
         costs[~usable] = np.inf
-        chosen = smallest(costs.ravel(), 3 * width)
+        chosen = smallest_of_rows(costs, 3 * width)
         rows, columns = np.divmod(chosen, costs.shape[1])
         sets = np.sort(np.concatenate([self.sets[rows], columns[:, None]], axis=1), axis=1)
         _, once = np.unique(sets, axis=0, return_index=True)

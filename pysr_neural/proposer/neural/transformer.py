@@ -40,7 +40,7 @@ SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
 """Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
 joins."""
-FIRST_STEPS, STEPS = 3, 1
+FIRST_STEPS, STEPS = 3, 3
 """Of joining, in the first request and in each later one."""
 REFINED_JOINS = 4
 """How many joined answers have all their constants fitted; the others keep those of the join."""
