@@ -67,8 +67,8 @@ def test_a_transformer_without_time_neither_joins_nor_fits(members, monkeypatch)
     monkeypatch.setattr(session._refinement, "refined", lambda *args: fits.append(args) or refined(*args))
     late = session.propose(ProposalRequest(members, 12, ("child",), 0, seconds=0.0))
     assert not fits
-    assert not session.joiner.prices
+    assert not session.joiner.answers.prices
     assert not late.children
     assert session.propose(ProposalRequest(members, 12, ("child",), 0, seconds=60.0)).children
     assert fits
-    assert session.joiner.prices
+    assert session.joiner.answers.prices

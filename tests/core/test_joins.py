@@ -11,8 +11,9 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.answers import KEPT
 from pysr_neural.proposer.joins.parts import Parts
-from pysr_neural.proposer.joins.search import KEPT, Joiner, combinations
+from pysr_neural.proposer.joins.search import Joiner, combinations
 from pysr_neural.proposer.joins.splits import INVERSES
 
 X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
@@ -181,7 +182,7 @@ def test_work_goes_on_where_it_was_left_and_hands_nothing_over_twice() -> None:
     assert not set(first) & set(second)
     whole = Joiner(X, y, ALL, 25)
     whole.work(12)
-    assert whole.best() == joiner.best()
+    assert whole.answers.best() == joiner.answers.best()
     calls = iter([False, True])
     assert len(Joiner(X, y, ALL, 25).work(100, lambda: next(calls))) > 0
 

@@ -54,7 +54,7 @@ def test_constants_inside_are_found(text: str) -> None:
     joiner = Joiner(X, y, ALL, 30)
     joiner.work(40)
     assert joiner.solved
-    assert fraction_unexplained(evaluate(joiner.best()[0], X), y) < 1e-20
+    assert fraction_unexplained(evaluate(joiner.answers.best()[0], X), y) < 1e-20
 
 
 def test_curves_can_be_left_out() -> None:

@@ -77,7 +77,7 @@ def test_laws_are_found_by_way_of_smaller_problems(text: str) -> None:
     joiner = Joiner(X, y, ALL, 30)
     joiner.work(120)
     assert joiner.solved
-    assert fraction_unexplained(evaluate(joiner.best()[0], X), y) < 1e-9
+    assert fraction_unexplained(evaluate(joiner.answers.best()[0], X), y) < 1e-9
 
 
 def test_products_of_powers_come_by_degree_and_once() -> None:

@@ -100,7 +100,7 @@ def test_joins_take_the_parts_of_their_screen() -> None:
     joiner = Joiner(X, np.sin(X[:, 0] * X[:, 1]) ** 2, OPERATORS, 20, screen=screen)
     joiner.work(3)
     assert asked == [400]
-    assert all(tree.size < 20 for tree in joiner.best())
+    assert all(tree.size < 20 for tree in joiner.answers.best())
 
 
 def test_a_judge_is_the_same_after_it_was_saved(tmp_path: Path) -> None:

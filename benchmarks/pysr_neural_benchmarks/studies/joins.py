@@ -64,8 +64,8 @@ def joined(drawn: Drawn, seconds: float, ways: frozenset[str], seed: int) -> tup
     least, solved = inf, inf
     while solved == inf and not joiner.solved and time.process_time() - began < seconds and not joiner.done:
         joiner.work(1)
-        if joiner.least < least:
-            least = joiner.least
+        if joiner.answers.least < least:
+            least = joiner.answers.least
             if least <= 2 * THRESHOLD and _best(joiner, drawn)[0] <= THRESHOLD:
                 solved = time.process_time() - began
     unexplained, tree = _best(joiner, drawn)
@@ -75,7 +75,8 @@ def joined(drawn: Drawn, seconds: float, ways: frozenset[str], seed: int) -> tup
 def _best(joiner: Joiner, drawn: Drawn) -> tuple[float, Node | None]:
     with np.errstate(all="ignore"):
         found = [
-            (fraction_unexplained(evaluate(tree, drawn.X_test), drawn.y_test), tree) for tree in joiner.best()[:SHOWN]
+            (fraction_unexplained(evaluate(tree, drawn.X_test), drawn.y_test), tree)
+            for tree in joiner.answers.best()[:SHOWN]
         ]
     return min(found, key=lambda pair: pair[0], default=(inf, None))
 

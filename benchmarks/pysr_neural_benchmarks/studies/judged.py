@@ -169,12 +169,12 @@ def solved_once(source: str, number: int, seed: int, steps: int, folder: str, ea
         solved = np.inf
         for _ in range(0, steps, EVERY):
             joiner.work(EVERY)
-            if any(_right(each, X, y) for each in joiner.best()[:5]):
+            if any(_right(each, X, y) for each in joiner.answers.best()[:5]):
                 solved = time.process_time() - began
                 break
         row[name], row[f"{name}_seconds"] = solved, time.process_time() - began
         if not np.isfinite(solved):
-            fitted = [refine(each, X[:FIT_ROWS], y[:FIT_ROWS], 60)[0] for each in joiner.best()[:4]]
+            fitted = [refine(each, X[:FIT_ROWS], y[:FIT_ROWS], 60)[0] for each in joiner.answers.best()[:4]]
             if any(_right(each, X, y) for each in fitted):
                 row[name] = time.process_time() - began
     return row

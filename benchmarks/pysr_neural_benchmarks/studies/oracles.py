@@ -168,7 +168,7 @@ def solves(problem: Told, steps: int) -> bool:
     joiner = Joiner(problem.X, y, problem.operators, MAX_SIZE, screen=of_sides(problem.sides))
     joiner.given = joiner.parts.add(list(problem.parts))
     joiner.work(steps)
-    for rank, tree in enumerate(joiner.best()[:JUDGED]):
+    for rank, tree in enumerate(joiner.answers.best()[:JUDGED]):
         fitted = refine(tree, problem.X, y, EVALUATIONS)[0] if rank < REFINED and not joiner.solved else tree
         if fraction_unexplained(evaluate(fitted, problem.X_test), y_test) <= THRESHOLD:
             return True

@@ -1,7 +1,7 @@
 """Whole answers out of parts: which targets are tried with how many parts, the most promising first.
 
-Owns: `Joiner`, the order of its work, what it hands over.  Does not own: parts (`parts`), fits (`sums`, `forms`),
-targets (`splits`).
+Owns: `Joiner`, the order of its work.  Does not own: parts (`parts`), fits (`sums`, `forms`), targets (`splits`), what
+answers are worth (`answers`).
 
 A small model seldom writes a long answer down whole, but often writes down its parts, each in another sample.  All
 subexpressions of samples and members, and enumerated expressions, are parts; sums, products and powers of them are
@@ -17,10 +17,10 @@ from functools import partial
 
 import numpy as np
 
-from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.answers import Answers
 from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.groups import logarithms, monomial
@@ -31,7 +31,7 @@ from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values
 from pysr_neural.proposer.joins.quotients import Quotients, bases_of
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
-from pysr_neural.proposer.joins.sums import EXACT, SIZE_PRICE, sums
+from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
 FIT_ROWS, SCREENED_ROWS = 200, 120
 """Most rows that joins are fitted on, and that candidates are screened on."""
@@ -40,10 +40,6 @@ ROWS_PER_TERM = 8
 ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
 """Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
 below factors.  After the last the second comes again."""
-ALIKE = 4
-"""Digits in which the values of two answers are compared."""
-KEPT = 40
-"""Most expressions handed over at once."""
 AGAIN = 12
 """Answers whose subexpressions are parts of the next round."""
 MOST_GIVEN = 150
@@ -66,8 +62,6 @@ CURVED = 2
 """Nodes around a target, as of a factor, up to which parts with free constants are tried."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
-BAR, HOPELESS = 20, 3.0
-"""What costs so many times more than that many others is not written down."""
 
 
 Pending = Callable[[], Target | None]
@@ -101,6 +95,8 @@ class Joiner:
 
     Attributes
     ----------
+    answers : Answers
+        What was found.
     done : bool
         Whether nothing is left to be tried.
     """
@@ -118,27 +114,20 @@ class Joiner:
     ) -> None:
         self.ways, self.depth, self.done = ways, depth, False
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
-        self.operators, self.max_size, self.allowed, self.screen = operators, max_size, allowed, screen
+        self.operators, self.max_size, self.screen = operators, max_size, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
         self.minus = ("-", 2) in operators.index
         self.names = "*/" if ("/", 2) in operators.index else "*"
         self.size_price = SIZE_PRICE * max(1.0, 60 / len(self.y))
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
         with np.errstate(all="ignore"):
-            self.variance = float(np.var(self.y))
+            self.answers = Answers(self.X, self.y, max_size, self.size_price, allowed)
             self._order = order = _by_correlation(self.X, self.y)
             self.parts = Parts(self.X, operators, order)
             self._monomials = monomials(order, len(self.y))
             self._powers = values_of(self._monomials, self.X.T)
             self._logs = logarithms(self.X)
         self.given: list[int] = []
-        self.prices: dict[Node, float] = {}
-        self.least = np.inf
-        """Unexplained fraction of the best answer."""
-        self._values: dict[bytes, Node] = {}
-        self._handed: set[Node] = set()
-        self._best: list[float] = []
-        self._bar = np.inf
         self._curves: Curves | None = None
         self._quotients: list[Quotients] = []
         self._plain: set[int] = set()
@@ -169,26 +158,21 @@ class Joiner:
         Returns
         -------
         list of Node
-            At most `KEPT` that were not handed over before, the best for their size first, no two of the same values.
+            At most `answers.KEPT` that were not handed over before, the best for their size first, no two of the same
+            values.
         """
         if self.usable:
             with np.errstate(all="ignore"):
                 for _ in range(steps):
-                    if self.least < EXACT or stop():
+                    if self.solved or stop():
                         break
                     next(self._steps, None)
-        fresh = [tree for tree in self.best() if tree not in self._handed][:KEPT]
-        self._handed.update(fresh)
-        return fresh
+        return self.answers.fresh()
 
     @property
     def solved(self) -> bool:
         """Whether an answer leaves nothing but rounding unexplained."""
-        return self.least < EXACT
-
-    def best(self) -> list[Node]:
-        """Return the cheapest expression of each of the values, the best first."""
-        return sorted(self._values.values(), key=self.prices.__getitem__)
+        return self.answers.solved
 
     def _known(self, tree: Node) -> bool:
         return all(
@@ -201,7 +185,7 @@ class Joiner:
             yield
             sure = any(reduction.sure for reduction, _ in self._below)
             for _ in range(0 if first else SURE_STEPS if sure else 1):
-                if self.least > EXACT and self._work_below():
+                if not self.solved and self._work_below():
                     yield
 
     def _work_below(self) -> bool:
@@ -215,7 +199,7 @@ class Joiner:
             return False
         reduction, joiner = self._turn.pop()
         for tree in joiner.work(1)[:TAKEN]:
-            self._rate(reduction.whole(tree))
+            self.answers.rate(reduction.whole(tree))
         return True
 
     def _smaller(self, found: Reduction) -> "Joiner":
@@ -232,7 +216,7 @@ class Joiner:
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
             if number and "quotients" in self.ways and "/" in self.names:
-                sets = bases_of(self._order, self.operators, self.best()[:AGAIN])
+                sets = bases_of(self._order, self.operators, self.answers.best()[:AGAIN])
                 self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
             self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
             queues: dict[str, Queue] = {}
@@ -266,7 +250,7 @@ class Joiner:
         return None
 
     def _library(self, most: int, firsts: int) -> Library:
-        again = self.parts.add(most_frequent(self.best()[:AGAIN])) if self._values else []
+        again = self.parts.add(most_frequent(self.answers.best()[:AGAIN])) if len(self.answers) else []
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
         last: list[int] = []
@@ -315,64 +299,40 @@ class Joiner:
         if self.solved:
             return
         for tree in products(library, target, v, self.minus, self.names):
-            self._rate(tree)
+            self.answers.rate(tree)
         if target.size == 0:
             for tree in powers(library, target, self.operators, self.minus):
-                self._rate(tree)
+                self.answers.rate(tree)
 
     def _try_curves(self, library: Library, target: Target) -> None:
         v = library.base.target(target.values[library.rows])
         if self._curves is not None and v is not None and not self.solved:
             for tree in with_curves(self._curves, target, v, self.minus):
-                self._rate(tree)
+                self.answers.rate(tree)
 
     def _try_quotients(self, target: Target) -> None:
         for quotients in () if self.solved else self._quotients:
             tree = quotients.found(target, self.minus)
             if tree is not None:
-                self._rate(tree)
+                self.answers.rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:
         tree = polynomial(target, self._monomials, self._powers, self.minus)
         if tree is not None:
-            self._rate(tree)
+            self.answers.rate(tree)
 
     def _try_monomial(self, target: Target) -> None:
         if self._logs is not None:
             tree = monomial(target, self._logs, self.X, self.operators)
             if tree is not None:
-                self._rate(tree)
+                self.answers.rate(tree)
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
         """Write a sum of parts down, unless there is much better already."""
-        size = target.size + int(library.sizes[terms].sum())
-        if size <= self.max_size and self._price(left, size) <= HOPELESS * self._bar:
+        if self.answers.promises(left, target.size + int(library.sizes[terms].sum())):
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
-                self._rate(tree)
-
-    def _price(self, unexplained: float, size: int) -> float:
-        return max(unexplained, EXACT) * float(np.exp(self.size_price * size))
-
-    def _rate(self, tree: Node) -> None:
-        if tree in self.prices or tree.size > self.max_size or not self.allowed(tree):
-            return
-        values = evaluate(tree, self.X)
-        errors = values - self.y
-        unexplained = float(errors @ errors) / len(errors) / self.variance
-        if not np.isfinite(unexplained):
-            return
-        price = self.prices[tree] = self._price(unexplained, tree.size)
-        self.least = min(self.least, unexplained)
-        alike = (np.round(values / np.abs(self.y).max(), ALIKE) + 0.0).tobytes()
-        known = self._values.get(alike)
-        if known is None or price < self.prices[known]:
-            self._values[alike] = tree
-        if price < self._bar:
-            self._best.append(price)
-            self._best.sort()
-            del self._best[BAR:]
-            self._bar = self._best[-1] if len(self._best) == BAR else np.inf
+                self.answers.rate(tree)
 
 
 def _by_correlation(X: Array, y: Array) -> list[int]:
