@@ -95,10 +95,12 @@ class Reduction(NamedTuple):
 
 def reductions(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
     """Yield smaller problems, the most promising first."""
-    found = _factored(X, y, operators) or _divided(X, y, operators)
+    found = _factored(X, y, operators)
     if found is not None:
         yield found  # What remains is tested there.
-    elif X.shape[1] > 1:
+        return
+    yield from _divided(X, y, operators)
+    if X.shape[1] > 1:
         yield from _merged(X, y, operators)
 
 
@@ -182,10 +184,14 @@ def _factored(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
     return Reduction(X[:, kept], rest, tuple(variable(i) for i in kept), outer, size, sure=True)
 
 
-def _divided(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
-    """Do what `_factored` does where y has no logarithm: divide by one variable after another."""
+def _divided(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
+    """Do what `_factored` does where y has no logarithm: divide by one variable after another.
+
+    A later one is less sure than the first: yields what is left after the last and after the first.
+    """
     columns, rest = X.T, y
     kept, powers = list(range(len(columns))), list[tuple[Node, int]]()
+    stages: list[Reduction] = []
     while len(kept) > 1:
         tests = []
         for i in kept:
@@ -203,11 +209,12 @@ def _divided(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
         kept.remove(i)
         if power:
             powers.append((variable(i), 2 * power))
-    outer = power_law(powers, operators) if powers else None
-    if len(kept) == len(columns) or (powers and outer is None):
-        return None
-    size = 0 if outer is None else outer.size + 1
-    return Reduction(X[:, kept], rest, tuple(variable(i) for i in kept), outer, size)
+        outer = power_law(powers, operators) if powers else None
+        if powers and outer is None:
+            break
+        size = 0 if outer is None else outer.size + 1
+        stages.append(Reduction(X[:, kept], rest, tuple(variable(i) for i in kept), outer, size))
+    yield from {id(each): each for each in (*stages[-1:], *stages[:1])}.values()
 
 
 def _merged(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:

@@ -33,8 +33,8 @@ from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
-FIT_ROWS, SCREENED_ROWS = 200, 120
-"""Most rows that joins are fitted on, and that candidates are screened on."""
+TESTED_ROWS, FIT_ROWS, SCREENED_ROWS = 1000, 200, 120
+"""Most rows that dependence is tested on, that joins are fitted on, and that candidates are screened on."""
 FEWEST_ROWS = 6
 ROWS_PER_TERM = 8
 ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
@@ -80,7 +80,8 @@ class Joiner:
     ----------
     X : array, shape (rows, features)
     y : array, shape (rows,)
-        At most `FIT_ROWS` rows are looked at: the first ones, so that rows in an order of their own must be shuffled.
+        At most `TESTED_ROWS` rows are looked at: the first ones, so that rows in an order of their own must be
+        shuffled.
     operators : OperatorSet
         Only these are used, but for those of expressions that are added.
     max_size : int
@@ -136,7 +137,7 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._reductions: Iterator[Reduction] = iter(())
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
-            self._reductions = reductions(self.X, self.y, operators)
+            self._reductions = reductions(X[:TESTED_ROWS], y[:TESTED_ROWS], operators)
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:

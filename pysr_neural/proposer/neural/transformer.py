@@ -28,7 +28,7 @@ from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Child, MemberView, ProposalBatch, ProposalRequest
-from pysr_neural.proposer.joins.search import FIT_ROWS, Joiner
+from pysr_neural.proposer.joins.search import FIT_ROWS, TESTED_ROWS, Joiner
 from pysr_neural.proposer.neural.asking import SIZE_LADDER, Questioner
 from pysr_neural.proposer.neural.questions import Question, ask, hidden_states, place, shares
 from pysr_neural.proposer.neural.steering import kind_weights, parent_weights, presence_of, prior
@@ -124,7 +124,7 @@ class TransformerSession(Questioner):
         self.combine = combine and problem.operators.evaluable
         rows = generator(0, "rows").permutation(len(problem.y))
         self.fitted = np.sort(rows[:FIT_ROWS])
-        self.joiner = self._joiner(rows[:FIT_ROWS]) if self.combine else None
+        self.joiner = self._joiner(rows[:TESTED_ROWS]) if self.combine else None
         self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
         self._requests, self._joined_before, self.deadline = 0, False, Deadline()
         self._known: dict[Node, tuple[Node, float]] = {}
