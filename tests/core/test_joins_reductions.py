@@ -7,7 +7,8 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.groups import products
+from pysr_neural.proposer.joins import search
+from pysr_neural.proposer.joins.groups import distances, products
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
 from pysr_neural.proposer.joins.search import Joiner
 
@@ -86,3 +87,39 @@ def test_products_of_powers_come_by_degree_and_once() -> None:
     values = np.array([np.log(evaluate(tree, X[:40])) for tree in trees])
     assert len(np.unique(np.round(values, 9), axis=0)) == 60
     assert to_string(trees[0]) == "(x0 * x0)"
+
+
+def test_where_a_division_is_not_sure_what_it_was_before_and_merges_are_tried_too() -> None:
+    many = np.random.default_rng(4).uniform(1.0, 5.0, (600, 6))
+    with np.errstate(all="ignore"):
+        y = evaluate(parse("x0 * exp(0 - x1 * x2 * x3 / (x4 * x5))"), many)
+        told = list(reductions(many, y, ALL))
+    assert not any(reduction.sure for reduction in told)
+    assert "x0" in [reduction.outer and to_string(reduction.outer) for reduction in told]
+    assert any(reduction.outer is None for reduction in told)
+
+
+def test_dependence_is_tested_on_more_rows_than_joins_are_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(search, "reductions", lambda X, y, operators: iter(seen.append(len(y)) or ()))
+    rows = np.random.default_rng(5).uniform(1.0, 4.0, (5000, 2))
+    joiner = Joiner(rows, rows[:, 0] * rows[:, 1], ALL, 20)
+    assert seen == [search.TESTED_ROWS]
+    assert len(joiner.y) == search.FIT_ROWS
+
+
+def test_roots_of_differences_of_squares_are_parts_from_the_second_round_on() -> None:
+    assert [to_string(tree) for tree in distances((0, 1), ALL)] == [
+        "((x0 * x0) + (x1 * x1))",
+        "((x0 * x0) - (x1 * x1))",
+        "((x1 * x1) - (x0 * x0))",
+        "sqrt(((x0 * x0) + (x1 * x1)))",
+        "sqrt(((x0 * x0) - (x1 * x1)))",
+        "sqrt(((x1 * x1) - (x0 * x0)))",
+    ]
+    assert not any("sqrt" in to_string(tree) for tree in distances((0, 1), OperatorSet.of("+", "*")))
+    some = np.random.default_rng(6).uniform((1.0, 4.0, 1.0, 1.0), (5.0, 10.0, 2.0, 5.0), (200, 4))
+    y = evaluate(parse("(x3 - x2 * x0 / (x1 * x1)) / sqrt(1 - x2 * x2 / (x1 * x1))"), some)
+    joiner = Joiner(some, y, ALL, 30)
+    joiner.work(20)
+    assert joiner.solved

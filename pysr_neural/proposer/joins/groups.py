@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pysr_neural.expression.node import Node, variable
+from pysr_neural.expression.node import Node, apply, variable
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.splits import Target
 from pysr_neural.proposer.joins.writing import NEGLIGIBLE, power_law, scaled
 
 LARGEST_POWER, LARGEST_DEGREE = 3, 5
+MOST_DISTANCES = 40
 LARGEST_HALF = 12
 """Twice the largest power of a variable in a target."""
 
@@ -32,6 +33,19 @@ def products(order: Sequence[int], operators: OperatorSet, most: int) -> list[No
             if tree is not None:
                 found.append(tree)
     return found
+
+
+def distances(order: Sequence[int], operators: OperatorSet) -> list[Node]:
+    """Return sums and differences of two variables' squares, and their roots, those of the first variables first."""
+    names = [name for name in "+-" if (name, 2) in operators.index]
+    found: list[Node] = []
+    for i, j in sorted(itertools.combinations(range(len(order)), 2), key=max):
+        a, b = (apply("*", variable(order[k]), variable(order[k])) for k in (i, j))
+        sums = [apply(name, *pair) for name in names for pair in ((a, b), (b, a))[: 1 + (name == "-")]]
+        found += sums
+        if ("sqrt", 1) in operators.index:
+            found += [apply("sqrt", tree) for tree in sums]
+    return found[:MOST_DISTANCES]
 
 
 def _exponents(count: int, degree: int) -> Iterator[tuple[int, ...]]:

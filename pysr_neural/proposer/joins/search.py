@@ -23,7 +23,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
 from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
-from pysr_neural.proposer.joins.groups import logarithms, monomial
+from pysr_neural.proposer.joins.groups import distances, logarithms, monomial
 from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
@@ -254,11 +254,12 @@ class Joiner:
         again = self.parts.add(most_frequent(self.answers.best()[:AGAIN])) if len(self.answers) else []
         made = self.parts.enumerated(max(most, 2 * self.X.shape[1]))
         variables = made[: self.X.shape[1]]
-        last: list[int] = []
+        likely, last = list[int](), list[int]()
         if "groups" in self.ways and self._eager == EAGER:  # Not in the first round, which is to be quick.
+            likely = self.parts.add(distances(self._order, self.operators))
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
-        self._plain = {*made, *last}
-        kept = list(dict.fromkeys([*variables, *again[:MOST_GIVEN], *self.given, *made, *last]))
+        self._plain = {*made, *likely, *last}
+        kept = list(dict.fromkeys([*variables, *likely, *again[:MOST_GIVEN], *self.given, *made, *last]))
         kept = self.screen(self.parts, kept, most)
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
