@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply, variable
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.similarity import similarity
 from pysr_neural.proposer.joins.splits import replaced
 from pysr_neural.proposer.joins.writing import power_law
 
@@ -94,7 +96,7 @@ class Reduction(NamedTuple):
 
 
 def reductions(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
-    """Yield smaller problems, the most promising first."""
+    """Yield smaller problems but that of `similar`, the most promising first."""
     found = _factored(X, y, operators)
     if found is not None:
         yield found  # What remains is tested there.
@@ -102,6 +104,23 @@ def reductions(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction
     yield from _divided(X, y, operators)
     if X.shape[1] > 1:
         yield from _merged(X, y, operators)
+
+
+def similar(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
+    """Leave one variable, the product of powers that y is a function of but for a factor."""
+    found = similarity(X, y)
+    if found is None:
+        return None
+    group = power_law([(variable(i), 2 * power) for i, power in enumerate(found.group) if power], operators)
+    powers = [(variable(i), half) for i, half in enumerate(found.factor) if half]
+    outer = power_law(powers, operators) if powers else None
+    if group is None or (powers and outer is None):
+        return None
+    rest = y if outer is None else y / evaluate(outer, X)
+    column = evaluate(group, X)
+    if not (np.isfinite(rest).all() and _usable(column[None])):
+        return None
+    return Reduction(column[:, None], rest, (group,), outer, 0 if outer is None else outer.size + 1, found.sure)
 
 
 class _Regression:

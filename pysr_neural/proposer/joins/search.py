@@ -29,7 +29,7 @@ from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.quotients import Quotients, bases_of
-from pysr_neural.proposer.joins.reductions import Reduction, reductions
+from pysr_neural.proposer.joins.reductions import Reduction, reductions, similar
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
@@ -135,9 +135,11 @@ class Joiner:
         self._width = self._fixed = self._eager = 0
         self._below: list[tuple[Reduction, Joiner]] = []
         self._turn: list[tuple[Reduction, Joiner]] = []
+        self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
-            self._reductions = reductions(X[:TESTED_ROWS], y[:TESTED_ROWS], operators)
+            self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
+            self._reductions = reductions(*self._tested, operators)
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -181,34 +183,40 @@ class Joiner:
         )
 
     def _run(self) -> Iterator[None]:
-        """Do the work of all rounds a step at a time; from the second round on, that of smaller problems between."""
-        for first in self._rounds():
+        """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
+        one in a single variable, which is quick to find and to solve."""
+        for number, first in enumerate(self._rounds()):
             yield
+            if not number:
+                self._go_below(self._similar())
             sure = any(reduction.sure for reduction, _ in self._below)
-            for _ in range(0 if first else SURE_STEPS if sure else 1):
-                if not self.solved and self._work_below():
+            for _ in range(SURE_STEPS if sure else 0 if first else 1):
+                if not self._turn:
+                    self._go_below(None if first else next(self._reductions, None))
+                    self._turn = [each for each in self._below if not (each[1].solved or each[1].done)]
+                if self._turn and not self.solved:
+                    self._work_below(*self._turn.pop())
                     yield
 
-    def _work_below(self) -> bool:
-        """Do a step of a smaller problem's work, in turn; tells whether there was one."""
-        if not self._turn:
-            found = next(self._reductions, None)
-            if found is not None:
-                self._below.append((found, self._smaller(found)))
-            self._turn = [each for each in self._below if not (each[1].solved or each[1].done)]
-        if not self._turn:
-            return False
-        reduction, joiner = self._turn.pop()
-        for tree in joiner.work(1)[:TAKEN]:
-            self.answers.rate(reduction.whole(tree))
-        return True
+    def _similar(self) -> Reduction | None:
+        return similar(*self._tested, self.operators) if self._tested is not None else None
 
-    def _smaller(self, found: Reduction) -> "Joiner":
+    def _go_below(self, found: Reduction | None) -> None:
+        """Begin a smaller problem."""
+        if found is None:
+            return
+
         def allowed(tree: Node) -> bool:
             return found.whole(tree).size <= self.max_size
 
         room = self.max_size - found.size + SAVED
-        return Joiner(found.X, found.y, self.operators, room, allowed, self.ways, self.depth + 1)
+        joiner = Joiner(found.X, found.y, self.operators, room, allowed, self.ways, self.depth + 1)
+        self._below.append((found, joiner))
+
+    def _work_below(self, reduction: Reduction, joiner: "Joiner") -> None:
+        """Do a step of a smaller problem's work."""
+        for tree in joiner.work(1)[:TAKEN]:
+            self.answers.rate(reduction.whole(tree))
 
     def _rounds(self) -> Iterator[bool]:
         """Do the work of all rounds, a step at a time; tells each time whether it is the first round."""
