@@ -66,6 +66,13 @@ def test_it_prints_the_front_and_one_law_with_its_uncertainty(fit, capsys):
     assert "on 8 rows held out:        R² 1 (95 %: 1 to 1)" in out
 
 
+def test_units_that_the_engine_does_not_search_by_are_named(fit, capsys):
+    assert fit("--units", "a=m,f=N") == 0
+    assert "BasicSR does not search by units" in capsys.readouterr().out
+    assert fit() == 0
+    assert "units" not in capsys.readouterr().out
+
+
 def test_json_is_all_that_is_printed_and_has_the_agreed_keys(fit, capsys):
     assert fit("--json") == 0
     told = json.loads(capsys.readouterr().out)

@@ -268,3 +268,13 @@ def test_default_limits_follow_the_budget():
     given = plan_of(_parser().parse_args(["--methods", "basicsr", "--out", "x", "--budget", "10s,1e6evals"]))
     assert (given.limits.seconds, given.limits.evaluations, given.limits.time_limit) == (10.0, 1_000_000, 90.0)
     assert str(given.limits.budget) == "10s,1e+06evals"
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="no alarms on this system")
+def test_a_process_whose_library_holds_the_interpreter_ends_all_the_same():
+    held = "import ctypes; ctypes.PyDLL(None).sleep(50)"  # Without letting other threads have their turn.
+    code = f"from pysr_neural_benchmarks.runner import service as s; s.PARENT_FIRST = 0; s._end_after(1.0); {held}"
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60)
+    assert ended.returncode == -signal.SIGALRM
+    code = "from pysr_neural_benchmarks.runner.service import _end_after; _end_after(0.0); _end_after(None)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

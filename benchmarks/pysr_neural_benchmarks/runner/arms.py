@@ -77,7 +77,7 @@ class Child:
             self._log.seek(0)
             self._log.truncate()
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps({**request, "seconds": seconds}).encode() + b"\n")
             process.stdin.flush()
         except OSError:
             return self._died()

@@ -4,12 +4,15 @@ Owns: the child's side of the pipe, its cores, its end.  Does not own: limits (`
 
 A request is one line of JSON on standard input; an answer is one line on a pipe of its own, so that whatever a method
 writes to standard output or standard error goes into a log, and harms nothing.  When the parent dies, standard input
-ends, and so does this process, even in the middle of a fit.
+ends, and so does this process, even in the middle of a fit.  Where a library holds the interpreter, nothing in this
+process can look: an alarm of the operating system ends it some time after the parent would have.
 """
 
 import json
+import math
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -19,6 +22,8 @@ from typing import Any, TextIO
 
 from pysr_neural_benchmarks.suites.data import Case
 
+PARENT_FIRST = 30
+"""Seconds that a living parent is ahead of the alarm."""
 Answer = dict[str, Any]
 Service = Callable[[dict[str, Any]], Answer]
 
@@ -105,14 +110,23 @@ def main(argv: list[str]) -> int:
         service: Service | None = None
         while True:
             request = json.loads(requests.get())
+            _end_after(request.pop("seconds", None))
             try:
                 service = service or (fits(rest[0]) if kind == "fits" else symbolic())
                 answer: Answer = {"status": "ok", **service(request)}
             # A method's own error of any kind is a result like any other.
             except Exception as error:  # noqa: BLE001
                 answer = {"status": "error", "message": _told(error)}
+            _end_after(None)
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
+
+
+def _end_after(seconds: float | None) -> None:
+    """Have the operating system end this process, if its parent does not; None takes that back."""
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(0 if seconds is None else math.ceil(seconds) + PARENT_FIRST)
 
 
 def _told(error: Exception) -> str:

@@ -163,6 +163,9 @@ def _prepared(arguments: argparse.Namespace, say: Say) -> Task:
     proposer = None if arguments.neural_proposer.lower() == "none" else arguments.neural_proposer
     engine = choose(arguments.engine, proposer, say, install=False)
     settings = replace(settings, units=judgement.units if engine.name == "pysr" else ())
+    if judgement.units and not settings.units:
+        judgement.notes.append("BasicSR does not search by units: a formula may add metres to seconds.")
+        say(f"  note: {judgement.notes[-1]}")
     say(engine.sentence + (f" {len(held_out.y)} rows are held out to judge by." if held_out is not None else ""))
     engine.warm_up(settings, say)
     return Task(arguments, say, judgement, seen, held_out, engine, settings, earlier)
