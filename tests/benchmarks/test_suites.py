@@ -12,6 +12,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import parse
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
+from pysr_neural_benchmarks.suites.data import Case, draw
 from pysr_neural_benchmarks.suites.reader import held_out_keys, load_suite, suite_names, suite_notes
 from pysr_neural_training.problems.generate import SUITE_KEYS, in_training, is_held_out, split_key
 
@@ -81,6 +82,12 @@ def test_a_y_whose_variance_overflows_is_refused_by_name(tmp_path: Path) -> None
     measured.write_text("x,y\n1,1e200\n2,-1e200\n3,0\n")
     with pytest.raises(ConfigError, match="measured/measured must have a y of finite variance"):
         load_suite(str(measured))
+
+
+def test_a_few_rows_whose_squares_overflow_are_drawn_again() -> None:
+    source = next(problem for problem in load_suite("fastsrb") if problem.name == "III.14.14")
+    drawn = [draw(source, Case("fastsrb", source.name, data_seed=seed)) for seed in range(4)]
+    assert all(np.isfinite(np.var(each.problem.y)) and np.isfinite(np.var(each.y_test)) for each in drawn)
 
 
 CATALOG = """

@@ -41,6 +41,8 @@ SUFFIXES = (".toml", ".csv", ".yaml", ".yml")
 SAMPLINGS = ("uniform", "log", "integer")
 SIGNS = ("positive", "negative", "both")
 TARGETS = ("y", "target")
+LARGEST, RARE = 1e150, 0.01
+"""Size from which a sum of squares may overflow, and share of rows up to which such ones are drawn anew."""
 
 
 @dataclass(frozen=True)
@@ -96,29 +98,32 @@ class SuiteProblem:
     rows: tuple[Array, Array] | None = None
 
     def draw(self, points: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Draw X (points, variables) and y (points,); rows where y is not finite are drawn again.
+        """Draw X (points, variables) and y (points,); rows where y is not finite are drawn again, and the few where its
+        square is not.
 
         Of measured rows, as many as there are and wanted are chosen without replacement.
 
         Raises
         ------
         ConfigError
-            With the problem's name, if y is seldom finite on the ranges, or its variance overflows.
+            With the problem's name, if y is seldom finite on the ranges, or its square often not.
         """
         if self.rows is not None:
             chosen = rng.permutation(len(self.rows[1]))[:points]
             return self.rows[0][chosen], self.rows[1][chosen]
         rows: list[Array] = []
-        found = 0
+        found = huge = 0
         for _ in range(100):
             X = np.stack([variable.draw(points, rng) for variable in self.variables], axis=1)
-            rows.append(X[np.isfinite(evaluate(self.tree, X))])
+            y = evaluate(self.tree, X)
+            rows.append(X[np.abs(y) < LARGEST])
             found += len(rows[-1])
-            if found >= points:
+            huge += int((np.isfinite(y) & (np.abs(y) >= LARGEST)).sum())
+            if found >= points and huge <= RARE * found:
                 X = np.concatenate(rows)[:points]
-                y = evaluate(self.tree, X)
-                _check_spread(f"{self.suite}/{self.name}", y)
-                return X, y
+                return X, evaluate(self.tree, X)
+        if huge > RARE * found:
+            raise _overflowing(f"{self.suite}/{self.name}", f"{huge} of {huge + found} beyond {LARGEST:g}")
         raise ConfigError(
             f"{self.suite}/{self.name} must be finite on its ranges; got {found} finite values among {100 * points}. "
             f"Change the ranges of {self.formula!r}."
@@ -130,10 +135,11 @@ def _check_spread(name: str, y: Array) -> None:
     with np.errstate(over="ignore"):
         overflows = not np.isfinite(np.var(y))
     if overflows:
-        raise ConfigError(
-            f"{name} must have a y of finite variance; got values up to {np.abs(y).max():.3g}. Scale y, or narrow the "
-            "ranges."
-        )
+        raise _overflowing(name, f"up to {np.abs(y).max():.3g}")
+
+
+def _overflowing(name: str, values: str) -> ConfigError:
+    return ConfigError(f"{name} must have a y of finite variance; got values {values}. Scale y, or narrow the ranges.")
 
 
 @dataclass(frozen=True)
