@@ -21,6 +21,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
+from pysr_neural.proposer.joins.beside import Beside
 from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
 from pysr_neural.proposer.joins.groups import distances, logarithms, monomial
@@ -49,7 +50,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"curves", "groups", "quotients", "reductions"})
+WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -130,6 +131,7 @@ class Joiner:
             self._logs = logarithms(self.X)
         self.given: list[int] = []
         self._curves: Curves | None = None
+        self._beside: Beside | None = None
         self._quotients: list[Quotients] = []
         self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
@@ -228,6 +230,8 @@ class Joiner:
                 sets = bases_of(self._order, self.operators, self.answers.best()[:AGAIN])
                 self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
             self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
+            few = self._monomials, self._powers, self.minus
+            self._beside = Beside(library, *few) if number and "beside" in self.ways and self._monomials else None
             queues: dict[str, Queue] = {}
             order, seen = itertools.count(), set[tuple[str, str]]()
             for each in targets_of(self.y, self.operators):
@@ -286,6 +290,7 @@ class Joiner:
             self._offer(library, target, terms, left)
         if not nested:
             self._try_products(library, target, v)
+            self._try_beside(target)
         if target.size <= CURVED:
             self._try_curves(library, target)
             self._try_quotients(target)
@@ -319,6 +324,11 @@ class Joiner:
         if self._curves is not None and v is not None and not self.solved:
             for tree in with_curves(self._curves, target, v, self.minus):
                 self.answers.rate(tree)
+
+    def _try_beside(self, target: Target) -> None:
+        tree = self._beside.found(target) if self._beside is not None and not self.solved else None
+        if tree is not None:
+            self.answers.rate(tree)
 
     def _try_quotients(self, target: Target) -> None:
         for quotients in () if self.solved else self._quotients:

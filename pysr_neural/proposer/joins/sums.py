@@ -35,6 +35,10 @@ class Frame:
         None means 1.
     dtype : type
         Of screening: single precision, but double where the parts are nearly alike.
+    size_price : float
+        See `SIZE_PRICE`.
+    levels : array, shape (levels, rows), optional
+        What else is fitted beside the parts, orthonormal, in place of a constant alone; only without weights.
     """
 
     def __init__(
@@ -46,14 +50,16 @@ class Frame:
         weights: Array | None,
         dtype: type,
         size_price: float = SIZE_PRICE,
+        levels: Array | None = None,
     ) -> None:
         rows = values.shape[1]
         self._values, self.weights, self.sizes, self.firsts = values, weights, sizes, firsts
         ones = np.ones(rows) if weights is None else weights / np.abs(weights).max()
         self.level: Array = ones / np.sqrt(ones @ ones)
         scaled = scaled.copy() if weights is None else scaled * ones.astype(dtype)
-        level: Floats = self.level.astype(dtype)
-        scaled -= np.outer(scaled @ level, level)
+        self._levels: Array = self.level[None] if levels is None else levels
+        few: Floats = self._levels.astype(dtype)
+        scaled -= (scaled @ few.T) @ few
         norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
         with np.errstate(all="ignore"):
             scaled /= norms[:, None]
@@ -74,7 +80,7 @@ class Frame:
         """Return a target as the frame's parts are; None if nothing is left of it."""
         v = t if self.weights is None else t * (self.weights / np.abs(self.weights).max())
         size = np.abs(v).max()
-        v = v - (v @ self.level) * self.level
+        v = v - (v @ self._levels.T) @ self._levels
         norm = float(np.sqrt(v @ v))
         return v / norm if np.isfinite(norm) and norm > 1e-9 * size else None
 
@@ -83,7 +89,7 @@ class Frame:
         values = self._values[parts]
         if self.weights is not None:
             values = values * (self.weights / np.abs(self.weights).max())
-        values = values - (values @ self.level)[:, None] * self.level
+        values = values - (values @ self._levels.T) @ self._levels
         return values / np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
 
     @property
