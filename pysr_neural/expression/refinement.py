@@ -64,7 +64,8 @@ class Refinement:
 
     def loss(self, tree: Node) -> float:
         """Return the mean squared error over all rows; infinite if any prediction is not finite."""
-        return mean_square(evaluate_columns(tree, self.columns, self.functions) - self.target.y)
+        with np.errstate(all="ignore"):
+            return mean_square(evaluate_columns(tree, self.columns, self.functions) - self.target.y)
 
     def refined(self, tree: Node, most: int) -> tuple[Node, float]:
         """Fit the constants of a tree; the arguments and the result are those of `fit.refine`."""

@@ -10,6 +10,7 @@ from pysr_neural.expression.fit import fraction_unexplained, mean_squared_error,
 from pysr_neural.expression.node import apply, constant, variable
 from pysr_neural.expression.numbers import number, set_number
 from pysr_neural.expression.projection import Projection, Target
+from pysr_neural.expression.refinement import Refinement
 from pysr_neural.expression.structure import Forms
 from pysr_neural.expression.tape import Tape
 from pysr_neural.expression.text import parse, to_string
@@ -319,3 +320,10 @@ def test_losses_do_not_vanish_unnoticed_and_know_no_unit():
     for unit in (1e-300, 1e-170, 1.0, 5e153, 1e300):
         assert fraction_unexplained(np.full(3, 2.0) * unit, unit * x) == pytest.approx(1.0)
         assert fraction_unexplained(1.1 * unit * x, unit * x) == pytest.approx(0.07)
+
+
+def test_a_loss_that_is_not_finite_is_infinite_and_no_warning():
+    X = np.array([[0.0], [1.0], [800.0]])
+    refinement = Refinement(X, X[:, 0], IEEE)
+    assert refinement.loss(parse("1 / x0")) == np.inf
+    assert refinement.loss(parse("exp(x0)")) == np.inf
