@@ -40,8 +40,8 @@ SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
 """Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
 joins."""
-FIRST_STEPS, STEPS = 3, 3
-"""Of joining, in the first request and in each later one."""
+STEPS = 3
+"""Of joining, in each request."""
 REFINED_JOINS = 4
 """How many joined answers have all their constants fitted; the others keep those of the join."""
 REPAIR_ROOM = 5
@@ -126,7 +126,7 @@ class TransformerSession(Questioner):
         self.fitted = np.sort(rows[:FIT_ROWS])
         self.joiner = self._joiner(rows[:TESTED_ROWS]) if self.combine else None
         self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
-        self._requests, self._joined_before, self.deadline = 0, False, Deadline()
+        self._requests, self.deadline = 0, Deadline()
         self._known: dict[Node, tuple[Node, float]] = {}
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
@@ -224,9 +224,7 @@ class TransformerSession(Questioner):
     def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
         """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
         joiner.add(trees)
-        first = not self._joined_before
-        self._joined_before = True
-        found = joiner.work(FIRST_STEPS if first else STEPS, self.deadline.passed)
+        found = joiner.work(STEPS, self.deadline.passed)
         told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
         told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
         return [Candidate(tree, loss, float("nan")) for tree, loss in told]
