@@ -1,7 +1,7 @@
 # The front of what was proposed, kept apart from the engine's populations; and the requests that feed it (refresh level).
 #
 # Owns judging proposals by the engine's own evaluation, when they enter the hall of fame, and when more are asked for.
-# It runs on the head, when a population has come back.
+# It runs on the head, when a population has come back, and in its cycles where they run in the head's own task.
 #
 # Members of the hall of fame migrate into every population, and a proposal that is close but wrong beats everything that
 # evolution would have needed on its way. So what is proposed stays apart. An answer enters at once; all the rest enters
@@ -12,12 +12,12 @@ Share of the search, and seconds, after which all that was proposed enters the h
 whoever watches a search of hours is to see it.
 """
 const LATE, LATE_SECONDS = 0.75, 60.0
-"""Seconds for judging proposals each time that a population has come back."""
+"""Seconds for judging proposals at a time."""
 const JUDGING_SECONDS = 0.02
 """Members of the returned population that are shown, beside the fronts."""
 const SHOWN_OF_POPULATION = 10
 """Least part by which a lower loss counts as a gain."""
-const PROGRESS = 1e-3
+const PROGRESS = 1e-2
 
 """Judge what has arrived, let into the hall of fame what may enter it, and ask for more."""
 function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state, dataset, options, pop)
@@ -25,15 +25,21 @@ function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state,
     has(state.levels, SEED | REFRESH) || return nothing
     hall = search_state.halls_of_fame[state.output]
     note_best!(search, hall)
-    started = time()
-    while time() - started < JUDGING_SECONDS
-        child = take_child!(state.live.stock)
-        isnothing(child) && break
-        offer!(state, search, child, dataset, options, search_state.cur_maxsizes[state.output])
-    end
+    judge!(state, search, dataset, options, search_state.cur_maxsizes[state.output])
     let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
     search.answered = search.best_loss <= exact_loss(dataset, options)
     ask_on!(state, plugin, hall.members[hall.exists], pop, options, search)
+    return nothing
+end
+
+"""Offer to the front what has arrived for the head, a moment long."""
+function judge!(head::ProposerState, search::Search, dataset, options, limit::Int)
+    started = time()
+    while time() - started < JUDGING_SECONDS
+        child = take_child!(head.live.stock)
+        isnothing(child) && break
+        offer!(head, search, child, dataset, options, limit)
+    end
     return nothing
 end
 
@@ -59,8 +65,10 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
         state.pending_evaluations += evaluations
         isfinite(member.cost) || return nothing
     end
-    @lock search.lock search.front[compute_complexity(member, options)] = member
+    size = compute_complexity(member, options)
+    @lock search.lock search.front[size] = member
     mark!(search.lineage, member.ref)
+    stops(member, size, options) && end_early!(search)
     state.counters.neural_accepted += 1
     note_gain!(search, Float64(member.loss)) && (state.counters.neural_improved += 1)
     return member
@@ -106,6 +114,15 @@ end
 function stops(member, size::Int, options)
     condition = options.early_stop_condition
     return !isnothing(condition) && condition(member.loss, size) === true
+end
+
+"""
+End the search: the user's condition is met. The engine looks at it only after an iteration of every population; the
+answer enters the hall of fame when the search ends.
+"""
+function end_early!(search::Search)
+    isnothing(search.stop) || search.outputs > 1 || (search.stop.requested[] = true)
+    return nothing
 end
 
 """

@@ -116,6 +116,7 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
     if state.counters.cycles % plugin.interval == 0
         (@atomic :monotonic search.in_flight) && yield()
         consider_request!(state, plugin, pop, options, search)
+        isnothing(search.head) || judge!(search.head, search, full_dataset(dataset), options, state.curmaxsize)
         ask_on!(state, plugin, (), pop, options, search)
     end
     state.cycle == state.ncycles && !search.home && pack_results!(state, search, pop, hall)

@@ -13,6 +13,8 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     state.share = search.share = 1 / processes
     state.outputs = search.outputs = outputs_of(search)
     search.spare = leaves_core(plugin, ropt)
+    search.head = ropt.parallelism === :serial ? state : nothing
+    search.stop = hasproperty(ropt, :external_stop) ? ropt.external_stop : nothing
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
     isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)

@@ -27,6 +27,8 @@ mutable struct Search
     spent_at_gain::Float64
     answered::Bool
     spare::Bool
+    head::Any  # The head's state, where populations run in its own task; else nothing.
+    stop::Any  # The engine's flag that ends the search; nothing where it has none.
     mutations::Vector{String}
     trace::Union{Nothing,IOStream}
     tracing::Bool
@@ -43,7 +45,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, false, false, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
     )
 end
 

@@ -81,6 +81,27 @@ end
     end
 end
 
+@testset "an answer that the user's condition accepts ends the search before the engine looks" begin
+    condition(loss, size) = loss < 1e-6
+    silent_first(request, open) =
+        length(values_of(request, :lengths, Int32)) == 0 ? batch(request, Vector{Int32}[]) : solutions(request, open)
+    for (levels, answers, populations) in ((["seed"], solutions, 3), (["seed", "refresh"], silent_first, 100))
+        scripted_server(answers) do server
+            plugin = plugin_for(server, levels)
+            hall = search(
+                [plugin];
+                niterations=1000,
+                populations,
+                early_stop_condition=condition,
+                search_kwargs=(; external_stop=SymbolicRegression.ExternalStop()),
+            )
+            told = report(plugin.session)
+            @test best_loss(hall) < 1e-6
+            @test told["cycles"] < populations * 60  # Less than one iteration of every population.
+        end
+    end
+end
+
 @testset "front: only an answer enters before the search is late" begin
     X, y = problem()
     plugin = NeuralProposerPlugin(; address="unix:/nowhere")
