@@ -8,10 +8,14 @@ Importing this module does not import PySR: the class has what PySR asks of a pl
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pysr_neural.checks import AUTO
 from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
@@ -60,6 +64,9 @@ class NeuralProposerPlugin:
     host: str | None = None
     verbose: bool = True
     session: str = field(default="", init=False, repr=False, compare=False)
+    _data: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if neural_proposer_of(self.neural_proposer) is None:
@@ -100,6 +107,8 @@ class NeuralProposerPlugin:
         package = julia.load_package()
         address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
         self.session = uuid.uuid4().hex
+        if self._data is not None:
+            package.keep_data(self.session, *self._data)
         return package.NeuralProposerPlugin(
             address=address,
             token="" if server is None else server.token,
@@ -118,6 +127,26 @@ class NeuralProposerPlugin:
             cores=cores(),
             verbose=self.verbose,
         )
+
+    @contextmanager
+    def on_data(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Iterator[None]:
+        """Let the proposer see data as they are for the length of a search, which rounds them to PySR's precision.
+
+        Parameters
+        ----------
+        X : array, shape (rows, features)
+        y : array, shape (rows,) or (rows, outputs)
+            What is not real is left to the engine.
+        """
+        columns, targets = np.asarray(X), np.asarray(y)
+        if columns.dtype == targets.dtype == np.float64:
+            self._data = columns.T, targets.reshape(len(targets), -1).T
+        try:
+            yield
+        finally:
+            self._data = None
+            if self.session:
+                julia.load_package().forget_data(self.session)
 
     def report(self, fronts: Sequence[Mapping[int, str]] = ()) -> NeuralReport:
         """Return what this plugin's latest search counted.

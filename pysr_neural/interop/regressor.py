@@ -162,7 +162,7 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         call = inspect.signature(super()._run).bind(*args, **kwargs)
         parallelism = call.arguments.get("parallelism", self.parallelism)
         plugin = self._plugin(config, parallelism)
-        with self._added(plugin, parallelism):
+        with self._added(plugin, parallelism), plugin.on_data(call.arguments["X"], call.arguments["y"]):
             result = super()._run(*args, **kwargs)
         report = self._report_of(plugin)
         notes = dict.fromkeys([*_NOTES.pop(self, ()), *report.notes])

@@ -9,6 +9,7 @@ PySR's options, half a second before that for every arm alike, is set-up and out
 and the model's proposals for them are inside.  A serial search runs the first iteration of every population before it
 tells anything, a few tenths of a second, and only then starts the clock of PySR's own time limit: it ends as much later
 than the budget, and what it finds after the budget does not count.  Evaluations are counted as populations hand in.
+What enters the front when the search ends is a last step, at the moment at which PySR has its result.
 """
 
 from typing import Any
@@ -73,6 +74,7 @@ class FrontLogger:
 
     def __init__(self) -> None:
         self._live: Any = None
+        self._over = 0.0
 
     def create_logger(self) -> Any:
         """Make the Julia logger; called by PySR at the start of each search."""
@@ -84,7 +86,10 @@ class FrontLogger:
         return self._live
 
     def write_hparams(self, logger: Any, hparams: dict[str, Any]) -> None:
-        """Do nothing: there is no file."""
+        """Note when the search is over; there is no file."""
+        from pysr import jl
+
+        self._over = float(jl.seval("logger -> (time_ns() - logger.start) / 1e9")(logger))
 
     def close(self, logger: Any) -> None:
         """Do nothing: there is no file."""
@@ -97,6 +102,13 @@ class FrontLogger:
             return ()
         noted = zip(live.seconds, live.counts, live.fronts, live.iterations, strict=True)
         return tuple([Step(float(s), int(e), _front(str(text)), int(i)) for s, e, text, i in noted])
+
+    def steps_with(self, last: tuple[Found, ...]) -> tuple[Step, ...]:
+        """Add the front that PySR returned, if it is not the last one noted."""
+        steps = self.steps
+        if steps and _marks(steps[-1].front) == _marks(last):
+            return steps
+        return (*steps, Step(self._over, self.evaluations, last, self.iterations))
 
     @property
     def seconds(self) -> float:
@@ -112,6 +124,10 @@ class FrontLogger:
     def iterations(self) -> int:
         """Finished iterations of single populations."""
         return int(self._live.calls) if self._live is not None else 0
+
+
+def _marks(front: tuple[Found, ...]) -> set[tuple[int, str]]:
+    return {(found.complexity, f"{found.loss:.3e}") for found in front}
 
 
 def _front(text: str) -> tuple[Found, ...]:

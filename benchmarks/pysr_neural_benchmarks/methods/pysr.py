@@ -15,7 +15,7 @@ from typing import Any
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural.problem import Problem
-from pysr_neural_benchmarks.methods.base import Budget, Outcome, solved_loss
+from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, solved_loss
 from pysr_neural_benchmarks.methods.fronts import FrontLogger
 
 WARM_UP_SECONDS = 4.0
@@ -63,7 +63,9 @@ class PySR:
             model.fit(problem.X, problem.y)
         report = getattr(model, "neural_report_", None)
         counters = {} if report is None else report.to_dict()
-        return Outcome(logger.steps, logger.seconds, logger.evaluations, logger.iterations, counters)
+        returned = model.equations_[["complexity", "loss", "equation"]].itertuples(index=False)
+        last = tuple([Found(int(size), float(loss), str(text)) for size, loss, text in returned])
+        return Outcome(logger.steps_with(last), logger.seconds, logger.evaluations, logger.iterations, counters)
 
 
 def parameters_of(problem: Problem, budget: Budget, seed: int) -> dict[str, Any]:

@@ -6,6 +6,12 @@
 """Share of the constant's loss below which a proposal is an answer."""
 const EXACT = 1e-8
 
+"""
+Share of the search's time, and seconds, that the proposer may have before the search where it costs the engine a core:
+what it finds then need not be evolved.
+"""
+const HEAD_START, HEAD_START_SECONDS = 0.1, 1.0
+
 """Ask for initial members before the search, and wait for them a little; also the first guidance."""
 function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, ropt)
     search = state.live.search
@@ -24,8 +30,31 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     isnothing(job) && return nothing
     patience = plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout
     wait_for(job, min(patience, seconds_left(search, options)))
-    has(state.levels, SEED) && gather_seeds!(state, plugin, dataset, options)
+    has(state.levels, SEED) || return nothing
+    gather_seeds!(state, plugin, dataset, options)
+    while is_ahead(search, state, dataset, options)
+        job = ask!(
+            search, :seed, state, collect(values(search.front)), options;
+            count=plugin.batch_size, levels=(state.levels & REFRESH),
+        )
+        isnothing(job) && break
+        wait_for(job, min(patience, seconds_left(search, options))) || break
+        gather_seeds!(state, plugin, dataset, options)
+    end
     return nothing
+end
+
+"""
+Whether to go on asking before the search: help is wanted all through it, nothing is an answer yet, the server answers, and
+one more request is within its head start. Where a core is left to it, the engine need not wait.
+"""
+function is_ahead(search::Search, state::ProposerState, dataset, options)
+    has(state.levels, REFRESH) && is_auto(search.plugin) && !search.plugin.synchronous && !search.spare || return false
+    search.best_loss <= exact_loss(dataset, options) && return false
+    calls, answers = @lock TALLY_LOCK (search.tally.calls, search.tally.answers)
+    limit = options.timeout_in_seconds
+    seconds = isnothing(limit) ? HEAD_START_SECONDS : min(HEAD_START * limit, HEAD_START_SECONDS)
+    return calls == answers > 0 && (time() - search.started) * (1 + 1 / calls) <= seconds / search.outputs
 end
 
 """

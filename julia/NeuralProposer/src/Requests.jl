@@ -12,11 +12,12 @@ const GUIDANCE_CYCLES = 4_000
 function open_frame(search::Search, dataset, options)
     rows = size(dataset.X, 2)
     kept = rows <= ROWS_SENT ? (1:rows) : round.(Int, range(1, rows; length=ROWS_SENT))
+    X, y = exact_data(search, dataset, kept)
     return frame(
         OPEN;
         search=search.id,
-        X=Matrix{Float64}(dataset.X[:, kept]),
-        y=Vector{Float64}(dataset.y[kept]),
+        X,
+        y,
         operator_names=join(search.table.names, '\n'),
         operator_arities=search.table.arities,
         limits=Int32[options.maxsize, options.maxdepth],

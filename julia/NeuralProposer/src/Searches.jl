@@ -92,7 +92,7 @@ function warn_once(search::Search, text::String)
     return nothing
 end
 
-"""The model's part of `max_overhead`; the rest is for the engine's own work: hooks, more kinds, lineages."""
+"""The model's part of a limit of the overhead; the rest is for the engine's own work: hooks, more kinds, lineages."""
 const MODEL_PART = 0.75
 
 """
@@ -121,8 +121,9 @@ end
 
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
-    part = search.spare && is_auto(search.plugin) ? 1.0 : MODEL_PART
-    return part * allowed_share(search) * search.share / search.outputs * (time() - search.started)
+    share = allowed_share(search)
+    part = is_auto(search.plugin) && share >= PAYING ? 1.0 : MODEL_PART
+    return part * share * search.share / search.outputs * (time() - search.started)
 end
 
 """Seconds that are left of the search's limit of time; infinite where there is none."""

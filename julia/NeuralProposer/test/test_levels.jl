@@ -102,6 +102,38 @@ end
     end
 end
 
+@testset "before a search that leaves no core the server is asked until its head start is used up" begin
+    nothing_yet(request, _) = batch(request, Vector{Int32}[])
+    for (levels, cores, several) in ((["seed", "refresh"], 1, true), (["seed"], 1, false), (["seed", "refresh"], 64, false))
+        scripted_server(nothing_yet) do server
+            plugin = plugin_for(server, levels; max_overhead="auto", cores)
+            began = time()
+            search([plugin]; niterations=1, populations=1, ncycles_per_iteration=1, timeout_in_seconds=5)
+            @test (length(server.requests) > 2) == several
+            @test time() - began < 4
+        end
+    end
+end
+
+@testset "given data are sent where the engine's are those rounded" begin
+    X, y = problem(Float64)
+    rounded = SymbolicRegression.Dataset(Float32.(X), Float32.(y))
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+    found = NeuralProposer.Search(4, plugin, NeuralProposer.OperatorTable(options_with([]).operators.ops), FEATURES, 1; home=true)
+    exact() = NeuralProposer.exact_data(found, rounded, 2:9)
+    engines = Float64.(rounded.X[:, 2:9]), Float64.(rounded.y[2:9])
+    @test exact() == engines
+    NeuralProposer.keep_data(plugin.session, X, reshape(y, 1, :))
+    @test exact() == (X[:, 2:9], y[2:9])
+    for other in ((2X, y), (X, 2y), (X[:, 1:20], y[1:20]))  # Other data than the search's.
+        NeuralProposer.keep_data(plugin.session, first(other), reshape(last(other), 1, :))
+        @test exact() == engines
+    end
+    NeuralProposer.keep_data(plugin.session, X, reshape(y, 1, :))
+    NeuralProposer.forget_data(plugin.session)
+    @test exact() == engines
+end
+
 @testset "front: only an answer enters before the search is late" begin
     X, y = problem()
     plugin = NeuralProposerPlugin(; address="unix:/nowhere")
