@@ -1,5 +1,6 @@
 import types
 
+import numpy as np
 import pytest
 
 from pysr_neural.config import NeuralProposer
@@ -24,8 +25,13 @@ class FakeServer:
 
 @pytest.fixture
 def package(monkeypatch):
+    kept: dict[str, tuple] = {}
     made = types.SimpleNamespace(
-        NeuralProposerPlugin=lambda **settings: settings, report=lambda session: {"calls": 2, "session": session}
+        NeuralProposerPlugin=lambda **settings: settings,
+        report=lambda session: {"calls": 2, "session": session},
+        keep_data=lambda session, X, y: kept.update({session: (X, y)}),
+        forget_data=lambda session: kept.pop(session, None),
+        kept=kept,
     )
     monkeypatch.setattr(plugin_module.julia, "load_package", lambda: made)
     monkeypatch.setattr(plugin_module.julia, "boot", lambda: types.SimpleNamespace(__version__="2.7.2"))
@@ -47,6 +53,32 @@ def test_the_settings_reach_the_engine(package):
     report = plugin.report()
     assert report.calls == 2
     assert report.engine == "PySR 2.7.2"
+
+
+def test_data_in_double_precision_reach_the_engine_as_given_and_are_forgotten(package):
+    X, y = np.arange(6.0).reshape(3, 2) + 1e-12, np.arange(3.0)
+    plugin = NeuralProposerPlugin("default")
+    with plugin.on_data(X, y):
+        plugin.julia_plugin()
+        columns, targets = package.kept[plugin.session]
+        np.testing.assert_array_equal(columns, X.T)
+        np.testing.assert_array_equal(targets, y[None])
+    assert package.kept == {}
+    with plugin.on_data(X, np.stack([y, y], axis=1)):
+        plugin.julia_plugin()
+        assert package.kept[plugin.session][1].shape == (2, 3)
+    for other in (X.astype(np.float32), X.astype(complex), X.astype(int)):
+        with plugin.on_data(other, y):
+            plugin.julia_plugin()
+            assert package.kept == {}
+
+
+def test_data_are_forgotten_when_a_search_fails(package):
+    plugin = NeuralProposerPlugin("default")
+    with pytest.raises(RuntimeError), plugin.on_data(np.ones((3, 1)), np.ones(3)):
+        plugin.julia_plugin()
+        raise RuntimeError
+    assert package.kept == {}
 
 
 def test_every_search_has_a_session_of_its_own(package):

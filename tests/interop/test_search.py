@@ -7,6 +7,7 @@ import pytest
 
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import CheckpointError, DataError
+from pysr_neural.expression.text import parse
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from tests.interop.conftest import LONGER, SMALL, small_data
 
@@ -42,8 +43,6 @@ def test_a_transformer_checkpoint_runs_a_search(small_fit, tiny_checkpoint):
 
 
 def test_a_good_proposal_wins(small_fit):
-    from pysr_neural.expression.text import parse
-
     X = np.random.default_rng(1).uniform(-2, 2, (40, 2))
     y = np.cos(X[:, 0] * X[:, 1] - X[:, 1]) / (X[:, 0] * X[:, 0] + 3.0) - X[:, 1]
     law = parse("cos(x0 * x1 - x1) / (x0 * x0 + 3) - x1")
@@ -61,6 +60,35 @@ def test_an_object_is_served_from_this_process(small_fit):
         **LONGER,
     )
     assert model.neural_report_.served > 0
+
+
+def test_proposals_are_made_from_the_data_as_given(small_fit):
+    class Watching(RandomProposer):
+        def open(self, problem):
+            seen.append(problem)
+            return super().open(problem)
+
+    X = np.random.default_rng(2).uniform(-2, 2, (40, 2))
+    for precision, y in ((32, np.cos(X[:, 0])), (64, np.cos(X[:, 0])), (32, np.stack([X[:, 0] / 3, X[:, 1] / 7], axis=1))):
+        seen = []
+        small_fit(X, y, neural_proposer=NeuralProposer(proposer=Watching(), max_overhead=1.0), precision=precision)
+        assert len(seen) == (y.ndim if y.ndim == 1 else y.shape[1])
+        for problem, target in zip(seen, y.reshape(len(y), -1).T, strict=True):
+            np.testing.assert_array_equal(problem.X, X)
+            np.testing.assert_array_equal(problem.y, target)
+
+
+def test_what_the_users_condition_accepts_ends_the_search_at_once(small_fit):
+    X = np.random.default_rng(1).uniform(-2, 2, (40, 2))
+    law = parse("cos(x0 * x1 - x1) / (x0 * x0 + 3) - x1")
+    y = np.cos(X[:, 0] * X[:, 1] - X[:, 1]) / (X[:, 0] * X[:, 0] + 3.0) - X[:, 1]
+    oracle = NeuralProposer(proposer=ScriptedProposer([law], cycle=True), max_overhead=1.0)
+    model = small_fit(
+        X, y, neural_proposer=oracle, maxsize=20, populations=30, niterations=10**6, early_stop_condition=1e-9
+    )
+    assert model.equations_["loss"].min() < 1e-9
+    assert not model.interrupted_
+    assert model.neural_report_.calls == 1
 
 
 def test_a_reproducible_neural_search_repeats_itself(small_fit):
