@@ -13,7 +13,7 @@ import pytest
 
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.methods.pysr import proposer_of
+from pysr_neural_benchmarks.methods.pysr import proposer_of, with_precision
 from pysr_neural_benchmarks.methods.registry import check, make, read_name
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.arms import Child
@@ -214,6 +214,12 @@ def test_names_are_taken_apart():
     assert (given.name, given.argument, given.checkpoint) == ("pysr-neural", "seed,child", "some/where")
     with pytest.raises(ConfigError, match="Did you mean 'whole'"):
         make("neuralsr:whol")
+
+
+def test_an_arm_may_name_its_precision():
+    assert with_precision("") == ("", {})
+    assert with_precision("seed,precision=64,overhead=0.3") == ("seed,overhead=0.3", {"precision": 64})
+    assert with_precision("precision=65") == ("precision=65", {})
 
 
 def test_levels_and_overhead_of_pysr_are_read_from_its_name():

@@ -69,7 +69,11 @@ def test_proposals_are_made_from_the_data_as_given(small_fit):
             return super().open(problem)
 
     X = np.random.default_rng(2).uniform(-2, 2, (40, 2))
-    for precision, y in ((32, np.cos(X[:, 0])), (64, np.cos(X[:, 0])), (32, np.stack([X[:, 0] / 3, X[:, 1] / 7], axis=1))):
+    for precision, y in (
+        (32, np.cos(X[:, 0])),
+        (64, np.cos(X[:, 0])),
+        (32, np.stack([X[:, 0] / 3, X[:, 1] / 7], axis=1)),
+    ):
         seen = []
         small_fit(X, y, neural_proposer=NeuralProposer(proposer=Watching(), max_overhead=1.0), precision=precision)
         assert len(seen) == (y.ndim if y.ndim == 1 else y.shape[1])

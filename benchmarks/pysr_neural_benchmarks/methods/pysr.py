@@ -14,6 +14,7 @@ from typing import Any
 
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
+from pysr_neural.interop.precision import TYPES
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, solved_loss
 from pysr_neural_benchmarks.methods.fronts import FrontLogger
@@ -101,16 +102,26 @@ def seeded(parameters: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def plain(argument: str, checkpoint: str) -> PySR:
-    """Make PySR alone."""
+    """Make PySR alone, ``precision=64`` for double precision."""
     del checkpoint
-    if argument:
-        raise ConfigError(f"pysr takes no argument; got {argument!r}.")
-    return PySR()
+    rest, parameters = with_precision(argument)
+    if rest:
+        raise ConfigError(f"pysr takes no argument but precision=64; got {argument!r}.")
+    return PySR(parameters)
 
 
 def neural(argument: str, checkpoint: str) -> PySR:
-    """Make PySR with the transformer."""
-    return PySR({"neural_proposer": proposer_of(argument, checkpoint)})
+    """Make PySR with the transformer; the argument as for `proposer_of`, and ``precision=64`` for double precision."""
+    rest, parameters = with_precision(argument)
+    return PySR({"neural_proposer": proposer_of(rest, checkpoint), **parameters})
+
+
+def with_precision(argument: str) -> tuple[str, dict[str, Any]]:
+    """Take ``precision=16``, ``32`` or ``64`` out of an argument; returns the rest, and PySR's parameter."""
+    words = argument.split(",") if argument else []
+    found = {f"precision={bits}": bits for bits in TYPES}
+    given = [found[word] for word in words if word in found]
+    return ",".join(word for word in words if word not in found), {"precision": given[-1]} if given else {}
 
 
 def proposer_of(argument: str, checkpoint: str) -> NeuralProposer:

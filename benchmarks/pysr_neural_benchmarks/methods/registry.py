@@ -69,9 +69,11 @@ METHODS: dict[str, Entry] = {
         argument="layout (share | onestep | whole), or levels such as seed,child",
     ),
     "direct": Entry("direct:DirectPrediction", "samples of the transformer from the data alone, refined; no search"),
-    "pysr": Entry("pysr:plain", "PySR, its defaults"),
+    "pysr": Entry("pysr:plain", "PySR, its defaults", argument="precision=64"),
     "pysr-neural": Entry(
-        "pysr:neural", "PySR with the transformer", argument="levels such as seed,child, or all; overhead=SHARE"
+        "pysr:neural",
+        "PySR with the transformer",
+        argument="levels such as seed,child, or all; overhead=SHARE; precision=64",
     ),
     "pysr-restarts": Entry(
         "controls:restarts", "control: PySR started anew with other seeds", argument="seconds per start, default 2"

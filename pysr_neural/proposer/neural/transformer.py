@@ -23,6 +23,7 @@ from pysr_neural.deadline import Deadline
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.constraints import check_tree
 from pysr_neural.expression.evaluate import IEEE
+from pysr_neural.expression.exponentials import tame
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.refinement import Refinement
 from pysr_neural.model.policy import ProposerModel
@@ -37,11 +38,11 @@ from pysr_neural.wire import prompt as p
 
 SAMPLE_EVALUATIONS, REFINE_EVALUATIONS = 8, 60
 """Most evaluations in the fit of a sample's constants, and of a joined answer's."""
-DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 4
+DRAWS, FEWEST_DRAWS, ASKED_EVERY = 0.25, 8, 12
 """Samples drawn for each child that is wanted, at least so many, in every so manieth request; the other children are
 joins."""
-STEPS = 3
-"""Of joining, in each request."""
+STEPS, LATER_STEPS = 3, 1
+"""Of joining, in a search's first request and in each that follows."""
 REFINED_JOINS = 4
 """How many joined answers have all their constants fitted; the others keep those of the join."""
 REPAIR_ROOM = 5
@@ -126,6 +127,7 @@ class TransformerSession(Questioner):
         self.fitted = np.sort(rows[:FIT_ROWS])
         self.joiner = self._joiner(rows[:TESTED_ROWS]) if self.combine else None
         self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
+        self._names = {name for name, _ in problem.operators.index}
         self._requests, self.deadline = 0, Deadline()
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -224,10 +226,15 @@ class TransformerSession(Questioner):
     def _joined(self, joiner: Joiner, trees: list[Node]) -> list[Candidate]:
         """Join parts of trees, and enumerated ones, to further candidates; the next request goes on from there."""
         joiner.add(trees)
-        found = joiner.work(STEPS, self.deadline.passed)
+        found = joiner.work(STEPS if self._requests <= 1 else LATER_STEPS, self.deadline.passed)
         told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
         told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
-        return [Candidate(tree, loss, float("nan")) for tree, loss in told]
+        return [Candidate(self._tamed(tree), loss, float("nan")) for tree, loss in told]
+
+    def _tamed(self, tree: Node) -> Node:
+        """Write exponentials so that an engine of fewer digits can calculate them, where the limits allow it."""
+        tamed = tame(tree, self._names)
+        return tree if tamed is tree or check_tree(tamed, self.problem) is not None else tamed
 
     def _base_member(self, members: Sequence[MemberView], size: int) -> int | None:
         """Choose the member of lowest loss per node that leaves room for more."""
