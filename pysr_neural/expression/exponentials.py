@@ -20,7 +20,7 @@ def tame(tree: Node, names: Container[str]) -> Node:
     ----------
     tree : Node
     names : container of str
-        Operators that may be used; without ``exp`` and ``*`` nothing is changed, sums of exponents need ``+`` and ``-``.
+        Operators that may be used: without ``exp`` and ``*`` nothing changes, sums of exponents need ``+`` and ``-``.
 
     Returns
     -------

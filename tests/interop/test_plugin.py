@@ -75,9 +75,14 @@ def test_data_in_double_precision_reach_the_engine_as_given_and_are_forgotten(pa
 
 def test_data_are_forgotten_when_a_search_fails(package):
     plugin = NeuralProposerPlugin("default")
-    with pytest.raises(RuntimeError), plugin.on_data(np.ones((3, 1)), np.ones(3)):
-        plugin.julia_plugin()
-        raise RuntimeError
+
+    def fail():
+        with plugin.on_data(np.ones((3, 1)), np.ones(3)):
+            plugin.julia_plugin()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert package.kept == {}
 
 
