@@ -4,6 +4,8 @@ import json
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pysr_neural.errors import ConfigError
@@ -210,6 +212,15 @@ def test_labels_do_not_cover_each_other():
 def test_a_report_needs_runs(tmp_path):
     with pytest.raises(ConfigError, match="Run `bench run` first"):
         command.main([str(tmp_path)])
+    for name in ("nowhere", "nowhere.parquet"):
+        with pytest.raises(ConfigError, match=f"there is nothing at .*{name}.*--out"):
+            command.main([str(tmp_path / name)])
+    (tmp_path / "other.parquet").write_text("no table")
+    with pytest.raises(ConfigError, match=r"must be the results\.parquet of `bench run`"):
+        command.main([str(tmp_path / "other.parquet")])
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "plain.parquet")
+    with pytest.raises(ConfigError, match="holds no plan"):
+        command.main([str(tmp_path / "plain.parquet")])
 
 
 def test_comparisons_of_two_methods():

@@ -68,6 +68,19 @@ def test_the_command_compares_rules_on_the_fronts_of_a_run(tmp_path, capsys):
     assert "| rule | right |" in (tmp_path / "out" / "formula.md").read_text()
 
 
+def test_fronts_of_few_rows_are_compared_with_their_like(tmp_path):
+    plan = Plan(("nguyen",), ("basicsr",), (0,), Limits(1.0, None), problems=("Nguyen-1",), points=(10, 512))
+    store.begin(tmp_path, plan, ["the", "command"])
+    writer = store.Writer(tmp_path)
+    row = {"method": "basicsr", "status": "ok", "message": "", "suite": "nguyen", "problem": "Nguyen-1", "draw": 0}
+    for points in plan.points:
+        front = [[1, 0.5, 0.5, "x0"]]
+        writer.add((points,), {**row, "noise": 0.1, "points": points, "seed": 0, "front": front})
+    writer.close()
+    groups = {each.group: len(each.y) for each in formula.fronts_of(tmp_path)}
+    assert groups == {"noise 0.1": 512, "noise 0.1, 10 rows": 10}
+
+
 def test_a_study_needs_fronts(tmp_path):
     with pytest.raises(ConfigError, match="Run `bench run` first"):
         formula.main([str(tmp_path)])

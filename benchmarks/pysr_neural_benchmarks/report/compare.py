@@ -23,6 +23,7 @@ import numpy as np
 from pysr_neural.errors import ConfigError
 from pysr_neural_benchmarks.judging.scoring import solved_at, value_at
 from pysr_neural_benchmarks.pages import Curve, markdown_table, panels, small
+from pysr_neural_benchmarks.runner import published
 from pysr_neural_benchmarks.runner.plan import Plan
 from pysr_neural_benchmarks.runner.run import add_data_options, plan_of, run
 from pysr_neural_training.workers import Workers
@@ -173,7 +174,7 @@ def compare(plan: Plan, folder: Path, workers: Workers, command: Sequence[str]) 
     """Make the runs that the folder lacks, and write ``compare.md`` and ``trajectories.png``; returns the page."""
     known = {job.key for job in plan.jobs()}
     rows = [row for row in run(plan, folder, workers, command) if _key(row) in known]
-    text = page(rows, plan.methods, " ".join(command))
+    text = page(rows, plan.methods, published.command(command))
     curves = trajectories(rows, plan.methods, "seconds" if plan.limits.seconds is not None else "evaluations")
     if curves:
         label = "seconds" if plan.limits.seconds is not None else "evaluations"

@@ -3,14 +3,14 @@
 Owns: the folder's files, its lock, Parquet.  Does not own: what a run is (`runner.plan`), figures (`judging.scoring`).
 
 ``runs.jsonl`` grows by a line per finished run, written through to the disk before the next run starts; a line that a
-killed process left unfinished is dropped and its run made again.  ``results.parquet`` is made of it, whole, at the end.
+killed process left unfinished is dropped and its run made again.  ``results.parquet`` is made of it, whole, at the end,
+and can be published as it is: no folder of this machine is named in it (`runner.published`).
 """
 
 import fcntl
 import json
 import os
 import platform
-import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from typing import Any
 
 from pysr_neural._optional import require
 from pysr_neural.errors import ConfigError
+from pysr_neural_benchmarks.runner import published
 from pysr_neural_benchmarks.runner.plan import Key, Plan
 
 RUNS, PLAN, TABLE, LOCK = "runs.jsonl", "plan.json", "results.parquet", "lock"
@@ -83,7 +84,7 @@ def begin(folder: Path, plan: Plan, command: Sequence[str]) -> None:
                 )
     elif (folder / RUNS).exists():
         raise ConfigError(f"A new benchmark needs an empty folder; {folder} holds runs without a plan.")
-    known["commands"].append({"command": shlex.join(command), "at": now(), **machine()})
+    known["commands"].append({"command": published.command(command), "at": now(), **machine()})
     known["plans"].append(plan.to_dict())
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
@@ -176,7 +177,7 @@ def write_table(folder: Path) -> Path:
     """Write all runs as one Parquet file, with the plan and the commands in its metadata; returns its path."""
     pa = require("pyarrow", "training", "A table of results")
     parquet = require("pyarrow.parquet", "training", "A table of results")
-    rows = list(read(folder).values())
+    rows = [published.row(row) for row in read(folder).values()]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in NOT_IN_TABLE))
     columns: dict[str, Any] = {}
     for name in names:
@@ -188,7 +189,8 @@ def write_table(folder: Path) -> Path:
             columns[name] = pa.array(values, pa.list_(pa.int64() if whole else pa.float32()))
         else:
             columns[name] = pa.array(values)
-    table = pa.table(columns).replace_schema_metadata({"plan": (folder / PLAN).read_text(encoding="utf-8")})
+    plan = published.plan(json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    table = pa.table(columns).replace_schema_metadata({"plan": json.dumps(plan, indent=1)})
     path = folder / TABLE
     temporary = path.with_suffix(".new")
     parquet.write_table(table, temporary, compression="zstd", compression_level=9)
@@ -202,11 +204,16 @@ def load(source: Path) -> tuple[list[Row], dict[str, Any]]:
     Raises
     ------
     ConfigError
-        If there are none.
+        If there are none, or no such file or folder, or it is something else.
     """
+    if not source.exists():
+        raise ConfigError(
+            f"There must be a folder of `bench run`, or its {TABLE}; there is nothing at {source}. Give the folder "
+            "that `bench run --out` was told, or run it first."
+        )
     if source.is_file():
         parquet = require("pyarrow.parquet", "training", "A table of results")
-        table = parquet.read_table(source)
+        table = _results_table(parquet, source)
         rows = table.to_pylist()
         for row in rows:
             for name in AS_JSON:
@@ -216,6 +223,17 @@ def load(source: Path) -> tuple[list[Row], dict[str, Any]]:
     if not rows:
         raise ConfigError(f"There must be finished runs to be reported; {source} holds none. Run `bench run` first.")
     return rows, json.loads((source / PLAN).read_text(encoding="utf-8"))
+
+
+def _results_table(parquet: Any, source: Path) -> Any:
+    """Read a Parquet file that has runs and their plan."""
+    try:
+        table = parquet.read_table(source)
+    except (OSError, ValueError) as error:  # Arrow's own errors derive from these.
+        raise ConfigError(f"A file of results must be the {TABLE} of `bench run`; got {source}: {error}") from error
+    if b"plan" not in (table.schema.metadata or {}):
+        raise ConfigError(f"A file of results must be the {TABLE} of `bench run`; {source} holds no plan.")
+    return table
 
 
 def _renamed(row: Row) -> Row:

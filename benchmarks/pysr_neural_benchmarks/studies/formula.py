@@ -25,7 +25,7 @@ from pysr_neural.operators import Array
 from pysr_neural_benchmarks.judging.scoring import THRESHOLD
 from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.runner import store
-from pysr_neural_benchmarks.suites.data import Case, draw
+from pysr_neural_benchmarks.suites.data import POINTS, Case, draw
 from pysr_neural_benchmarks.suites.reader import SuiteProblem, load_suite
 
 AS_GOOD = 2.0
@@ -43,7 +43,7 @@ class Front:
     Parameters
     ----------
     group : str
-        ``"noise 0.1"``, or ``"measured"``.
+        ``"noise 0.1"``, ``"noise 0.1, 20 rows"`` where they are not as many as usual, or ``"measured"``.
     suite, problem : str
     trees : tuple of Node
     losses : tuple of float
@@ -156,7 +156,7 @@ def fronts_of(source: Path) -> Iterator[Front]:
         case = Case(row["suite"], row["problem"], row["draw"], row["noise"], row["points"], plan["limits"]["data_seed"])
         known.sort(key=lambda member: (member[0], member[1]))
         yield Front(
-            "measured" if problem.rows is not None else f"noise {row['noise']:g}",
+            _group(problem, row),
             row["suite"],
             row["problem"],
             tuple(parse(member[3]) for member in known),
@@ -164,6 +164,13 @@ def fronts_of(source: Path) -> Iterator[Front]:
             tuple(math.inf if member[2] is None else float(member[2]) for member in known),
             draw(problem, case).problem.y,
         )
+
+
+def _group(problem: SuiteProblem, row: store.Row) -> str:
+    """Name what a front is compared with: its noise, and its rows unless they are the usual ones."""
+    if problem.rows is not None:
+        return "measured"
+    return f"noise {row['noise']:g}" + ("" if row["points"] == POINTS else f", {row['points']} rows")
 
 
 @cache
