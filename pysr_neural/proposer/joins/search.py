@@ -30,7 +30,8 @@ from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.quotients import Quotients, bases_of
-from pysr_neural.proposer.joins.reductions import Reduction, reductions, similar
+from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
+from pysr_neural.proposer.joins.relevance import relevant
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
@@ -50,7 +51,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions"})
+WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions", "relevance"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -59,6 +60,8 @@ DEEPEST = 5
 ROWS_FOR_TESTS = 30
 SURE_STEPS = 3
 """Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
+HEAD_START, FOCUSED = 24, 4
+"""Steps of work with only the variables that seem to matter, before that with all begins, and for each of its steps."""
 CURVED = 2
 """Nodes around a target, as of a factor, up to which parts with free constants are tried."""
 TAKEN = 6
@@ -93,7 +96,7 @@ class Joiner:
     depth : int, optional
         Of a smaller problem of another search.
     screen : callable, optional
-        See `Screen`.
+        See `Screen`.  With one, all variables are looked at from the beginning.
 
     Attributes
     ----------
@@ -112,9 +115,9 @@ class Joiner:
         allowed: Callable[[Node], bool] = lambda tree: True,
         ways: Collection[str] = WAYS,
         depth: int = 0,
-        screen: Screen = lambda parts, kept, most: kept,
+        screen: Screen | None = None,
     ) -> None:
-        self.ways, self.depth, self.done = ways, depth, False
+        self.ways, self.depth, self.done = frozenset(ways), depth, False
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
         self.operators, self.max_size, self.screen = operators, max_size, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
@@ -142,6 +145,7 @@ class Joiner:
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
+        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else None
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -149,6 +153,9 @@ class Joiner:
         if self.usable:
             new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
             self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
+            if self._focus is not None:
+                found, joiner = self._focus
+                joiner.add([part for part in map(found.part, most_frequent(trees)) if part is not None])
 
     def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
         """Try so many further targets.
@@ -187,8 +194,10 @@ class Joiner:
     def _run(self) -> Iterator[None]:
         """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
         one in a single variable, which is quick to find and to solve."""
+        yield from self._focused_steps(HEAD_START)
         for number, first in enumerate(self._rounds()):
             yield
+            yield from self._focused_steps(FOCUSED)
             if not number:
                 self._go_below(self._similar())
             sure = any(reduction.sure for reduction, _ in self._below)
@@ -202,6 +211,28 @@ class Joiner:
 
     def _similar(self) -> Reduction | None:
         return similar(*self._tested, self.operators) if self._tested is not None else None
+
+    def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
+        """Begin the problem of those variables that seem to matter, if some do not."""
+        kept = relevant(X[:TESTED_ROWS], y[:TESTED_ROWS]) if self.usable else []
+        if not 0 < len(kept) < X.shape[1]:
+            return None
+        found = selection(X, y, kept)
+
+        def allowed(tree: Node) -> bool:
+            return self.answers.allowed(found.whole(tree))
+
+        ways = self.ways - {"relevance"}
+        return found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways)
+
+    def _focused_steps(self, most: int) -> Iterator[None]:
+        for _ in range(most):
+            if self._focus is None or self._focus[1].done or self.solved:
+                return
+            found, joiner = self._focus
+            for tree in joiner.work(1):
+                self.answers.rate(found.whole(tree))
+            yield
 
     def _go_below(self, found: Reduction | None) -> None:
         """Begin a smaller problem."""
@@ -272,7 +303,7 @@ class Joiner:
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
         self._plain = {*made, *likely, *last}
         kept = list(dict.fromkeys([*variables, *likely, *again[:MOST_GIVEN], *self.given, *made, *last]))
-        kept = self.screen(self.parts, kept, most)
+        kept = kept if self.screen is None else self.screen(self.parts, kept, most)
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
     def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
