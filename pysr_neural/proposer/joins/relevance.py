@@ -52,7 +52,7 @@ def relevant(X: Array, y: Array) -> list[int]:
     while True:
         tests = max(1, len(signals)) * count * WAVES * (1 + count / 4)
         bound = (np.sqrt(2 * np.log(tests)) + CHANCE) / np.sqrt(freedom)
-        strengths = np.max([_strengths(waves, each) for each in signals], axis=0, initial=0.0)
+        strengths = np.max([np.zeros(count), *(_strengths(waves, each) for each in signals)], axis=0)
         new = [j for j in range(count) if j not in found and strengths[j] > bound]
         found += new
         if not new or len(found) == count:
