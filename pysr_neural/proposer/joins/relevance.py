@@ -1,7 +1,7 @@
-"""Which variables y seems to depend on.
+"""Which variables y seems to depend on, and in which order they come.
 
-Owns: the test of dependence on single variables.  Does not own: what is done about the others (`search`), tests of how
-y depends on variables (`reductions`).
+Owns: the test of dependence on single variables, their order by correlation.  Does not own: what is done about those
+that do not seem to matter (`search`), tests of how y depends on variables (`reductions`).
 
 Where variables are independent of each other, any function of y and some of them that depends on a further one shows
 that y does.  Such functions are what polynomials in the variables found so far leave of y, of its logarithm and of its
@@ -58,6 +58,17 @@ def relevant(X: Array, y: Array) -> list[int]:
         if not new or len(found) == count:
             return sorted(found) or list(range(count))
         signals = _signals([each for space in _spaces(X, y, ranks, found) for each in _left(*space)])
+
+
+def by_correlation(X: Array, y: Array) -> list[int]:
+    """Return the variables, those whose values or their squares are most correlated with y first."""
+    target = y - y.mean()
+    strengths = np.zeros(X.shape[1])
+    for columns in (X, np.square(X)):
+        centred = columns - columns.mean(axis=0)
+        shares = np.abs(target @ centred) / np.sqrt(np.square(centred).sum(axis=0))
+        strengths = np.maximum(strengths, np.nan_to_num(shares, nan=0.0, posinf=0.0))
+    return np.argsort(-strengths, kind="stable").tolist()
 
 
 def _ranks(values: Array) -> Array:

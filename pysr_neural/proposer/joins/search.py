@@ -31,7 +31,7 @@ from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.quotients import Quotients, bases_of
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
-from pysr_neural.proposer.joins.relevance import relevant
+from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
@@ -127,7 +127,7 @@ class Joiner:
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
         with np.errstate(all="ignore"):
             self.answers = Answers(self.X, self.y, max_size, self.size_price, allowed)
-            self._order = order = _by_correlation(self.X, self.y)
+            self._order = order = by_correlation(self.X, self.y)
             self.parts = Parts(self.X, operators, order)
             self._monomials = monomials(order, len(self.y))
             self._powers = values_of(self._monomials, self.X.T)
@@ -145,7 +145,7 @@ class Joiner:
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
-        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else None
+        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else []
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -153,8 +153,7 @@ class Joiner:
         if self.usable:
             new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
             self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
-            if self._focus is not None:
-                found, joiner = self._focus
+            for found, joiner in self._focus:
                 joiner.add([part for part in map(found.part, most_frequent(trees)) if part is not None])
 
     def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
@@ -199,7 +198,7 @@ class Joiner:
             yield
             yield from self._focused_steps(FOCUSED)
             if not number:
-                self._go_below(self._similar())
+                self._go_below(similar(*self._tested, self.operators) if self._tested is not None else None)
             sure = any(reduction.sure for reduction, _ in self._below)
             for _ in range(SURE_STEPS if sure else 0 if first else 1):
                 if not self._turn:
@@ -209,27 +208,24 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _similar(self) -> Reduction | None:
-        return similar(*self._tested, self.operators) if self._tested is not None else None
-
-    def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
+    def _focused(self, X: Array, y: Array) -> "list[tuple[Selection, Joiner]]":
         """Begin the problem of those variables that seem to matter, if some do not."""
-        kept = relevant(X[:TESTED_ROWS], y[:TESTED_ROWS]) if self.usable else []
+        with np.errstate(all="ignore"):
+            kept = relevant(X, y) if self.usable else []
         if not 0 < len(kept) < X.shape[1]:
-            return None
-        found = selection(X, y, kept)
+            return []
+        found, ways = selection(X, y, kept), self.ways - {"relevance"}
 
         def allowed(tree: Node) -> bool:
             return self.answers.allowed(found.whole(tree))
 
-        ways = self.ways - {"relevance"}
-        return found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways)
+        return [(found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways))]
 
     def _focused_steps(self, most: int) -> Iterator[None]:
-        for _ in range(most):
-            if self._focus is None or self._focus[1].done or self.solved:
+        """Do so many steps of that problem's work."""
+        for found, joiner in self._focus * most:
+            if joiner.done or self.solved:
                 return
-            found, joiner = self._focus
             for tree in joiner.work(1):
                 self.answers.rate(found.whole(tree))
             yield
@@ -238,13 +234,12 @@ class Joiner:
         """Begin a smaller problem."""
         if found is None:
             return
+        room, depth = self.max_size - found.size + SAVED, self.depth + 1
 
         def allowed(tree: Node) -> bool:
             return found.whole(tree).size <= self.max_size
 
-        room = self.max_size - found.size + SAVED
-        joiner = Joiner(found.X, found.y, self.operators, room, allowed, self.ways, self.depth + 1)
-        self._below.append((found, joiner))
+        self._below.append((found, Joiner(found.X, found.y, self.operators, room, allowed, self.ways, depth)))
 
     def _work_below(self, reduction: Reduction, joiner: "Joiner") -> None:
         """Do a step of a smaller problem's work."""
@@ -384,17 +379,6 @@ class Joiner:
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
                 self.answers.rate(tree)
-
-
-def _by_correlation(X: Array, y: Array) -> list[int]:
-    """Return the variables, those whose values or their squares are most correlated with y first."""
-    target = y - y.mean()
-    strengths = np.zeros(X.shape[1])
-    for columns in (X, np.square(X)):
-        centred = columns - columns.mean(axis=0)
-        shares = np.abs(target @ centred) / np.sqrt(np.square(centred).sum(axis=0))
-        strengths = np.maximum(strengths, np.nan_to_num(shares, nan=0.0, posinf=0.0))
-    return np.argsort(-strengths, kind="stable").tolist()
 
 
 def _itself(target: Target) -> Target:
