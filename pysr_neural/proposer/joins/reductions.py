@@ -95,6 +95,22 @@ class Reduction(NamedTuple):
         return apply("*", self.outer, tree)
 
 
+class Selection(Reduction):
+    """A problem with some of the variables only."""
+
+    def part(self, tree: Node) -> Node | None:
+        """Return an expression of the whole in the variables that are left; None if it has others."""
+        places = {each.index: variable(k) for k, each in enumerate(self.inner)}
+        if not tree.variables() <= places.keys():
+            return None
+        return replaced(tree, [places.get(i, tree) for i in range(1 + max(tree.variables(), default=0))])
+
+
+def selection(X: Array, y: Array, kept: Sequence[int]) -> Selection:
+    """Leave out all variables but some."""
+    return Selection(X[:, kept], y, tuple(variable(i) for i in kept), None, 0, sure=True)
+
+
 def reductions(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
     """Yield smaller problems but that of `similar`, the most promising first."""
     found = _factored(X, y, operators)

@@ -30,7 +30,8 @@ from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
 from pysr_neural.proposer.joins.quotients import Quotients, bases_of
-from pysr_neural.proposer.joins.reductions import Reduction, reductions, similar
+from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
+from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
@@ -50,7 +51,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions"})
+WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions", "relevance"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -59,6 +60,8 @@ DEEPEST = 5
 ROWS_FOR_TESTS = 30
 SURE_STEPS = 3
 """Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
+HEAD_START, FOCUSED = 24, 4
+"""Steps of work with only the variables that seem to matter, before that with all begins, and for each of its steps."""
 CURVED = 2
 """Nodes around a target, as of a factor, up to which parts with free constants are tried."""
 TAKEN = 6
@@ -93,7 +96,7 @@ class Joiner:
     depth : int, optional
         Of a smaller problem of another search.
     screen : callable, optional
-        See `Screen`.
+        See `Screen`.  With one, all variables are looked at from the beginning.
 
     Attributes
     ----------
@@ -112,9 +115,9 @@ class Joiner:
         allowed: Callable[[Node], bool] = lambda tree: True,
         ways: Collection[str] = WAYS,
         depth: int = 0,
-        screen: Screen = lambda parts, kept, most: kept,
+        screen: Screen | None = None,
     ) -> None:
-        self.ways, self.depth, self.done = ways, depth, False
+        self.ways, self.depth, self.done = frozenset(ways), depth, False
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
         self.operators, self.max_size, self.screen = operators, max_size, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
@@ -124,7 +127,7 @@ class Joiner:
         self.most_terms = max(1, min(MOST_TERMS, len(self.y) // ROWS_PER_TERM))
         with np.errstate(all="ignore"):
             self.answers = Answers(self.X, self.y, max_size, self.size_price, allowed)
-            self._order = order = _by_correlation(self.X, self.y)
+            self._order = order = by_correlation(self.X, self.y)
             self.parts = Parts(self.X, operators, order)
             self._monomials = monomials(order, len(self.y))
             self._powers = values_of(self._monomials, self.X.T)
@@ -142,6 +145,7 @@ class Joiner:
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
+        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else []
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -149,6 +153,8 @@ class Joiner:
         if self.usable:
             new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
             self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
+            for found, joiner in self._focus:
+                joiner.add([part for part in map(found.part, most_frequent(trees)) if part is not None])
 
     def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
         """Try so many further targets.
@@ -187,10 +193,12 @@ class Joiner:
     def _run(self) -> Iterator[None]:
         """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
         one in a single variable, which is quick to find and to solve."""
+        yield from self._focused_steps(HEAD_START)
         for number, first in enumerate(self._rounds()):
             yield
+            yield from self._focused_steps(FOCUSED)
             if not number:
-                self._go_below(self._similar())
+                self._go_below(similar(*self._tested, self.operators) if self._tested is not None else None)
             sure = any(reduction.sure for reduction, _ in self._below)
             for _ in range(SURE_STEPS if sure else 0 if first else 1):
                 if not self._turn:
@@ -200,20 +208,38 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _similar(self) -> Reduction | None:
-        return similar(*self._tested, self.operators) if self._tested is not None else None
+    def _focused(self, X: Array, y: Array) -> "list[tuple[Selection, Joiner]]":
+        """Begin the problem of those variables that seem to matter, if some do not."""
+        with np.errstate(all="ignore"):
+            kept = relevant(X, y) if self.usable else []
+        if not 0 < len(kept) < X.shape[1]:
+            return []
+        found, ways = selection(X, y, kept), self.ways - {"relevance"}
+
+        def allowed(tree: Node) -> bool:
+            return self.answers.allowed(found.whole(tree))
+
+        return [(found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways))]
+
+    def _focused_steps(self, most: int) -> Iterator[None]:
+        """Do so many steps of that problem's work."""
+        for found, joiner in self._focus * most:
+            if joiner.done or self.solved:
+                return
+            for tree in joiner.work(1):
+                self.answers.rate(found.whole(tree))
+            yield
 
     def _go_below(self, found: Reduction | None) -> None:
         """Begin a smaller problem."""
         if found is None:
             return
+        room, depth = self.max_size - found.size + SAVED, self.depth + 1
 
         def allowed(tree: Node) -> bool:
             return found.whole(tree).size <= self.max_size
 
-        room = self.max_size - found.size + SAVED
-        joiner = Joiner(found.X, found.y, self.operators, room, allowed, self.ways, self.depth + 1)
-        self._below.append((found, joiner))
+        self._below.append((found, Joiner(found.X, found.y, self.operators, room, allowed, self.ways, depth)))
 
     def _work_below(self, reduction: Reduction, joiner: "Joiner") -> None:
         """Do a step of a smaller problem's work."""
@@ -272,7 +298,7 @@ class Joiner:
             last = self.parts.add(groups_of(self._order, self.operators, most // 2))
         self._plain = {*made, *likely, *last}
         kept = list(dict.fromkeys([*variables, *likely, *again[:MOST_GIVEN], *self.given, *made, *last]))
-        kept = self.screen(self.parts, kept, most)
+        kept = kept if self.screen is None else self.screen(self.parts, kept, most)
         return Library(self.parts, np.array(kept), firsts, slice(0, SCREENED_ROWS), self.size_price)
 
     def _step(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
@@ -353,17 +379,6 @@ class Joiner:
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
                 self.answers.rate(tree)
-
-
-def _by_correlation(X: Array, y: Array) -> list[int]:
-    """Return the variables, those whose values or their squares are most correlated with y first."""
-    target = y - y.mean()
-    strengths = np.zeros(X.shape[1])
-    for columns in (X, np.square(X)):
-        centred = columns - columns.mean(axis=0)
-        shares = np.abs(target @ centred) / np.sqrt(np.square(centred).sum(axis=0))
-        strengths = np.maximum(strengths, np.nan_to_num(shares, nan=0.0, posinf=0.0))
-    return np.argsort(-strengths, kind="stable").tolist()
 
 
 def _itself(target: Target) -> Target:
