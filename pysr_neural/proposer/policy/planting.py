@@ -13,8 +13,8 @@ from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
-from pysr_neural.proposer.policy.network import PLANTED_LEVELS, ROOMS
-from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.proposer.policy.network import PLANTED_LEVELS
+from pysr_neural.proposer.policy.population import ROOMS, PopulationState
 from pysr_neural.state import KINDS
 
 _OPERATOR, _FEATURE, _ADD, _INSERT = (KINDS.index(kind) for kind in ("operator", "feature", "add", "insert"))
