@@ -30,6 +30,7 @@ MEMBER_FEATURES = _FINEST + 14
 LEVELS = 6
 NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 6
 GLOBAL_FEATURES = 12 + TOURNAMENTS
+_LEVEL_NAMES, _OPERAND_NAMES, _ROOM_NAMES = (np.eye(n, dtype=np.float32) for n in (LEVELS, MOST_OPERANDS, ROOMS))
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
 NEVER, TINY = -20.0, 1e-12
 
@@ -156,14 +157,13 @@ class PopulationState:
         made[..., :width] = symbols[rows[..., l.TOKEN]]
         made[..., width : 2 * width] = symbols[rows[..., l.ABOVE]]
         at = 2 * width
-        levels = np.minimum(rows[..., l.LEVEL], LEVELS - 1)
-        np.put_along_axis(made[..., at : at + LEVELS], levels[..., None], 1.0, axis=-1)
-        at += LEVELS
-        np.put_along_axis(made[..., at : at + MOST_OPERANDS], rows[..., l.OPERAND, None], 1.0, axis=-1)
-        at += MOST_OPERANDS
-        rooms = np.minimum(self.budgets, ROOMS - 1)
-        np.put_along_axis(made[..., at : at + ROOMS], rooms[..., None], 1.0, axis=-1)
-        at += ROOMS
+        for names, which in (
+            (_LEVEL_NAMES, np.minimum(rows[..., l.LEVEL], LEVELS - 1)),
+            (_OPERAND_NAMES, rows[..., l.OPERAND]),
+            (_ROOM_NAMES, np.minimum(self.budgets, ROOMS - 1)),
+        ):
+            made[..., at : at + len(names)] = names[which]
+            at += len(names)
         sizes = rows[..., l.SIZE]
         made[..., at] = sizes / max(self.max_size, 1)
         made[..., at + 1] = np.log(np.maximum(sizes, 1))
