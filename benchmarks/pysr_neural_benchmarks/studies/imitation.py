@@ -45,9 +45,13 @@ from pysr_neural_training.workers import Workers
 
 BASIC, POLICY = "basicsr", "policy"
 FRESH = 1000
-"""First of the seeds of the comparison; traces have seed 0."""
+"""First of the rounds of the comparison."""
+APART = 10_000
+"""Problem i has the seed APART times the round plus i."""
 TRACES, HELD_OUT_TRACES = 0, 2
 """Which problems are traced: for training, and to compare distributions on."""
+FIRST_SEED = {TRACES: 0, HELD_OUT_TRACES: 500_000}
+"""Of the traced searches, each of which has its own."""
 SHARE = {"reference": 1.0, "default": 0.3}
 """Of the populations met, which are learned from; in the default preset every child makes a new one."""
 KINDS = {"reference": ("randomize", "do_nothing"), "default": PolicyConfig().kinds}
@@ -76,7 +80,7 @@ def record(folder: Path, preset: str, problems: int, evaluations: int, which: in
     sampler = Sampler(PRIOR, generator(which, "imitation"), held_out=which == HELD_OUT_TRACES)
     sources = [SourceProblem(each.problem, to_string(each.tree)) for each in islice(sampler, problems)]
     settings = Settings("basic", preset, search_settings(preset, evaluations), "", 0.1)
-    return generate(folder, sources, [0], settings, 8, Workers(0))
+    return generate(folder, sources, [FIRST_SEED[which]], settings, 8, Workers(0), apart=True)
 
 
 @cache
@@ -137,7 +141,8 @@ def run_once(
         guard=GuardRules(max_overhead=1.0),
     )
     proposer = PolicyProposer.from_file(policies[preset]) if arm == POLICY else None
-    found = judging.searched(given, config, proposer, [seed] * len(given))
+    seeds = [seed * APART + i for i in range(len(given))]  # With one for all, they would draw the same numbers.
+    found = judging.searched(given, config, proposer, seeds)
     return {
         "solved": [judging.is_solved(*pair) for pair in zip(found, given, strict=True)],
         "evaluations": float(np.mean([result.evaluations for result in found])),
@@ -181,11 +186,11 @@ def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
 
 `{_command(options)}`
 
-Learned: the actions in traces of generated training problems, seed 0, by maximum likelihood, {options.minutes:g}
+Learned: the actions in traces of generated training problems, a seed each, by maximum likelihood, {options.minutes:g}
 minutes at most on one thread. Problems of the comparison: {options.problems} held-out ones of operators + - * /, 1 to 3
-variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds, {FRESH} on. Searches: the
-preset with one population (of {judging.POPULATION} for the reference preset), losses relative to the variance,
-{options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
+variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds each, no two
+alike. Searches: the preset with one population (of {judging.POPULATION} for the reference preset), losses relative to
+the variance, {options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
 makes all children; what it does not deliver is made as usual. No joins in either arm. Solved: an unexplained variance
 of at most 1e-10.
 
