@@ -188,9 +188,9 @@ def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
 
 Learned: the actions in traces of generated training problems, a seed each, by maximum likelihood, {options.minutes:g}
 minutes at most on one thread. Problems of the comparison: {options.problems} held-out ones of operators + - * /, 1 to 3
-variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds each, no two
-alike. Searches: the preset with one population (of {judging.POPULATION} for the reference preset), losses relative to
-the variance, {options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
+variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds each, no two alike. Searches:
+the preset with one population (of {judging.POPULATION} for the reference preset), losses relative to the variance,
+{options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
 makes all children; what it does not deliver is made as usual. No joins in either arm. Solved: an unexplained variance
 of at most 1e-10.
 
