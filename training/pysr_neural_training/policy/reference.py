@@ -50,7 +50,7 @@ def reference_losses(visits: Iterable[Visit], config: BasicSRConfig) -> dict[str
             for head, loss, decisions in rules.losses(action):
                 totals[head] += loss
                 counts[head] += decisions
-    return {head: totals[head] / counts[head] for head in totals}
+    return {head: float(totals[head]) / counts[head] for head in totals}
 
 
 class _Rules:
