@@ -180,6 +180,7 @@ def test_the_imitation_study_ends_in_a_report(tmp_path: Path, capsys: pytest.Cap
         assert found["made"] == 1.0
         assert found["card"]["impossible"] == 0
         assert 0 < found["variation"]["kinds"] <= 1
+        assert {len(losses) for losses in found["decisions"].values()} == {2 if preset == "reference" else 1}
         tasks = [json.loads(line)["task"] for line in (tmp_path / preset / "results.jsonl").read_text().splitlines()]
         assert {(task[1], task[2]) for task in tasks} == {
             (arm, seed) for arm in ("basicsr", "policy") for seed in (imitation.FRESH, imitation.FRESH + 1)

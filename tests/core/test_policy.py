@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from pysr_neural.proposer.guarded import reason_against
 from pysr_neural.proposer.policy.choosers import Recorded, Sampler
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, HEADS, PolicyConfig, PolicyNetwork
-from pysr_neural.proposer.policy.population import LOGS, RANKS, PopulationState
+from pysr_neural.proposer.policy.population import ODDS, TOURNAMENTS, PopulationState
 from pysr_neural.proposer.policy.proposer import PolicyProposer, state_of
 from pysr_neural.proposer.policy.walk import Walk
 from pysr_neural.state import MemberView
@@ -197,14 +197,42 @@ def test_untrained_it_decides_uniformly():
 @pytest.mark.parametrize("members", [20, 100])
 def test_a_tournament_is_a_special_case(size, members):
     direct = np.zeros(HEADS["parent"].options)
-    direct[RANKS + 1 : RANKS + size] = 1.0
+    direct[ODDS + size - 1] = 1.0
     losses = np.random.default_rng(0).permutation(members) + 1.0
     here = state(views(*["x0 + x1"] * members, losses=losses.tolist()))
     _, shares, _ = shares_of(changed(parent_a=direct), here, "parent")
     ranks = here.ranks
     exact = [math.comb(members - 1 - r, size - 1) / math.comb(members, size) for r in ranks]
     assert shares[0] == pytest.approx(exact, abs=1e-6)
-    assert size - 1 <= LOGS
+    assert size <= TOURNAMENTS
+
+
+def test_a_tournament_with_ties_is_a_special_case():
+    losses = [2.0, 1.0, 2.0, 3.0, 1.0, 2.0, 5.0]
+    direct = np.zeros(HEADS["parent"].options)
+    direct[ODDS + 2] = 1.0
+    here = state(views(*["x0"] * 7, losses=losses))
+    _, shares, _ = shares_of(changed(parent_a=direct), here, "parent")
+    exact = np.zeros(7)
+    for drawn in combinations(range(7), 3):
+        best = [i for i in drawn if losses[i] == min(losses[j] for j in drawn)]
+        exact[best] += 1 / len(best) / math.comb(7, 3)
+    assert shares[0] == pytest.approx(exact, abs=1e-6)
+    assert here.odds.sum(axis=0) == pytest.approx(np.ones(TOURNAMENTS))
+
+
+def test_odds_of_fewer_members_than_a_tournament_has():
+    here = state(views("x0", "x1"))
+    assert here.odds[:, 2:] == pytest.approx(np.array([[1.0] * 3, [0.0] * 3]))
+    assert np.isfinite(here.member_features).all()
+
+
+def test_a_member_knows_how_often_a_mate_fits():
+    here = state(views("x0 + sin(x1)", "sin(sin(x0 + x1))", "x1"), max_size=6)
+    trees = [member.tree for member in here.members]
+    for i, first in enumerate(trees):
+        fits = [np.mean([first.size - a.size + b.size <= 6 for a in first for b in second]) for second in trees]
+        assert here.mate_shares[i] == pytest.approx(fits @ here.odds, rel=1e-5)
 
 
 def test_any_rule_by_rank_is_a_special_case():
@@ -365,7 +393,7 @@ def test_files_that_are_no_policy_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         PolicyNetwork.load(tmp_path / "text")
     save_file({"a": np.zeros(1)}, tmp_path / "other")
-    with pytest.raises(CheckpointError, match="must be of version 1"):
+    with pytest.raises(CheckpointError, match="must be of version 2"):
         PolicyNetwork.load(tmp_path / "other")
     with pytest.raises(CheckpointError, match=r"needs an array 'cross.K' of shape \(2, 32\)"):
         PolicyNetwork({})

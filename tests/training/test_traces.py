@@ -17,7 +17,7 @@ from pysr_neural.errors import ConfigError, DataError, TraceError
 from pysr_neural.trace import io
 from pysr_neural.trace.io import Trace, encode_table, problems_table, write_part
 from pysr_neural_baseline.recorder import record_search
-from pysr_neural_training.problems.sources import from_table, generated
+from pysr_neural_training.problems.sources import SourceProblem, from_table, generated
 from pysr_neural_training.traces import export as export_command
 from pysr_neural_training.traces import generate as generate_command
 from pysr_neural_training.traces import inspect as inspect_command
@@ -86,6 +86,19 @@ def test_an_interrupted_generation_is_continued_and_the_same(tmp_path, monkeypat
     make(tmp_path / "again")
     assert calls == [0, 1, 2, *range(2, len(calls) - 1)]
     assert files(tmp_path / "again") == files(tmp_path / "whole")
+
+
+def test_runs_can_have_a_seed_each(tmp_path):
+    sources = [SourceProblem(make_problem(), "")] * 2
+    settings = jobs.Settings("basic", "reference", {"population_size": 8, "generations": 2}, "", 0.1)
+    for name, apart in (("alike", False), ("apart", True)):
+        trace = generate_command.generate(tmp_path / name, sources, [5], settings, 2, Workers(0), True, apart)
+        assert trace.columns("runs", ["seed"])["seed"].tolist() == [5, 5 + apart]
+    events = [Trace(tmp_path / name).table("events").to_pandas() for name in ("alike", "apart")]
+    same = [each[each["run"] == 0]["node"].tolist() == each[each["run"] == 1]["node"].tolist() for each in events]
+    assert same == [True, False]
+    with pytest.raises(ConfigError, match="settings that it was begun with"):
+        generate_command.generate(tmp_path / "apart", sources, [5], settings, 3, Workers(0), True, True)
 
 
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path, monkeypatch):

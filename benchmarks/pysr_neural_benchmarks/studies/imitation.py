@@ -27,14 +27,16 @@ from pysr_neural.proposer.policy.proposer import PolicyProposer
 from pysr_neural.rng import generator
 from pysr_neural.trace.io import Trace
 from pysr_neural_baseline.config import PRESETS, BasicSRConfig
+from pysr_neural_baseline.replay import config_of
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_training.policy.agreement import ASPECTS, agreement
-from pysr_neural_training.policy.from_traces import lessons_from, visits_in
-from pysr_neural_training.policy.learner import FitConfig, fit
-from pysr_neural_training.policy.lessons import sizes
+from pysr_neural_training.policy.from_traces import Visit, learn_visit, lessons_from, visits_in
+from pysr_neural_training.policy.learner import FitConfig, fit, likelihood
+from pysr_neural_training.policy.lessons import Lessons, sizes
 from pysr_neural_training.policy.problems import PRIOR
+from pysr_neural_training.policy.reference import reference_losses
 from pysr_neural_training.problems.generate import Sampler
 from pysr_neural_training.problems.sources import SourceProblem
 from pysr_neural_training.traces.generate import generate
@@ -43,9 +45,13 @@ from pysr_neural_training.workers import Workers
 
 BASIC, POLICY = "basicsr", "policy"
 FRESH = 1000
-"""First of the seeds of the comparison; traces have seed 0."""
+"""First of the rounds of the comparison."""
+APART = 10_000
+"""Problem i has the seed APART times the round plus i."""
 TRACES, HELD_OUT_TRACES = 0, 2
 """Which problems are traced: for training, and to compare distributions on."""
+FIRST_SEED = {TRACES: 0, HELD_OUT_TRACES: 500_000}
+"""Of the traced searches, each of which has its own."""
 SHARE = {"reference": 1.0, "default": 0.3}
 """Of the populations met, which are learned from; in the default preset every child makes a new one."""
 KINDS = {"reference": ("randomize", "do_nothing"), "default": PolicyConfig().kinds}
@@ -74,7 +80,7 @@ def record(folder: Path, preset: str, problems: int, evaluations: int, which: in
     sampler = Sampler(PRIOR, generator(which, "imitation"), held_out=which == HELD_OUT_TRACES)
     sources = [SourceProblem(each.problem, to_string(each.tree)) for each in islice(sampler, problems)]
     settings = Settings("basic", preset, search_settings(preset, evaluations), "", 0.1)
-    return generate(folder, sources, [0], settings, 8, Workers(0))
+    return generate(folder, sources, [FIRST_SEED[which]], settings, 8, Workers(0), apart=True)
 
 
 @cache
@@ -98,6 +104,30 @@ def learn(preset: str, trace: Trace, options: argparse.Namespace, path: Path) ->
     return found
 
 
+def decision_losses(network: PolicyNetwork, visits: Sequence[Visit], config: BasicSRConfig) -> dict[str, list[float]]:
+    """Return mean negative log-likelihoods by decision: of the policy, and of the algorithm where it is exactly known.
+
+    Parameters
+    ----------
+    network : PolicyNetwork
+    visits : sequence of Visit
+        Of searches that nothing was learned from.
+    config : BasicSRConfig
+        Of those searches.
+    """
+    lessons, possible = Lessons(), []
+    for visit in visits:
+        possible.append(learn_visit(lessons, visit))
+    kept = lessons.finished(np.concatenate(possible))
+    found = {head: [loss] for head, loss in likelihood(network, kept).items()}
+    if config.variation == "grow":
+        made = zip(visits, possible, strict=True)
+        asked = [Visit(v.state, [a for a, fits in zip(v.actions, own, strict=True) if fits]) for v, own in made]
+        for head, loss in reference_losses(asked, config).items():
+            found[head].append(loss)
+    return found
+
+
 def run_once(
     preset: str, arm: str, seed: int, problems: int, evaluations: int, policies: Mapping[str, Path]
 ) -> dict[str, Any]:
@@ -111,7 +141,8 @@ def run_once(
         guard=GuardRules(max_overhead=1.0),
     )
     proposer = PolicyProposer.from_file(policies[preset]) if arm == POLICY else None
-    found = judging.searched(given, config, proposer, [seed] * len(given))
+    seeds = [seed * APART + i for i in range(len(given))]  # With one for all, they would draw the same numbers.
+    found = judging.searched(given, config, proposer, seeds)
     return {
         "solved": [judging.is_solved(*pair) for pair in zip(found, given, strict=True)],
         "evaluations": float(np.mean([result.evaluations for result in found])),
@@ -136,7 +167,7 @@ def is_parity(found: Mapping[str, float]) -> bool:
 
 def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
     """Write the report."""
-    rows, distances, learned = [], [], []
+    rows, distances, learned, decided = [], [], [], []
     for preset, found in results.items():
         difference = f"{found['difference']:+.3f} ({found['low']:+.3f} … {found['high']:+.3f})"
         rates = [f"{found[arm]:.3f}" for arm in (BASIC, POLICY)]
@@ -144,6 +175,9 @@ def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
         rows.append([preset, *rates, difference, "yes" if is_parity(found) else "no", *work, f"{found['made']:.1%}"])
         variation = found["variation"]
         distances.append([preset, *(f"{variation[a]:.3f} ({variation[f'chance_{a}']:.3f})" for a in ASPECTS)])
+        for head, (own, *exact) in found["decisions"].items():
+            known = [f"{exact[0]:.4f}", f"{own - exact[0]:+.4f}"] if exact else ["", ""]
+            decided.append([preset, head, f"{own:.4f}", *known])
         card = found["card"]
         learned.append([preset, str(card["runs"]), str(card["actions"]), str(card["impossible"])])
     header = ["preset", "BasicSR", "policy", "difference (95 %)", "parity", "evaluations: BasicSR", "policy"]
@@ -152,10 +186,10 @@ def report(results: Mapping[str, Row], options: argparse.Namespace) -> str:
 
 `{_command(options)}`
 
-Learned: the actions in traces of generated training problems, seed 0, by maximum likelihood, {options.minutes:g}
+Learned: the actions in traces of generated training problems, a seed each, by maximum likelihood, {options.minutes:g}
 minutes at most on one thread. Problems of the comparison: {options.problems} held-out ones of operators + - * /, 1 to 3
-variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds, {FRESH} on. Searches: the
-preset with one population (of {judging.POPULATION} for the reference preset), losses relative to the variance,
+variables, at most 15 nodes, no constants but 1, 50 points; {options.seeds} fresh seeds each, no two alike. Searches:
+the preset with one population (of {judging.POPULATION} for the reference preset), losses relative to the variance,
 {options.evaluations} evaluations, or {judging.GENERATIONS} times as many children, repeated ones included. The policy
 makes all children; what it does not deliver is made as usual. No joins in either arm. Solved: an unexplained variance
 of at most 1e-10.
@@ -169,6 +203,11 @@ Total variation between the policy's actions and the algorithm's on the same pop
 searches of other held-out problems (in brackets: between two halves of the algorithm's own actions):
 
 {markdown_table(["preset", "kinds", "ranks of first parents", "sizes of what is put in"], distances)}
+
+Mean negative log-likelihood of the algorithm's decisions on those populations, in nats; of the reference preset's the
+algorithm's own is calculated, and what is above it is not yet learned:
+
+{markdown_table(["preset", "decision", "policy", "BasicSR itself", "above"], decided)}
 
 {markdown_table(["preset", "searches learned from", "actions", "that the policy cannot make"], learned)}
 
@@ -200,8 +239,10 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     path = out / "policy.safetensors"
     card = learn(preset, trace, options, path)
     rng = generator(options.seed, "agreement")
-    visits = [v for row in other.table("runs").to_pylist() for v in visits_in(other, row, SHARE[preset], rng)]
-    variation = agreement(PolicyNetwork.load(path), visits, options.seed, draws=4)
+    runs, network = other.table("runs").to_pylist(), PolicyNetwork.load(path)
+    visits = [v for row in runs for v in visits_in(other, row, SHARE[preset], rng)]
+    variation = agreement(network, visits, options.seed, draws=4)
+    decisions = decision_losses(network, visits, config_of(runs[0]))
     run = partial(run_once, policies={preset: path})
     seeds = range(FRESH, FRESH + options.seeds)
     arms = (BASIC, POLICY)
@@ -214,7 +255,14 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
         for name in ("evaluations", "generations")
     }
     made_by_policy = float(np.mean([row["made"] for row in rows[POLICY]]))
-    return {**outcome(rows), **means, "made": made_by_policy, "variation": variation, "card": card}
+    return {
+        **outcome(rows),
+        **means,
+        "made": made_by_policy,
+        "variation": variation,
+        "decisions": decisions,
+        "card": card,
+    }
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -21,14 +21,12 @@ import numpy as np
 from pysr_neural.errors import CheckpointError, ConfigError, did_you_mean
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Floats
-from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, MEMBER_FEATURES, NODE_FEATURES
+from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, MEMBER_FEATURES, NODE_FEATURES, ROOMS
 from pysr_neural.state import KINDS
 
-POLICY_VERSION = 1
+POLICY_VERSION = 2
 CHOSEN_KINDS = KINDS[: KINDS.index("crossover")]
 PLACES = MOST_OPERANDS * MOST_OPERANDS
-ROOMS = 9
-"""Sizes of room with a weight of their own, the last for more."""
 PLANTED_LEVELS = 4
 SLOT_FEATURES = PLANTED_LEVELS + ROOMS + MOST_OPERANDS + SYMBOL_FEATURES + 4
 """Of the place where the next symbol goes."""

@@ -7,22 +7,35 @@ A small stack per action holds the places that are still open.  `budget` counts 
 kept where it must be kept has been counted before.
 """
 
+from itertools import product
+
 import numpy as np
 
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
-from pysr_neural.proposer.policy.network import PLANTED_LEVELS, ROOMS
-from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.proposer.policy.network import HEADS, PLANTED_LEVELS
+from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, ROOMS, PopulationState
 from pysr_neural.state import KINDS
 
 _OPERATOR, _FEATURE, _ADD, _INSERT = (KINDS.index(kind) for kind in ("operator", "feature", "add", "insert"))
+_SIZES = (PLANTED_LEVELS, ROOMS, MOST_OPERANDS)
 _KIND_NAMES = np.eye(len(KINDS), dtype=np.float32)
-_ROOM_NAMES = np.eye(ROOMS, dtype=np.float32)
-_LEVEL_NAMES = np.eye(PLANTED_LEVELS, dtype=np.float32)
-_OPERAND_NAMES = np.eye(MOST_OPERANDS, dtype=np.float32)
+_SLOTS = np.array(
+    [
+        np.concatenate([np.eye(n, dtype=np.float32)[i] for n, i in zip(_SIZES, each, strict=True)])
+        for each in product(*map(range, _SIZES))
+    ]
+)
+"""Features of an open place by level, room and operand, numbered together."""
 NEVER_KEPT, MAY_KEEP, MUST_KEEP = range(3)
+_ABOVE, _LEVEL, _OPERAND = range(3)
+"""What is kept of an open place."""
+_WHICH = GLOBAL_FEATURES + len(KINDS)
+_SYMBOL = _WHICH + sum(_SIZES)
+_EXTRAS = _SYMBOL + l.SYMBOL_FEATURES
+"""Where the features of a place begin in a context, and those of the symbol above it, and what is left."""
 
 
 def planted_tokens(
@@ -68,38 +81,41 @@ class _Planting:
         self.budget = state.room[first] + np.where(must, 0, old[:, l.SIZE])
         self.used, self.length = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self.open = np.ones(count, dtype=np.int64)
-        self.above, self.level, self.operand = (np.zeros((count, depth), dtype=np.int64) for _ in range(3))
-        self.above[:, 0], self.operand[:, 0] = old[:, l.ABOVE], old[:, l.OPERAND]
+        self.places = np.zeros((count, depth, 3), dtype=np.int64)
+        self.places[:, 0, _ABOVE], self.places[:, 0, _OPERAND] = old[:, l.ABOVE], old[:, l.OPERAND]
         self.tokens = np.zeros((count, depth), dtype=np.int64)
+        language = state.language
+        self.same = (old[:, l.TOKEN, None] == language.numbers)[..., None].astype(np.float32)
+        self.context = np.zeros((count, HEADS["token"].context), dtype=np.float32)
+        self.context[:, :GLOBAL_FEATURES] = state.global_features
+        self.context[:, GLOBAL_FEATURES:_WHICH] = _KIND_NAMES[kind]
+        self.context[:, _EXTRAS + 3] = leaf
+        changing, naming = (kind == _OPERATOR)[:, None], (kind == _FEATURE)[:, None]
+        self.unlimited = changing | naming
+        operators = language.is_operator & (language.arities == old[:, l.ARITY, None])
+        variables = language.is_variable & (language.numbers != old[:, l.TOKEN, None])
+        anything = language.is_leaf | language.is_operator
+        self.admitted = np.where(changing, operators, np.where(naming, variables, anything))
 
     def question(self, rows: Ints) -> Question:
         """Ask for the next symbol of some actions."""
-        language, top = self.state.language, (rows, self.open[rows] - 1)
+        language, still, used = self.state.language, self.open[rows], self.used[rows]
         must = self.keeps[rows] == MUST_KEEP
-        limit = self.budget[rows] - self.used[rows] - self.open[rows] + must
-        level = self.level[top]
-        extras = np.stack(
-            [self.open[rows] / 5, self.used[rows] / 10, must, self.old[rows, l.ARITY] == 0], axis=1
-        ).astype(np.float32)
-        context = np.hstack(
-            [
-                np.repeat(self.state.global_features, len(rows), axis=0),
-                _KIND_NAMES[self.kind[rows]],
-                _LEVEL_NAMES[np.minimum(level, PLANTED_LEVELS - 1)],
-                _ROOM_NAMES[np.clip(limit, 0, ROOMS - 1)],
-                _OPERAND_NAMES[self.operand[top]],
-                language.symbols[self.above[top]],
-                extras,
-            ]
-        )
-        same = self.old[rows, l.TOKEN, None] == language.numbers
-        mask = self._mask(rows, level, limit)
-        return Question(language.options, context, mask, pairs=same[..., None].astype(np.float32))
+        limit = self.budget[rows] - used - still + must
+        above, level, operand = self.places[rows, still - 1].T
+        slot = np.minimum(level, PLANTED_LEVELS - 1) * ROOMS + np.clip(limit, 0, ROOMS - 1)
+        context = self.context[rows]
+        context[:, _WHICH:_SYMBOL] = _SLOTS[slot * MOST_OPERANDS + operand]
+        context[:, _SYMBOL:_EXTRAS] = language.symbols[above]
+        context[:, _EXTRAS] = still / 5
+        context[:, _EXTRAS + 1] = used / 10
+        context[:, _EXTRAS + 2] = must
+        return Question(language.options, context, self._mask(rows, level, limit), pairs=self.same[rows])
 
     def put(self, rows: Ints, symbols: Ints) -> None:
         """Put a symbol in the uppermost open place of some actions."""
         language, top = self.state.language, self.open[rows] - 1
-        level = self.level[rows, top]
+        below = self.places[rows, top, _LEVEL] + 1
         self.tokens[rows, self.length[rows]] = symbols
         self.length[rows] += 1
         kept = symbols == language.kept
@@ -107,15 +123,15 @@ class _Planting:
         self.keeps[rows[kept]] = NEVER_KEPT
         arity = np.where(self.kind[rows] == _OPERATOR, 0, language.arities[symbols])
         for operand in range(int(arity.max(initial=0))):
-            has = arity > operand
+            has = np.flatnonzero(arity > operand)
             at = top[has] + arity[has] - 1 - operand  # The first operand lies uppermost.
-            self.above[rows[has], at], self.level[rows[has], at] = symbols[has], level[has] + 1
-            self.operand[rows[has], at] = operand
+            place = np.stack([symbols[has], below[has], np.full(len(has), operand)], axis=1)
+            self.places[rows[has], at] = place
         self.open[rows] += arity - 1
 
     def _mask(self, rows: Ints, level: Ints, limit: Ints) -> Flags:
-        language, kind = self.state.language, self.kind[rows]
-        mask: Flags = (language.is_leaf | language.is_operator) & (language.arities <= limit[:, None])
+        language = self.state.language
+        mask: Flags = self.admitted[rows] & ((language.arities <= limit[:, None]) | self.unlimited[rows])
         growing = self.growing[rows]
         if growing.any():
             over, under = growing & (level == 0), growing & (level > 0)
@@ -124,12 +140,6 @@ class _Planting:
             mask[under] &= language.is_leaf
             mask[under & (keeps > NEVER_KEPT), language.kept] = True
             mask[under & (keeps == MUST_KEEP) & (self.open[rows] == 1)] = language.numbers == language.kept
-        changing = kind == _OPERATOR
-        if changing.any():
-            mask[changing] = language.is_operator & (language.arities == self.old[rows[changing], l.ARITY, None])
-        naming = kind == _FEATURE
-        if naming.any():
-            mask[naming] = language.is_variable & (language.numbers != self.old[rows[naming], l.TOKEN, None])
         empty = ~mask.any(axis=1)
         if empty.any():
             mask[empty] = language.is_leaf

@@ -10,20 +10,29 @@ from functools import cached_property
 import numpy as np
 
 from pysr_neural.expression.edits import MOST_OPERANDS
+from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language, Shape
 from pysr_neural.state import MemberView
 
 RANKS = 32
 """Ranks with a weight of their own; beyond, and between populations of other sizes, smooth features count."""
-LOGS = 4
-"""Factors of a tournament's odds: the best of k wins with rank r in proportion to (n - r - 1) … (n - r - k + 1)."""
-MEMBER_FEATURES = RANKS + 1 + LOGS + 13
+TOURNAMENTS = 5
+"""Largest tournament whose odds are features: of one member, which is a fair draw, to this many."""
+ODDS = RANKS + 1
+"""First of the features of a member's odds to win; then come its odds to have room for a winner's subtree."""
+ROOMS = 9
+"""Sizes of room with a weight of their own, the last for more."""
+_FITS = ODDS + TOURNAMENTS
+_ROOMY = _FITS + TOURNAMENTS
+_FINEST = _ROOMY + ROOMS - 2
+MEMBER_FEATURES = _FINEST + 14
 LEVELS = 6
-NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + 6
-GLOBAL_FEATURES = 12
+NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 6
+GLOBAL_FEATURES = 12 + TOURNAMENTS
+_LEVEL_NAMES, _OPERAND_NAMES, _ROOM_NAMES = (np.eye(n, dtype=np.float32) for n in (LEVELS, MOST_OPERANDS, ROOMS))
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
-NEVER = -20.0
+NEVER, TINY = -20.0, 1e-12
 
 
 class PopulationState:
@@ -70,27 +79,56 @@ class PopulationState:
         return np.log(bounded).astype(np.float32)
 
     @cached_property
-    def ranks(self) -> Ints:
-        """Place of each member in a tournament of all, 0 for the best; shape (members,)."""
+    def keys(self) -> Array:
+        """What tournaments compare, lower is better; shape (members,)."""
         scores = np.array([member.score for member in self.members])
         losses = np.array([member.loss for member in self.members])
-        keys = np.where(np.isnan(scores), losses, scores)
-        ranks = np.empty(len(keys), dtype=np.int64)
-        ranks[np.argsort(keys, kind="stable")] = np.arange(len(keys))
+        return np.where(np.isnan(scores), losses, scores)
+
+    @cached_property
+    def ranks(self) -> Ints:
+        """Place of each member in a tournament of all, 0 for the best, equals in order; shape (members,)."""
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[np.argsort(self.keys, kind="stable")] = np.arange(len(self))
         return ranks
+
+    @cached_property
+    def ties(self) -> tuple[Ints, Ints]:
+        """How many members are better than each, and how many at most as good."""
+        ordered = np.sort(self.keys)
+        return np.searchsorted(ordered, self.keys, "left"), np.searchsorted(ordered, self.keys, "right")
+
+    @cached_property
+    def odds(self) -> Array:
+        """Chance of each member to win a tournament of 1, 2, … where equals are fairly drawn; columns add up to 1."""
+        n, (better, reached) = len(self), self.ties
+        among = np.arange(n + 1)
+        chances, made = np.ones(n + 1), np.empty((n, TOURNAMENTS))
+        for drawn in range(TOURNAMENTS):
+            if drawn < n:  # All of a tournament of one more are among the last m of n.
+                chances = chances * np.maximum(among - drawn, 0) / (n - drawn)
+            made[:, drawn] = (chances[n - better] - chances[n - reached]) / (reached - better)
+        return made
+
+    @cached_property
+    def mate_shares(self) -> Array:
+        """Share of pairs of nodes that a crossover with the winner of a tournament has room for; shape of `odds`."""
+        return self.fit_shares @ self.odds
 
     @cached_property
     def member_features(self) -> Floats:
         """Shape (1, members, MEMBER_FEATURES)."""
         n, ranks = len(self), self.ranks
+        better, reached = self.ties
         made = np.zeros((n, MEMBER_FEATURES), dtype=np.float32)
         made[np.arange(n), np.minimum(ranks, RANKS)] = 1.0
-        left = n - ranks[:, None] - np.arange(1, LOGS + 1)
-        made[:, RANKS + 1 : RANKS + 1 + LOGS] = np.where(left > 0, np.log(np.maximum(left, 1) / n), NEVER)
+        made[:, ODDS:_FITS] = np.maximum(np.log(np.maximum(self.odds, TINY)), NEVER)
+        made[:, _FITS:_ROOMY] = np.maximum(np.log(np.maximum(self.mate_shares, TINY)), NEVER)
+        made[:, _ROOMY:_FINEST] = self._roomy()
         births = np.array([member.birth for member in self.members])
         sizes = self.sizes / max(self.max_size, 1)
-        finest = made[:, RANKS + 1 + LOGS :]
-        finest[:, 0] = ranks / n
+        finest = made[:, _FINEST:]
+        finest[:, 0] = (better + reached - 1) / (2 * n)
         finest[:, 1] = self.losses / 10
         finest[:, 2] = (self.losses - self.losses.min()) / 10
         finest[:, 3] = sizes
@@ -101,7 +139,15 @@ class PopulationState:
         finest[:, 8:11] = np.minimum(self.counts, 8) / 8
         finest[:, 11] = np.argsort(np.argsort(births, kind="stable")) / n
         finest[:, 12] = self.rows[:, 0, l.ARITY] == 0
+        finest[:, 13] = (reached - better) / n
         return made[None]
+
+    def _roomy(self) -> Array:
+        """Share of each member's nodes in whose place there is room for 2, 3, … nodes."""
+        rooms = np.minimum(self.budgets, ROOMS - 1)
+        places = np.arange(len(self))[:, None] * ROOMS + rooms
+        counts = np.bincount(places[self.present], minlength=len(self) * ROOMS).reshape(-1, ROOMS)
+        return np.cumsum(counts[:, ::-1], axis=1)[:, ::-1][:, 2:] / self.sizes[:, None]
 
     @cached_property
     def node_features(self) -> Floats:
@@ -111,11 +157,13 @@ class PopulationState:
         made[..., :width] = symbols[rows[..., l.TOKEN]]
         made[..., width : 2 * width] = symbols[rows[..., l.ABOVE]]
         at = 2 * width
-        levels = np.minimum(rows[..., l.LEVEL], LEVELS - 1)
-        np.put_along_axis(made[..., at : at + LEVELS], levels[..., None], 1.0, axis=-1)
-        at += LEVELS
-        np.put_along_axis(made[..., at : at + MOST_OPERANDS], rows[..., l.OPERAND, None], 1.0, axis=-1)
-        at += MOST_OPERANDS
+        for names, which in (
+            (_LEVEL_NAMES, np.minimum(rows[..., l.LEVEL], LEVELS - 1)),
+            (_OPERAND_NAMES, rows[..., l.OPERAND]),
+            (_ROOM_NAMES, np.minimum(self.budgets, ROOMS - 1)),
+        ):
+            made[..., at : at + len(names)] = names[which]
+            at += len(names)
         sizes = rows[..., l.SIZE]
         made[..., at] = sizes / max(self.max_size, 1)
         made[..., at + 1] = np.log(np.maximum(sizes, 1))
@@ -132,7 +180,8 @@ class PopulationState:
         own = [self.progress, np.log(len(self)) / 5, self.max_size / 30, losses.min() / 10]
         own += [(np.median(losses) - losses.min()) / 10, self.sizes.mean() / max(self.max_size, 1)]
         own += [len({member.tree for member in self.members}) / len(self)]
-        return np.array([[*own, *self.language.summary]], dtype=np.float32)
+        mates = np.einsum("ij,ij->j", self.odds, self.mate_shares)
+        return np.array([[*own, *self.language.summary, *mates]], dtype=np.float32)
 
     @cached_property
     def budgets(self) -> Ints:

@@ -18,9 +18,9 @@ from pysr_neural.proposer.base import Action
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
-from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PLACES, ROOMS
+from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PLACES
 from pysr_neural.proposer.policy.planting import planted_tokens
-from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.proposer.policy.population import ROOMS, PopulationState
 from pysr_neural.state import KINDS
 
 CROSSOVER = KINDS.index("crossover")

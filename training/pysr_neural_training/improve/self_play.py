@@ -209,11 +209,11 @@ def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, fl
     rates = [
         np.mean(
             [
-                is_solved(run_search(problem, config.search(), proposer, 10_000 + seed), problem)
+                is_solved(run_search(problem, config.search(), proposer, 10_000 * (1 + seed) + number), problem)
                 for seed in range(config.held_out_seeds)
             ]
         )
-        for problem in problems
+        for number, problem in enumerate(problems)  # Of one seed, searches draw the same numbers.
     ]
     mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
     return {"solved": mean, "low": mean - half, "high": mean + half}

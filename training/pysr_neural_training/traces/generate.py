@@ -32,7 +32,7 @@ PLAN = "generate.json"
 
 def generate(
     folder: Path, sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Settings, runs_per_part: int,
-    workers: Workers, quiet: bool = False,
+    workers: Workers, quiet: bool = False, apart: bool = False,
 ) -> Trace:  # fmt: skip
     """Record every problem with every seed; goes on where an earlier call with the same arguments was stopped.
 
@@ -47,6 +47,9 @@ def generate(
     workers : Workers
     quiet : bool
         Whether to show no progress bar.
+    apart : bool
+        Whether every run has a seed of its own, its number added: searches of one seed draw the same numbers until
+        they part, so that many of them say less than they seem to.
 
     Raises
     ------
@@ -57,16 +60,18 @@ def generate(
     """
     if not sources or not seeds or runs_per_part < 1:
         raise ConfigError("There must be at least one problem, one seed and one run per part.")
-    _prepare(folder, sources, seeds, settings, runs_per_part)
+    _prepare(folder, sources, seeds, settings, runs_per_part, apart)
     trace = Trace(folder)
-    jobs = [job for job in _jobs(sources, seeds, settings, runs_per_part) if job.part not in trace.parts]
+    jobs = [job for job in _jobs(sources, seeds, settings, runs_per_part, apart) if job.part not in trace.parts]
     _record(folder, jobs, len(sources) * len(seeds), workers, quiet)
     return Trace(folder)
 
 
-def _jobs(sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Settings, size: int) -> list[Job]:
+def _jobs(
+    sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Settings, size: int, apart: bool
+) -> list[Job]:
     pairs = [(number, source.problem, seed) for number, source in enumerate(sources) for seed in seeds]
-    searches = [Search(run, *pair) for run, pair in enumerate(pairs)]
+    searches = [Search(run, number, problem, seed + run * apart) for run, (number, problem, seed) in enumerate(pairs)]
     return [
         Job(part, tuple(searches[start : start + size]), settings)
         for part, start in enumerate(range(0, len(searches), size))
@@ -74,7 +79,7 @@ def _jobs(sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Sett
 
 
 def _prepare(
-    folder: Path, sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Settings, runs_per_part: int
+    folder: Path, sources: Sequence[SourceProblem], seeds: Sequence[int], settings: Settings, size: int, apart: bool
 ) -> None:
     """Write the plan and the problems, or check that they are the ones that the folder holds."""
     problems = encode_table(problems_table([s.problem for s in sources], [s.formula for s in sources]))
@@ -85,7 +90,8 @@ def _prepare(
         "neural": settings.neural,
         "population_rate": settings.population_rate,
         "seeds": list(seeds),
-        "runs_per_part": runs_per_part,
+        "runs_per_part": size,
+        **({"apart": True} if apart else {}),
     }
     plan_path, problems_path = folder / PLAN, part_path(folder, "problems", 0)
     if not plan_path.exists():
