@@ -37,6 +37,14 @@ def test_curves_are_written_as_they_were_fitted(position: int) -> None:
         np.testing.assert_allclose(factor * evaluate(tree, X) + shift, factors @ columns, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_curve_beside_a_variable_is_not_crowded_out_by_what_comes_close(seed: int) -> None:
+    two = np.random.default_rng(seed).uniform(1.0, 5.0, (200, 2))
+    joiner = Joiner(two, evaluate(parse("2.5 * exp(-0.37 * x0) + x1"), two), ALL, 30)
+    joiner.work(10)
+    assert joiner.solved
+
+
 @pytest.mark.parametrize(
     "text",
     [

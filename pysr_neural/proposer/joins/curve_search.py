@@ -35,6 +35,8 @@ CURVES = 300
 """Curves of the grid that are told from each other with their best parts."""
 FITTED_FIRST = 96
 """Curves of the grid whose constants are fitted a little, before most of them are left."""
+SIMPLE = 32
+"""Further ones, of a variable beside a variable."""
 FIRST_ITERATIONS = 4
 LARGEST_INNER, FLAT = 7, 30.0
 """Most nodes of an inner part, and its largest range over its standard deviation."""
@@ -128,11 +130,29 @@ class Curves:
                 seen[group] = seen.get(group, 0) + 1
                 seen[*group, partner] = 1
                 chosen.append((curve, int(self.partners[partner])))
+        chosen += [pair for pair in self._simple(costs) if pair not in chosen]
         if not chosen:
             return None
         fits = _Fits.of(self, v, *np.array(chosen).T)
         fits.descend(FIRST_ITERATIONS)
         return fits.best(BEAM)
+
+    def _simple(self, costs: Floats) -> Iterator[tuple[int, int]]:
+        """Yield the best points of the grid where a variable stands inside, and one beside the curve: on the grid sums with
+        functions of the same variable come closer, and would crowd them out."""
+        sizes = self.library.sizes
+        curves = np.flatnonzero(sizes[self.inner[self.places]] == 1)
+        beside = np.flatnonzero(sizes[self.partners] == 1)
+        found: dict[tuple[int, ...], tuple[int, int]] = {}
+        some = costs[np.ix_(curves, beside)]
+        for at in np.argsort(some, axis=None, kind="stable").tolist():
+            curve, partner = int(curves[at // len(beside)]), int(beside[at % len(beside)])
+            if not np.isfinite(costs[curve, partner]) or len(found) == SIMPLE:
+                break
+            found.setdefault(
+                (int(self.kinds[curve]), int(self.places[curve]), partner), (curve, int(self.partners[partner]))
+            )
+        yield from found.values()
 
     def written(self, fits: _Fits, k: int, target: Target, minus: bool) -> Node | None:
         """Fit the coefficients of a sum with a curve on all rows; returns the whole answer."""
