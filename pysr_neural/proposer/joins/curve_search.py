@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.curve_grid import Grid, normal
 from pysr_neural.proposer.joins.curves import Family, families
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.splits import Target
@@ -92,7 +93,7 @@ class Curves:
         partners = [k for k, part in enumerate(library.kept.tolist()) if part in plain]
         self.partners = np.array(partners[:PARTNERS], dtype=np.int64)
         self.units = library.base.units[self.partners]
-        self.grid = _Grid(self.columns, library.base.level, self.units)
+        self.grid = Grid(self.columns, library.base.level, self.units)
 
     def found(self, v: Array) -> Iterator[tuple[float, _Fits, int]]:
         """Yield fits to a target, the cheapest first: their price, and where they are."""
@@ -138,8 +139,10 @@ class Curves:
         return fits.best(BEAM)
 
     def _simple(self, costs: Floats) -> Iterator[tuple[int, int]]:
-        """Yield the best points of the grid where a variable stands inside, and one beside the curve: on the grid sums with
-        functions of the same variable come closer, and would crowd them out."""
+        """Yield the best points of the grid of a variable inside and one beside the curve.
+
+        Sums with functions of the same variable come closer there, and would crowd them out.
+        """
         sizes = self.library.sizes
         curves = np.flatnonzero(sizes[self.inner[self.places]] == 1)
         beside = np.flatnonzero(sizes[self.partners] == 1)
@@ -206,43 +209,6 @@ def _plain(tree: Node) -> bool:
     return all(node.value is None and len(node.children) != 1 for node in tree)
 
 
-class _Grid:
-    """Curves on a grid, orthogonal to a constant, and what they share with parts."""
-
-    def __init__(self, columns: Array, level: Array, partners: Floats) -> None:
-        dtype = partners.dtype
-        columns = columns - (columns @ level)[..., None] * level
-        first, second = columns[:, 0], columns[:, 1]
-        first, usable = _normal(first)
-        second = second - np.einsum("ij,ij->i", first, second)[:, None] * first
-        second, _ = _normal(second)
-        self.first, self.second, self.usable = first.astype(dtype), second.astype(dtype), usable
-        self.partners = partners
-        self.one, self.two = self.first @ partners.T, self.second @ partners.T
-        free = 1 - self.one * self.one - self.two * self.two
-        self.inverse = np.where(free > 1e-4, 1 / np.where(free > 1e-4, free, 1), 0).astype(dtype)
-
-    def left(self, v: Array, prices: Floats) -> tuple[Floats, Floats]:
-        """Return what each curve leaves beside each part, times that one's price, and what it leaves alone."""
-        v = v.astype(self.first.dtype)
-        one, two, along = self.first @ v, self.second @ v, self.partners @ v
-        rest = along - self.one * one[:, None]
-        rest -= self.two * two[:, None]
-        np.square(rest, out=rest)
-        rest *= self.inverse
-        alone = 1 - one * one - two * two
-        rest = np.maximum(alone[:, None] - rest, 1e-7)
-        rest *= prices
-        rest[~self.usable] = np.inf
-        return rest, np.where(self.usable, np.maximum(alone, 1e-7), np.inf)
-
-
-def _normal(columns: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    norms = np.sqrt(np.einsum("ij,ij->i", columns, columns))
-    usable = np.isfinite(norms) & (norms > 1e-7)
-    return np.where(usable[:, None], columns / np.where(usable, norms, 1)[:, None], 0.0), usable
-
-
 @dataclass
 class _Fits:
     """Sums of a curve and some parts, as many of them fitted at once.
@@ -293,7 +259,7 @@ class _Fits:
         column = self.curves.library.base.exact(np.maximum(parts, 0))
         for _ in range(2):
             column = column - np.einsum("kbr,kb->kr", basis, np.einsum("kbr,kr->kb", basis, column))
-        column, _ = _normal(column)
+        column, _ = normal(column)
         column[parts < 0] = 0
         fits = _Fits(
             self.curves, self.v, self.kinds[chosen], self.places[chosen], self.theta[chosen].copy(),

@@ -352,14 +352,12 @@ class Joiner:
                 self.answers.rate(tree)
 
     def _try_beside(self, target: Target) -> None:
-        tree = self._beside.found(target) if self._beside is not None and not self.solved else None
-        if tree is not None:
+        if self._beside is not None and not self.solved and (tree := self._beside.found(target)) is not None:
             self.answers.rate(tree)
 
     def _try_quotients(self, target: Target) -> None:
         for quotients in () if self.solved else self._quotients:
-            tree = quotients.found(target, self.minus)
-            if tree is not None:
+            if (tree := quotients.found(target, self.minus)) is not None:
                 self.answers.rate(tree)
 
     def _try_polynomial(self, target: Target) -> None:
