@@ -127,7 +127,6 @@ class TransformerSession(Questioner):
         self.fitted = np.sort(rows[:FIT_ROWS])
         self.joiner = self._joiner(rows[:TESTED_ROWS]) if self.combine else None
         self._refinement = Refinement(problem.X[self.fitted], problem.y[self.fitted], IEEE)
-        self._names = {name for name, _ in problem.operators.index}
         self._requests, self.deadline = 0, Deadline()
         self._known: dict[Node, tuple[Node, float]] = {}
 
@@ -233,7 +232,7 @@ class TransformerSession(Questioner):
 
     def _tamed(self, tree: Node) -> Node:
         """Write exponentials so that an engine of fewer digits can calculate them, where the limits allow it."""
-        tamed = tame(tree, self._names)
+        tamed = tame(tree, self.problem.operators.names)
         return tree if tamed is tree or check_tree(tamed, self.problem) is not None else tamed
 
     def _base_member(self, members: Sequence[MemberView], size: int) -> int | None:
