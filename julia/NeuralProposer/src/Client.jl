@@ -218,27 +218,39 @@ function disconnect!(client::Client)
     return nothing
 end
 
-"""Send one message and wait for its answer; answers to anything else are dropped. The deadline closes the socket."""
+"""Given to an answer that came while no task of this thread could run, before its deadline closes the socket."""
+const GRACE_SECONDS = 0.05
+
+"""
+Send one message and wait for its answer; answers to anything else are dropped. The deadline closes the socket, unless
+the answer was there first: the next exchange uses the same socket.
+"""
 function exchange!(client::Client, message::Frame, seconds::Float64)
     socket = client.socket
     client.number += 1
-    late = Ref(false)
+    waiting = Threads.Atomic{Bool}(true)
+    end_wait!() = Threads.atomic_xchg!(waiting, false)  # True for who ends it: the answer, or the deadline.
     deadline = Timer(seconds) do _
-        late[] = true
-        close(socket)
+        sleep(GRACE_SECONDS)
+        end_wait!() && close(socket)
     end
     try
         write(socket, pack(Frame(message.type, client.number, message.fields)))
-        while true
-            answer = read_frame(socket)
-            isnothing(answer) && throw(WireError("the server closed the connection"))
-            answer.request == client.number && return answer
-        end
+        answer = answer_of(socket, client.number)
+        end_wait!() && return answer
     catch
-        late[] && throw(WireError("no answer within $seconds seconds"))
-        rethrow()
+        end_wait!() && rethrow()
     finally
         close(deadline)
+    end
+    throw(WireError("no answer within $seconds seconds"))
+end
+
+function answer_of(socket::IO, number::UInt64)
+    while true
+        answer = read_frame(socket)
+        isnothing(answer) && throw(WireError("the server closed the connection"))
+        answer.request == number && return answer
     end
 end
 

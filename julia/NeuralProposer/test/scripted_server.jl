@@ -1,6 +1,6 @@
 # A proposer server that follows a script, in this process: no Python, no model.
 
-using Sockets: listen, accept, bind
+using Sockets: accept, bind, connect, listen
 using NeuralProposer:
     BATCH, CLOSE, ERROR, Frame, HELLO, KINDS, OPEN, OPENED, PING, PONG, REQUEST, WELCOME, frame, pack, read_frame,
     scalar_of, text_of, values_of

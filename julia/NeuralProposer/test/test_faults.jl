@@ -72,6 +72,27 @@ end
     end
 end
 
+@testset "an answer that lay there while nothing could read it" begin
+    path = joinpath(mktempdir(), "s")
+    listener = listen(path)
+    client = NeuralProposer.Client("unused", "secret")
+    client.socket = connect(path)
+    server = accept(listener)
+    for number in 1:2  # The deadline of the first must not close the socket under the second.
+        waiting = @async NeuralProposer.exchange!(client, frame(PING), 0.2)
+        @test read_frame(server).request == number
+        answer = pack(frame(PONG, number))
+        ccall(:write, Cssize_t, (RawFD, Ptr{UInt8}, Csize_t), Base._fd(server), answer, length(answer))
+        until = time() + 0.5
+        while time() < until end  # As an engine does: no task of this thread gets its turn.
+        @test fetch(waiting).type === PONG
+    end
+    sleep(2 * NeuralProposer.GRACE_SECONDS)
+    @test isopen(client.socket)
+    close(server)
+    close(listener)
+end
+
 @testset "answers that contradict themselves" begin
     function contradicting(request, _)
         good = batch(request, [SOLUTION])
