@@ -7,6 +7,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins import reductions as reductions_module
 from pysr_neural.proposer.joins import search
 from pysr_neural.proposer.joins.groups import distances, products
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
@@ -123,3 +124,28 @@ def test_roots_of_differences_of_squares_are_parts_from_the_second_round_on() ->
     joiner = Joiner(some, y, ALL, 30)
     joiner.work(20)
     assert joiner.solved
+
+
+def test_nothing_is_worked_out_where_rows_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With 60 variables a polynomial has 1,951 terms, and there are 1,770 pairs: it took minutes after a search.
+    def worked_out(z: object) -> None:
+        raise AssertionError("terms of a polynomial that 40 rows say nothing about")
+
+    monkeypatch.setattr(reductions_module, "_design", worked_out)
+    wide = np.random.default_rng(0).uniform(1, 2, (40, 60))
+    assert list(reductions(wide, wide[:, 0] - wide[:, 59], ALL)) == []
+
+
+def test_the_number_of_tests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[int] = []
+    excesses = reductions_module._Polynomial.excesses
+
+    def counted(self: reductions_module._Polynomial, k: int, targets: list[np.ndarray]) -> list[float | None]:
+        tested.append(len(targets))
+        return excesses(self, k, targets)
+
+    monkeypatch.setattr(reductions_module._Polynomial, "excesses", counted)
+    many = np.random.default_rng(0).uniform(1, 2, (512, 12))
+    assert list(reductions(many, many.sum(axis=1) - 15.0, ALL))  # Every pair looks as if it could be merged.
+    variables = sum(range(2, 13))  # Tested one after the other, each as a factor of five powers.
+    assert sum(tested) <= 5 * variables + 3 * reductions_module.TESTED

@@ -8,6 +8,7 @@ logarithms: what such a polynomial misses does not depend on a variable that y d
 reduction costs time only, since every answer is rated on the data.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -33,6 +34,8 @@ LARGEST_POWER = 12
 ROWS_PER_COLUMN = 2.5
 MOST = 2
 """Substitutions that are followed."""
+TESTED = 48
+"""Substitutions of one kind of regression that are tested beyond their slopes: all of them, up to seven variables."""
 
 
 class Merge(NamedTuple):
@@ -143,20 +146,34 @@ class _Regression:
     """Least squares on a second-degree polynomial, with what is needed to tell how sure its coefficients are."""
 
     def __init__(self, columns: Array, y: Array) -> None:
-        centred = columns - columns.mean(axis=1)[:, None]
-        self.scale = centred.std(axis=1)
-        self.z = centred / self.scale[:, None]
+        self.z, self.scale = _standardized(columns)
         self.y = (y - y.mean()) / np.std(y)
         self.spread = float(np.std(y))
 
 
-def _design(z: Array) -> tuple[list[Array], list[tuple[int, ...]]]:
-    """Return all terms of a second-degree polynomial, and cubes, with the variables of each."""
-    count = len(z)
-    terms: list[tuple[int, ...]] = [(i,) for i in range(count)]
-    terms += itertools.combinations_with_replacement(range(count), 2)
-    terms += [(i, i, i) for i in range(count)]
-    return [np.prod(z[list(term)], axis=0) for term in terms], terms
+def _standardized(columns: Array) -> tuple[Array, Array]:
+    """Return columns of mean 0 and deviation 1, and the deviations that they had."""
+    centred = columns - columns.mean(axis=1)[:, None]
+    scale = centred.std(axis=1)
+    return centred / scale[:, None], scale
+
+
+@functools.lru_cache(maxsize=64)
+def _terms(count: int) -> tuple[tuple[int, ...], ...]:
+    """Return the variables of each term of a second-degree polynomial, and of cubes."""
+    single = [(i,) for i in range(count)]
+    return (*single, *itertools.combinations_with_replacement(range(count), 2), *((i, i, i) for i in range(count)))
+
+
+def _enough(count: int, rows: int) -> bool:
+    """Tell whether rows suffice for all terms in that many variables."""
+    return ROWS_PER_COLUMN * (count + count * (count + 1) // 2 + count + 1) <= rows
+
+
+def _design(z: Array) -> Array:
+    """Return the values of all `_terms`, shape (terms, rows)."""
+    first, second = np.triu_indices(len(z))
+    return np.concatenate([z, z[first] * z[second], z * z * z])
 
 
 def _least_squares(design: Array, y: Array, robust: bool = False) -> tuple[Array, Array]:
@@ -184,13 +201,15 @@ def _factored(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
     if not (_usable(logs) and np.isfinite(target).all() and np.ptp(target) > 0):
         return None
     regression = _Regression(logs, target)
-    columns, terms = _design(regression.z)
-    if ROWS_PER_COLUMN * (len(columns) + 1) > len(y):
-        kept = [k for k, term in enumerate(terms) if len(set(term)) == 1]
-        columns, terms = [columns[k] for k in kept], [terms[k] for k in kept]
-        if ROWS_PER_COLUMN * (len(columns) + 1) > len(y):
+    terms = _terms(len(logs))
+    if _enough(len(logs), len(y)):
+        columns = _design(regression.z)
+    else:
+        terms = tuple(term for term in terms if len(set(term)) == 1)
+        if ROWS_PER_COLUMN * (len(terms) + 1) > len(y):
             return None
-    factors, errors = _least_squares(np.array([np.ones(len(y)), *columns]).T, regression.y, robust=True)
+        columns = np.concatenate([regression.z, regression.z**2, regression.z * regression.z * regression.z])
+    factors, errors = _least_squares(np.vstack([np.ones(len(y)), columns]).T, regression.y, robust=True)
     factors, errors = factors[1:], errors[1:]
     halves = {}
     for i in range(len(logs)):
@@ -228,15 +247,14 @@ def _divided(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
     kept, powers = list(range(len(columns))), list[tuple[Node, int]]()
     stages: list[Reduction] = []
     while len(kept) > 1:
-        tests = []
-        for i in kept:
-            others = [k for k in kept if k != i]
-            for power in (0, *POWERS):
-                divided = rest / columns[i] ** power
-                if np.isfinite(divided).all() and np.ptp(divided) > 0 and _usable(columns[kept]):
-                    excess = _excess(columns[[*others, i]], divided)
-                    if excess is not None:
-                        tests.append((excess, i, power))
+        if not _usable(columns[kept]):
+            break
+        polynomial, tests = _Polynomial(columns[kept]), []
+        for k, i in enumerate(kept):
+            divided = {power: rest / columns[i] ** power for power in (0, *POWERS)}
+            divided = {power: y for power, y in divided.items() if np.isfinite(y).all() and np.ptp(y) > 0}
+            excesses = polynomial.excesses(k, list(divided.values()))
+            tests += [(excess, i, power) for excess, power in zip(excesses, divided, strict=True) if excess is not None]
         if not tests:
             break
         _, i, power = min(tests)
@@ -260,19 +278,14 @@ def _merged(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
         columns = merge.replaced(X.T)
         if not _usable(columns):
             continue
-        slopes, errors = _slopes(columns, target)
-        for i, j in itertools.combinations(range(len(columns)), 2):
+        for i, j, sign in _alike(columns, target):
             others = [k for k in range(len(columns)) if k not in (i, j)]
-            for sign in (0, 1):
-                opposite = slopes[i] + slopes[j] if sign else slopes[i] - slopes[j]
-                if abs(opposite) > FAR * np.hypot(errors[i], errors[j]):
-                    continue
-                new = (merge.opposite if sign else merge.alike)(X[:, i], X[:, j])
-                new = new if kind == "squares" else merge.replaced(new)
-                some = np.vstack([new[None], columns[others], columns[i][None]])
-                excess = _excess(some, target) if _usable(some) else None
-                if excess is not None:
-                    found.append((excess, i, j, sign, kind))
+            new = (merge.opposite if sign else merge.alike)(X[:, i], X[:, j])
+            new = new if kind == "squares" else merge.replaced(new)
+            some = np.vstack([new[None], columns[others], columns[i][None]])
+            excess = _Polynomial(some).excesses(len(others) + 1, [target])[0] if _usable(some) else None
+            if excess is not None:
+                found.append((excess, i, j, sign, kind))
     ranked = [(i, j, sign, kind) for _, i, j, sign, kind in sorted(found)]
     ranked = [pair for pair in ranked if _writable(_merged_node(pair), operators)]
     together = _disjoint(ranked)
@@ -305,33 +318,49 @@ def _writable(tree: Node, operators: OperatorSet) -> bool:
     return all(not node.children or (node.operator, len(node.children)) in operators.index for node in tree)
 
 
-def _slopes(columns: Array, y: Array) -> tuple[Array, Array]:
-    """Return the slopes of y along columns at their middle, and standard errors, infinite for too few rows."""
+def _alike(columns: Array, y: Array) -> list[tuple[int, int, int]]:
+    """Return pairs along which y's slopes may be equal, or opposite (1), the likeliest first; none for too few rows."""
+    if not _enough(len(columns), len(y)):
+        return []
     regression = _Regression(columns, y)
-    design, _ = _design(regression.z)
-    if ROWS_PER_COLUMN * (len(design) + 1) > len(y):
-        return np.zeros(len(columns)), np.full(len(columns), np.inf)
-    factors, errors = _least_squares(np.array([np.ones(len(y)), *design]).T, regression.y)
+    design = np.vstack([np.ones(len(y)), _design(regression.z)])
+    factors, errors = _least_squares(design.T, regression.y)
     some = slice(1, 1 + len(columns))
-    return factors[some] / regression.scale, errors[some] / regression.scale
+    slopes, errors = factors[some] / regression.scale, errors[some] / regression.scale
+    apart = []
+    for i, j in itertools.combinations(range(len(columns)), 2):
+        for sign in (0, 1):
+            difference = slopes[i] + slopes[j] if sign else slopes[i] - slopes[j]
+            apart.append((abs(difference) / np.hypot(errors[i], errors[j]), i, j, sign))
+    return [(i, j, sign) for far, i, j, sign in sorted(apart)[:TESTED] if far <= FAR]
 
 
-def _excess(columns: Array, y: Array) -> float | None:
-    """Return how much the last variable helps beside the others, by the F-test; None where it does."""
-    regression = _Regression(columns, y)
-    design, terms = _design(regression.z)
-    if ROWS_PER_COLUMN * (len(design) + 1) > len(y):
-        return None
-    with_last = [len(columns) - 1 in term for term in terms]
-    order = np.argsort(with_last, kind="stable")
-    q, _ = np.linalg.qr(np.array([np.ones(len(y)), *(design[k] for k in order)]).T)
-    shares = np.square(q.T @ regression.y)
-    more, freedom = sum(with_last), len(y) - 1 - len(design)
-    left = max(float(regression.y @ regression.y - shares.sum()), ROUNDING * len(y)) / freedom
-    ratio = float(shares[-more:].sum()) / more / left
-    # Where it does not help the ratio is about 1, give or take sqrt(2 / more).
-    bound = 1 + FAR * np.sqrt(2 / more)
-    return float(ratio / bound) if ratio < bound else None
+class _Polynomial:
+    """A second-degree polynomial of variables, to be tested for what single ones add to it."""
+
+    def __init__(self, columns: Array) -> None:
+        self._count, self._rows = columns.shape
+        self._enough = _enough(*columns.shape)
+        if self._enough:
+            z, _ = _standardized(columns)
+            self._q, self._r = np.linalg.qr(np.vstack([np.ones(self._rows), _design(z)]).T)
+
+    def excesses(self, k: int, targets: Sequence[Array]) -> list[float | None]:
+        """Return how much variable k helps each target beside the others, by the F-test; None where it does."""
+        if not self._enough:
+            return [None] * len(targets)
+        with_it = np.array([False, *(k in term for term in _terms(self._count))])
+        more, freedom = int(with_it.sum()), self._rows - len(with_it)
+        turned, _ = np.linalg.qr(self._r[:, np.argsort(with_it, kind="stable")])
+        # Where it does not help the ratio is about 1, give or take sqrt(2 / more).
+        bound = 1 + FAR * np.sqrt(2 / more)
+        ratios = []
+        for y in targets:
+            y = (y - y.mean()) / np.std(y)
+            shares = np.square(turned.T @ (self._q.T @ y))
+            left = max(float(y @ y - shares.sum()), ROUNDING * self._rows) / freedom
+            ratios.append(float(shares[-more:].sum()) / more / left)
+        return [float(ratio / bound) if ratio < bound else None for ratio in ratios]
 
 
 def _merged_node(merge: Pair) -> Node:
