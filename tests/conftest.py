@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Small matrices, and machines that are shared.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Searches of a second each spend their time in Julia's compiler, and half of that is optimization.
+os.environ.setdefault("PYTHON_JULIACALL_OPTIMIZE", "0")
 
 import pytest
 from hypothesis import settings

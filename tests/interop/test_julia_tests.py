@@ -15,7 +15,10 @@ def run(julia, names: tuple[str, ...]) -> None:
     executable = str(julia.seval("joinpath(Sys.BINDIR, Base.julia_exename())"))
     project = str(julia.seval("dirname(Base.active_project())"))
     ran = subprocess.run(
-        [executable, f"--project={project}", "--threads=2", "--startup-file=no", str(TESTS / "runtests.jl"), *names],
+        [
+            *(executable, f"--project={project}", "--threads=2", "--startup-file=no", "--optimize=0"),
+            *(str(TESTS / "runtests.jl"), *names),
+        ],
         env={**os.environ, "JULIA_NUM_PRECOMPILE_TASKS": "1"},
         capture_output=True,
         text=True,

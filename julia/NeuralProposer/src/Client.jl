@@ -54,7 +54,7 @@ mutable struct Client
     const queue::Channel{Job}
     const breaker::Breaker
     const opened::Set{Int64}
-    socket::Union{Nothing,IO}
+    socket::Union{Nothing,Base.PipeEndpoint,TCPSocket}
     number::UInt64
     running::Bool
 end
@@ -246,7 +246,7 @@ function exchange!(client::Client, message::Frame, seconds::Float64)
     throw(WireError("no answer within $seconds seconds"))
 end
 
-function answer_of(socket::IO, number::UInt64)
+function answer_of(socket::Union{Base.PipeEndpoint,TCPSocket}, number::UInt64)
     while true
         answer = read_frame(socket)
         isnothing(answer) && throw(WireError("the server closed the connection"))

@@ -140,11 +140,19 @@ Make a frame, converting each field to its declared type: text becomes UTF-8 byt
 Throws `WireError` if a field is missing or unknown.
 """
 function frame(type::MessageType, request::Integer=0; fields...)
+    return frame_of(type, UInt64(request), Dict{Symbol,Any}(fields))
+end
+
+"""Apart from `frame`, so that it is compiled once and not for each set of keywords."""
+function frame_of(type::MessageType, request::UInt64, fields::Dict{Symbol,Any})
     declared = FIELDS[type]
-    Set(keys(fields)) == Set(first.(declared)) ||
-        throw(WireError("$type must have the fields $(first.(declared)); got $(keys(fields))."))
-    arrays = Dict(name => wire_array(T, fields[name]) for (name, T) in declared)
-    return Frame(type, UInt64(request), arrays)
+    keys(fields) == Set(first.(declared)) ||
+        throw(WireError("$type must have the fields $(first.(declared)); got $(collect(keys(fields)))."))
+    arrays = Dict{Symbol,WireArray}()
+    for (name, T) in declared
+        arrays[name] = wire_array(T, fields[name])
+    end
+    return Frame(type, request, arrays)
 end
 
 wire_array(::Type{UInt8}, text::AbstractString) = wire_array(UInt8, Vector{UInt8}(codeunits(text)))

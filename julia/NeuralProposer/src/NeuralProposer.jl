@@ -12,7 +12,7 @@ using DynamicExpressions: AbstractExpressionNode, get_child, has_constants, with
 using PrecompileTools: @compile_workload, @setup_workload
 using Random: AbstractRNG, default_rng
 using Serialization: Serialization
-using Sockets: connect
+using Sockets: TCPSocket, connect
 using SymbolicRegression: SymbolicRegression
 using SymbolicRegression:
     AbstractCrossover,

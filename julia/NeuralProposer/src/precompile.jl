@@ -26,6 +26,7 @@ function stocked_cycles(X, y, options)
         SymbolicRegression.fork_plugin_state(head, plugin, dataset)
     end
     search = first(states).live.search
+    workload_answer(search)
     count, features = length(search.table), search.features
     child = Child(Int32[features + 4, 1, 0], [0.5], CROSSOVER_KIND, NaN)
     put!(first(states).live.stock, fill(child, 200))
@@ -45,19 +46,51 @@ function workload(::Type{T}) where {T}
     y = X[1, :] .* X[2, :]
     options = workload_options()
     stocked_cycles(X, y, options)
+    # PySR always hands over a way to stop, and its type is one of those that the whole search is compiled for.
+    stop = isdefined(SymbolicRegression, :ExternalStop) ? (; external_stop=SymbolicRegression.ExternalStop()) : (;)
     for parallelism in (:serial, :multithreading)
-        SymbolicRegression.equation_search(
-            X, y; niterations=2, options, parallelism, verbosity=0, progress=false, return_state=true
+        found = SymbolicRegression.equation_search(
+            X, y; niterations=2, options, parallelism, verbosity=0, progress=false, return_state=true, stop...
         )
+        Serialization.serialize(IOBuffer(), found)
     end
+    Serialization.serialize(IOBuffer(), options)
     report("precompile")
     return nothing
 end
 
-"""Exercise the wire without a socket."""
-function workload_frames()
-    hello = pack(frame(HELLO; token="token"))
-    return read_frame(IOBuffer(hello))
+"""Exercise the wire without a socket: frames of all types, with the kinds of values that a search puts into them."""
+function workload_wire()
+    for (type, declared) in FIELDS
+        fields = Dict(name => wire_array(T, T[1, 2]) for (name, T) in declared)
+        read_frame(IOBuffer(pack(Frame(type, 1, fields))))
+    end
+    frame(HELLO; token="token")
+    return frame(
+        REQUEST;
+        search=Int64(1),
+        seed=Int64(1),
+        count=1,
+        levels=Levels(1),
+        temperature=1.0,
+        max_size=1,
+        progress=0.0,
+        lengths=Int32[1],
+        codes=Int32[1],
+        constants=Float64[],
+        losses=Float64[1],
+        complexities=Int32[1],
+        seconds=NaN,
+    )
+end
+
+"""Take in an answer with one child, as the client task does."""
+function workload_answer(search::Search)
+    empty_fields = Dict(name => wire_array(T, T[]) for (name, T) in FIELDS[BATCH])
+    told = (search=[search.id], elapsed=[0.0], lengths=[1], codes=[1], kinds=[0], log_probabilities=[-1.0])
+    declared = Dict(FIELDS[BATCH])
+    fields = merge(empty_fields, Dict(name => wire_array(declared[name], told[name]) for name in keys(told)))
+    return accept!(Job(:seed, search), Frame(BATCH, 1, fields))
 end
 
 @setup_workload begin
@@ -65,7 +98,9 @@ end
         redirect_stderr(devnull) do
             workload(Float32)
         end
-        workload_frames()
+        workload_wire()
+        precompile(serve, (Client,))
+        precompile(exchange!, (Client, Frame, Float64))
     end
     empty!(SEARCHES)
     empty!(SEARCH_ORDER)
