@@ -11,10 +11,11 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
-from pysr_neural.proposer.joins.answers import KEPT
+from pysr_neural.proposer.joins.answers import KEPT, Answers
 from pysr_neural.proposer.joins.parts import Parts
 from pysr_neural.proposer.joins.search import Joiner, combinations
 from pysr_neural.proposer.joins.splits import INVERSES
+from pysr_neural.proposer.joins.sums import SIZE_PRICE
 
 X = np.random.default_rng(5).uniform(0.5, 2.5, (40, 3))
 ALL = OperatorSet.of("+", "-", "*", "/", "sin", "exp", "square", "sqrt")
@@ -224,3 +225,20 @@ def test_no_two_of_the_same_values_and_only_what_is_allowed() -> None:
     allowed = combinations(PARTS, X, y, ALL, 25, lambda tree: "exp" not in to_string(tree))
     assert allowed
     assert not any("exp" in to_string(tree) for tree in allowed)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(0.001, False), (0.05, True)])
+def test_a_constant_that_noise_made_is_left_out(shift: float, kept: bool) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.uniform(1.0, 3.0, (300, 2))
+    y = 2.5 * X[:, 0] * X[:, 1] + shift + 0.05 * rng.normal(size=300)
+    answers = Answers(X, y, 15, SIZE_PRICE, lambda tree: True)
+    answers.rate(parse(f"2.5 * (x0 * x1) + {shift}"))
+    assert (parse("2.5 * (x0 * x1)") in answers.prices) != kept
+
+
+def test_small_constants_stay_where_there_is_no_noise() -> None:
+    y = evaluate(parse("2.5 * (x0 * x1) + 0.00001"), X)
+    answers = Answers(X, y, 15, SIZE_PRICE, lambda tree: True)
+    answers.rate(parse("2.5 * (x0 * x1) + 0.00001"))
+    assert answers.best() == [parse("2.5 * (x0 * x1) + 0.00001")]

@@ -19,6 +19,17 @@ KEPT = 40
 BAR, HOPELESS = 20, 3.0
 """What costs so many times more than that many others is not written down."""
 
+NOISE = 2.0
+"""Standard errors within which a constant that is added says nothing: an answer is rated without it as well."""
+
+
+def without_shift(tree: Node, most: float) -> Node | None:
+    """Return a sum without the constant that it ends in, if that is at most so large; else None."""
+    if tree.operator not in ("+", "-") or len(tree.children) != 2:
+        return None
+    kept, shift = tree.children
+    return kept if shift.value is not None and abs(shift.value) <= most else None
+
 
 class Answers:
     """Expressions for one search's data, the cheapest of each of their values.
@@ -86,6 +97,9 @@ class Answers:
             return
         price = self.prices[tree] = self.price(unexplained, tree.size)
         self.least = min(self.least, unexplained)
+        without = without_shift(tree, NOISE * np.sqrt(unexplained * self.variance / len(errors)))
+        if without is not None and unexplained >= EXACT:
+            self.rate(without)
         alike = (np.round(values / np.abs(self.y).max(), ALIKE) + 0.0).tobytes()
         known = self._by_values.get(alike)
         if known is None or price < self.prices[known]:
