@@ -1,16 +1,25 @@
 """Where jobs run: here, on this machine's cores, or on a cluster; all but the first through Dask.
 
-Owns: starting and stopping workers, results as they come.  Does not own: what a job is (whoever has some).
+Owns: starting and stopping workers, results as they come, what becomes of jobs whose workers die.  Does not own: what a
+job is (whoever has some), the workers of a SLURM cluster (`slurm`).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pysr_neural._optional import require
-from pysr_neural.errors import ConfigError
+from pysr_neural.errors import ConfigError, NeuralProposerError
+from pysr_neural_training.slurm import SlurmJobs
 
+LEFT_ALONE = (
+    "The Dask scheduler must stay until all is done; it is gone, or it dropped this command's work. What was done is "
+    "kept; start it anew and give the same command again."
+)
+LOOK_EVERY = 0.05
+"""Seconds between two looks for results."""
 JobType = TypeVar("JobType")
 Result = TypeVar("Result")
 PURPOSE = "Running on several workers"
@@ -50,10 +59,14 @@ class Workers:
     def results(self, run: Callable[[JobType], Result], jobs: Sequence[JobType]) -> Iterator[tuple[JobType, Result]]:
         """Run jobs; yields each with its result as soon as it is there, in any order.
 
+        A job whose worker dies is done again by another one.
+
         Raises
         ------
         ConfigError
-            If a package is missing or the scheduler cannot be reached.
+            If a package is missing, the scheduler cannot be reached, or SLURM takes no jobs or ends them at once.
+        NeuralProposerError
+            After all others, if jobs were given up, since one worker after the other died of them.
         """
         if not jobs:
             return
@@ -63,38 +76,67 @@ class Workers:
             return
         distributed = require("distributed", "training", PURPOSE)
         with ExitStack() as stack:
-            client = stack.enter_context(self._client(distributed, stack, len(jobs)))
+            cluster = None if self.scheduler else stack.enter_context(self._cluster(distributed, len(jobs)))
+            client = stack.enter_context(distributed.Client(cluster) if cluster else self._client(distributed))
+            slurm = SlurmJobs(cluster, min(self.count, len(jobs))) if self.slurm else None
             waiting = {client.submit(run, job, pure=False): job for job in jobs}
-            for future, result in distributed.as_completed(list(waiting), with_results=True):
+            given_up: list[str] = []
+            for future, result in _completed(distributed, list(waiting), slurm):
                 job = waiting.pop(future)
+                if future.status == "finished":
+                    yield job, result
+                elif future.status != "error":
+                    raise NeuralProposerError(LEFT_ALONE)
+                elif isinstance(result[1], distributed.KilledWorker):
+                    given_up.append(str(result[1]))
+                else:
+                    raise result[1].with_traceback(result[2])
                 future.release()
-                yield job, result
+            if given_up:
+                raise NeuralProposerError(_told(given_up, len(jobs)))
 
-    def _client(self, distributed: Any, stack: ExitStack, jobs: int) -> AbstractContextManager[Any]:
-        if self.scheduler:
-            try:
-                return distributed.Client(self.scheduler, timeout="20s")
-            except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"A Dask scheduler must answer at its address; got {self.scheduler!r}: {error}. Start one with "
-                    "`dask scheduler`."
-                ) from error
-        cluster = stack.enter_context(self._slurm() if self.slurm else self._local(distributed, jobs))
-        return distributed.Client(cluster)
+    def _client(self, distributed: Any) -> AbstractContextManager[Any]:
+        try:
+            return distributed.Client(self.scheduler, timeout="20s")  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"A Dask scheduler must answer at its address; got {self.scheduler!r}: {error}. Start one with "
+                "`dask scheduler`."
+            ) from error
 
-    def _local(self, distributed: Any, jobs: int) -> AbstractContextManager[Any]:
-        return distributed.LocalCluster(
+    def _cluster(self, distributed: Any, jobs: int) -> AbstractContextManager[Any]:
+        if self.slurm:
+            return _slurm()
+        return distributed.LocalCluster(  # type: ignore[no-any-return]
             n_workers=min(self.count, jobs), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
         )
 
-    def _slurm(self) -> AbstractContextManager[Any]:
-        try:
-            from dask_jobqueue.slurm import SLURMCluster
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                "Workers on a SLURM cluster need the package dask-jobqueue; it is not installed. Run `pip install "
-                "dask-jobqueue` and describe your cluster in ~/.config/dask/jobqueue.yaml."
-            ) from error
-        cluster = SLURMCluster()
-        cluster.scale(self.count)
-        return cluster
+
+def _completed(distributed: Any, futures: Sequence[Any], slurm: SlurmJobs | None) -> Iterator[tuple[Any, Any]]:
+    """Yield futures as they are done, with a result or what was raised; looks after SLURM's jobs meanwhile."""
+    completed = distributed.as_completed(futures, with_results=True, raise_errors=False)
+    while not completed.is_empty():
+        if slurm is not None:
+            slurm.look_after()
+        if completed.has_ready():
+            yield next(completed)
+        else:
+            time.sleep(LOOK_EVERY)
+
+
+def _slurm() -> AbstractContextManager[Any]:
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "Workers on a SLURM cluster need the package dask-jobqueue; it is not installed. Run `pip install "
+            "dask-jobqueue` and describe your cluster in ~/.config/dask/jobqueue.yaml."
+        ) from error
+    return SLURMCluster()  # type: ignore[no-any-return]
+
+
+def _told(given_up: Sequence[str], jobs: int) -> str:
+    return (
+        f"Every job must find a worker that lives as long; {len(given_up)} of {jobs} were given up: {given_up[0]} All "
+        "others are done. See what ends the workers (their logs; often memory), then give the same command again."
+    )
