@@ -17,6 +17,7 @@ jobqueue:
     processes: 1
     memory: 2GB
     walltime: "00:45:00"
+    death-timeout: 600
     log-directory: {folder}
     local-directory: {folder}
     scheduler-options:

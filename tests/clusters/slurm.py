@@ -67,6 +67,7 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2
+MinJobAge=86400
 SlurmdTimeout=60
 TaskProlog={folder}/prolog
 MailProg=/bin/true

@@ -88,8 +88,8 @@ class Harm:
             self.cluster.kill(self.node)
 
     def was_made_up_for(self) -> bool:
-        """Tell whether there was one other job in place of the one that ended."""
-        return len(self._ours()) == 2
+        """Tell whether there was another job in place of the one that ended."""
+        return len(self._ours()) > 1
 
     def _ours(self) -> dict[str, dict[str, str]]:
         return {job: facts for job, facts in jobs(self.cluster).items() if job not in self.before}
