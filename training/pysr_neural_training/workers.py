@@ -1,9 +1,10 @@
 """Where jobs run: here, on this machine's cores, or on a cluster; all but the first through Dask.
 
 Owns: starting and stopping workers, results as they come, what becomes of jobs whose workers die.  Does not own: what a
-job is (whoever has some), the workers of a SLURM cluster (`slurm`).
+job is (whoever has some), the description of a SLURM cluster (dask-jobqueue's configuration).
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -12,14 +13,15 @@ from typing import Any, TypeVar
 
 from pysr_neural._optional import require
 from pysr_neural.errors import ConfigError, NeuralProposerError
-from pysr_neural_training.slurm import SlurmJobs
 
 LEFT_ALONE = (
     "The Dask scheduler must stay until all is done; it is gone, or it dropped this command's work. What was done is "
     "kept; start it anew and give the same command again."
 )
-LOOK_EVERY = 0.05
-"""Seconds between two looks for results."""
+LOOK_EVERY, ASK_EVERY = 0.05, 20.0
+"""Seconds between two looks for results, and between two questions to SLURM."""
+IN_VAIN = 3
+"""Times that all jobs of SLURM may end before one of them has come to work."""
 JobType = TypeVar("JobType")
 Result = TypeVar("Result")
 PURPOSE = "Running on several workers"
@@ -97,7 +99,7 @@ class Workers:
 
     def _client(self, distributed: Any) -> AbstractContextManager[Any]:
         try:
-            return distributed.Client(self.scheduler, timeout="20s")  # type: ignore[no-any-return]
+            return distributed.Client(self.scheduler, timeout="20s")
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"A Dask scheduler must answer at its address; got {self.scheduler!r}: {error}. Start one with "
@@ -107,9 +109,77 @@ class Workers:
     def _cluster(self, distributed: Any, jobs: int) -> AbstractContextManager[Any]:
         if self.slurm:
             return _slurm()
-        return distributed.LocalCluster(  # type: ignore[no-any-return]
+        return distributed.LocalCluster(
             n_workers=min(self.count, jobs), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
         )
+
+
+class SlurmJobs:
+    """Dask's workers as jobs of SLURM: as many as were asked for, for as long as there is work.
+
+    Dask by itself asks for jobs once.  A job that ends early, at its time limit or with its node, would be missed for
+    the rest of the run, and without any job the run would never end.  A job that SLURM requeues is no help: Dask
+    cancels what a lost worker ran in, within seconds.
+
+    Parameters
+    ----------
+    cluster : dask_jobqueue.SLURMCluster
+    count : int
+
+    Raises
+    ------
+    ConfigError
+        If SLURM does not take them.
+    """
+
+    def __init__(self, cluster: Any, count: int) -> None:
+        self._cluster, self._count = cluster, count
+        self._asked = time.monotonic()
+        self._ended, self._at_work = 0, False
+        cluster.scale(count)
+        try:
+            cluster.sync(self._submitted)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"SLURM must take the workers' jobs; got: {error} Their description is dask-jobqueue's, in "
+                "~/.config/dask/jobqueue.yaml."
+            ) from error
+
+    def look_after(self) -> None:
+        """Submit others for jobs that are gone; does nothing if that was just done.
+
+        Raises
+        ------
+        ConfigError
+            If all end again and again before one has come to work.
+        """
+        if time.monotonic() - self._asked < ASK_EVERY:
+            return
+        self._cluster.sync(self._replaced)
+        self._asked = time.monotonic()
+        if not self._at_work and self._ended >= IN_VAIN * self._count:
+            raise ConfigError(
+                f"Jobs of SLURM must come to work; {self._ended} ended before. Their output tells why "
+                "(`log-directory` in ~/.config/dask/jobqueue.yaml); this Python must run on every node."
+            )
+
+    async def _submitted(self) -> None:
+        await self._cluster
+
+    async def _replaced(self) -> None:
+        """Forget jobs that SLURM no longer has, and ask for the number again."""
+        cluster = self._cluster
+        self._at_work = self._at_work or bool(cluster.scheduler_info["workers"])
+        asked = dict(cluster.workers)
+        try:
+            known = await cluster.job_cls._call(["squeue", "--noheader", "--format=%A", f"--user={os.getuid()}"])
+        except RuntimeError:  # SLURM's controller may be away for a while.
+            return
+        for name, job in asked.items():
+            if job.job_id not in known.split() and cluster.workers.get(name) is job:
+                self._ended += 1
+                del cluster.workers[name]
+        cluster.scale(self._count)
 
 
 def _completed(distributed: Any, futures: Sequence[Any], slurm: SlurmJobs | None) -> Iterator[tuple[Any, Any]]:
@@ -132,7 +202,7 @@ def _slurm() -> AbstractContextManager[Any]:
             "Workers on a SLURM cluster need the package dask-jobqueue; it is not installed. Run `pip install "
             "dask-jobqueue` and describe your cluster in ~/.config/dask/jobqueue.yaml."
         ) from error
-    return SLURMCluster()  # type: ignore[no-any-return]
+    return SLURMCluster()
 
 
 def _told(given_up: Sequence[str], jobs: int) -> str:
