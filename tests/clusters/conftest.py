@@ -22,7 +22,7 @@ jobqueue:
     local-directory: {folder}
     scheduler-options:
       host: 127.0.0.1
-      dashboard_address: null
+      dashboard_address: "127.0.0.1:0"
     worker-extra-args: ["--host", "127.0.0.1", "--no-dashboard"]
     job-extra-directives: ["--exclusive"]
 """

@@ -110,7 +110,7 @@ class Workers:
         if self.slurm:
             return _slurm()
         return distributed.LocalCluster(
-            n_workers=min(self.count, jobs), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+            n_workers=min(self.count, jobs), threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="ERROR"
         )
 
 
