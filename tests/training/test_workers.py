@@ -18,6 +18,7 @@ def run(job: int) -> int:
     return 2 * job
 
 
+@pytest.mark.slow
 def test_a_job_that_workers_die_of_is_told_after_all_others_are_done() -> None:
     done: list[tuple[int, int]] = []
     with (
