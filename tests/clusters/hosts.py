@@ -104,7 +104,10 @@ def _ip(*options: str) -> None:
 
 @contextmanager
 def dask(hosts: Sequence[Host], folder: Path, environment: dict[str, str]) -> Iterator[Dask]:
-    """Run a scheduler on the first host and a worker of one thread on each other; none is restarted when it dies."""
+    """Run a scheduler on the first host and a worker of one thread on each other; none is restarted when it dies.
+
+    Every worker has a folder of its own for temporary files, as on a machine of its own.
+    """
     head, *others = hosts
     facts = folder / "scheduler.json"
     with ExitStack() as stack:
@@ -117,8 +120,9 @@ def dask(hosts: Sequence[Host], folder: Path, environment: dict[str, str]) -> It
         for number, host in enumerate(others):
             given = [scheduler, f"--host={host.address}", "--nthreads=1", "--no-nanny", "--no-dashboard"]
             given += [f"--local-directory={folder}", f"--name=worker{number}", "--death-timeout=600"]
-            log = folder / f"worker{number}.log"
-            workers.append(_start(stack, host, log, environment, "dask_worker", *given))
+            log, own = folder / f"worker{number}.log", folder / f"tmp{number}"
+            own.mkdir()
+            workers.append(_start(stack, host, log, {**environment, "TMPDIR": str(own)}, "dask_worker", *given))
             _until(partial(_says, log, "Registered to"), log)
         yield Dask(scheduler, head, tuple(workers))
 

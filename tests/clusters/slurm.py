@@ -6,8 +6,9 @@ Does not own: what is run there.
 
 Nothing of a cluster that the machine may belong to is read or touched: every client finds ours through SLURM_CONF.
 Both nodes are this machine, and their names are addresses of it, so that what takes a node's name for a host finds it.
-The graphics cards are declared, not there.  Processes are tracked by their parents, since a sandbox may forbid control
-groups.
+Each has a folder of its own for temporary files and, where that is allowed, process ids of its own, so that it can be
+killed with all that runs on it, as when a machine loses its power.  The graphics cards are declared, not there.
+Processes are tracked by their parents, since a sandbox may forbid control groups.
 """
 
 import os
@@ -21,7 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo")
@@ -30,6 +32,14 @@ STARTING = 600.0
 CARDS = ("/dev/null", "/dev/zero")
 """Devices that every machine has, which stand for a node's graphics cards."""
 _SYSTEM = ("/usr/sbin", "/sbin")
+_APART = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL")
+"""Runs a command as the first process of a namespace: all others end with it, and it ends with `unshare`."""
+_PROLOG = """\
+#!/bin/sh
+mkdir -p "{folder}/tmp-$SLURMD_NODENAME"
+echo "export TMPDIR={folder}/tmp-$SLURMD_NODENAME"
+"""
+Process = subprocess.Popen[bytes]
 
 _CONFIGURATION = """\
 ClusterName=pysrneural
@@ -57,6 +67,9 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2
+MinJobAge=86400
+SlurmdTimeout=60
+TaskProlog={folder}/prolog
 MailProg=/bin/true
 KillWait=2
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
@@ -80,13 +93,16 @@ class Slurm:
     environment : dict
         For clients: SLURM_CONF, and the daemons' folders on PATH.
     nodes : tuple of str
+    daemons : dict
+        The process of every node's slurmd.
     version : str
     """
 
     folder: Path
     environment: dict[str, str]
     nodes: tuple[str, ...]
-    version: str
+    daemons: dict[str, Process] = field(default_factory=dict)
+    version: str = ""
 
     def run(self, *command: str, seconds: float = 60.0) -> str:
         """Run a client; returns what it printed."""
@@ -96,6 +112,30 @@ class Slurm:
         if ran.returncode:
             raise RuntimeError(f"{command} ended with {ran.returncode}: {ran.stdout}{ran.stderr}")
         return ran.stdout
+
+    def kill(self, node: str) -> None:
+        """End a node and all that runs on it at once; nobody is told."""
+        self.daemons[node].kill()
+        self.daemons[node].wait()
+
+    def start(self, node: str) -> None:
+        """Start a node, and wait until it can be used."""
+        self.daemons[node] = _start(self, "slurmd", "-D", "-N", node, log=f"slurmd-{node}", before=_apart())
+        _until(lambda: node in _idle(self), self.folder, "slurmctld.log")
+
+
+def immortal() -> str:
+    """Return why nodes cannot be killed here; empty if they can."""
+    return "" if _apart() else f"a node can be killed only where `{' '.join(_APART)}` may be run"
+
+
+@cache
+def _apart() -> tuple[str, ...]:
+    """Return what gives a command process ids of its own; nothing where that is not allowed."""
+    if shutil.which(_APART[0]) is None:
+        return ()
+    tried = subprocess.run([*_APART, "true"], capture_output=True, check=False)
+    return () if tried.returncode else _APART
 
 
 def missing() -> str:
@@ -121,15 +161,15 @@ def cluster(nodes: int = 2) -> Iterator[Slurm]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True)))
         folder.chmod(0o755)
         environment = _prepare(folder, names)
-        running = Slurm(folder, environment, names, "")
-        _start(stack, running, "munged", "--foreground", *_munge_options(folder))
+        running = Slurm(folder, environment, names)
+        stack.callback(_stop, _start(running, "munged", "--foreground", *_munge_options(folder)))
         _until(lambda: (folder / "munge.socket").exists(), folder, "munged.out")
-        _start(stack, running, "slurmctld", "-D", "-i")
-        for name in names:
-            _start(stack, running, "slurmd", "-D", "-N", name, log=f"slurmd-{name}")
+        stack.callback(_stop, _start(running, "slurmctld", "-D", "-i"))
+        stack.callback(_kill_all, running)
         stack.callback(_cancel, running)
-        _until(lambda: _idle(running) == nodes, folder, "slurmctld.log")
-        yield Slurm(folder, environment, names, running.run("sinfo", "--version").strip())
+        for name in names:
+            running.start(name)
+        yield replace(running, version=running.run("sinfo", "--version").strip())
 
 
 def _prepare(folder: Path, names: Sequence[str]) -> dict[str, str]:
@@ -144,6 +184,8 @@ def _prepare(folder: Path, names: Sequence[str]) -> dict[str, str]:
         host=host, address="127.0.0.1", controller=ports[0], user=user, folder=folder, nodes="\n".join(nodes)
     )
     (folder / "slurm.conf").write_text(text)
+    (folder / "prolog").write_text(_PROLOG.format(folder=folder))
+    (folder / "prolog").chmod(0o755)
     (folder / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in CARDS))
     (folder / "munge.key").touch(0o600)
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
@@ -165,19 +207,24 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in held]
 
 
-def _start(stack: ExitStack, running: Slurm, program: str, *options: str, log: str = "") -> None:
-    """Start a daemon that stays in the foreground, and see to its end."""
-    out = stack.enter_context((running.folder / f"{log or program}.out").open("wb"))
+def _start(running: Slurm, program: str, *options: str, log: str = "", before: Sequence[str] = ()) -> Process:
+    """Start a daemon that stays in the foreground."""
     # Where util-linux allows it, a daemon ends with us, even if we are killed.
-    leash = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-    process = subprocess.Popen(
-        [*leash, _found(program) or program, *options], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-        env=running.environment, start_new_session=True,
-    )  # fmt: skip
-    stack.callback(_stop, process)
+    leash = ["setpriv", "--pdeathsig", "KILL" if before else "TERM"] if shutil.which("setpriv") else []
+    with (running.folder / f"{log or program}.out").open("ab") as out:
+        return subprocess.Popen(
+            [*leash, *before, _found(program) or program, *options], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            env=running.environment, start_new_session=True,
+        )  # fmt: skip
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _kill_all(running: Slurm) -> None:
+    """End the nodes, whose jobs are cancelled; `unshare` is deaf to milder signals."""
+    for name in running.daemons:
+        running.kill(name)
+
+
+def _stop(process: Process) -> None:
     process.terminate()
     try:
         process.wait(15)
@@ -194,12 +241,13 @@ def _cancel(running: Slurm) -> None:
         time.sleep(0.5)
 
 
-def _idle(running: Slurm) -> int:
+def _idle(running: Slurm) -> list[str]:
+    """Return the nodes that are there and free."""
     ran = subprocess.run(
-        ["sinfo", "--noheader", "--Node", "--format=%t"], env=running.environment, capture_output=True, text=True,
-        check=False,
+        ["sinfo", "--noheader", "--Node", "--states=idle", "--responding", "--format=%N"], env=running.environment,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return ran.stdout.split().count("idle")
+    return ran.stdout.split()
 
 
 def _until(holds: Callable[[], bool], folder: Path, log: str) -> None:

@@ -3,23 +3,29 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from pysr_neural.trace.io import Trace
-from pysr_neural_benchmarks.runner import store
 from tests.clusters import hosts
+from tests.clusters.commands import (
+    BENCHMARK,
+    GENERATE,
+    PATIENCE,
+    RUN,
+    TRACES,
+    Process,
+    benchmark_is_whole,
+    disturbed,
+    fits_begun,
+    traces_are_whole,
+    traces_begun,
+)
 from tests.clusters.hosts import Dask
 
-pytestmark = pytest.mark.slow
-TRACES = ["--suite=basicsr_harder", "--preset=reference", "--set=population_size=20", "--set=generations=30"]
-TRACES += ["--runs-per-part=2", "--seeds=2"]
-PATIENCE = 1200.0
-"""Seconds; machines are shared."""
-GENERATE, RUN = "pysr_neural_training.traces.generate", "pysr_neural_benchmarks.runner.run"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(params=["addresses", "namespaces"])
@@ -34,60 +40,35 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path, environment: dict[st
         yield running
 
 
-def started(cluster: Dask, environment: dict[str, str], log: Path, module: str, *given: str) -> subprocess.Popen[bytes]:
+def started(cluster: Dask, environment: dict[str, str], log: Path, module: str, *given: str) -> Process:
     command = [*cluster.head.prefix, sys.executable, "-m", module, *given, f"--scheduler={cluster.scheduler}"]
     with log.open("wb") as out:
         return subprocess.Popen(command, stdout=out, stderr=out, env=environment)
 
 
-def lines_of(out: Path) -> int:
-    """Count finished runs without `store.read`, which mends what another process may be writing."""
-    path = out / store.RUNS
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+def with_a_worker_killed(process: Process, cluster: Dask, log: Path, begun: Callable[[], bool]) -> None:
+    """Kill a worker when something is done and much is not; nothing that it had started goes on without it."""
+    orphans: list[psutil.Process] = []
 
-
-def with_a_worker_killed(process: subprocess.Popen[bytes], cluster: Dask, log: Path, begun: Callable[[], bool]) -> None:
-    """Kill a worker when something is done and much is not; see that the command ends well all the same."""
-    try:
-        end = time.monotonic() + PATIENCE
-        while not begun():
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < end
-            time.sleep(0.02)
+    def kill() -> None:
+        orphans.extend(psutil.Process(cluster.workers[0].pid).children(recursive=True))
         cluster.workers[0].send_signal(signal.SIGKILL)
         cluster.workers[0].wait()
-        assert process.poll() is None, "it had ended before the worker died"
-        assert process.wait(PATIENCE) == 0, log.read_text()[-2000:]
-    finally:
-        process.kill()
-        process.wait()
+
+    disturbed(process, log, begun, kill)
+    assert not psutil.wait_procs(orphans, PATIENCE)[1]
     assert cluster.workers[1].poll() is None
 
 
 def test_traces_of_a_killed_worker_are_whole(cluster: Dask, environment: dict[str, str], tmp_path: Path) -> None:
-    there, here, log = tmp_path / "there", tmp_path / "here", tmp_path / "command.log"
-    process = started(cluster, environment, log, GENERATE, *TRACES, "--out", str(there))
-    with_a_worker_killed(process, cluster, log, lambda: len(list(there.glob("runs/part-*.parquet"))) >= 2)
-    subprocess.run(
-        [sys.executable, "-m", GENERATE, *TRACES, "--workers=0", "--out", str(here)],
-        env=environment, capture_output=True, check=True,
-    )  # fmt: skip
-    assert Trace(there).parts == Trace(here).parts
-    for table in ("runs", "members", "events"):
-        assert Trace(there).table(table).equals(Trace(here).table(table))
+    out, log = tmp_path / "out", tmp_path / "command.log"
+    process = started(cluster, environment, log, GENERATE, *TRACES, "--out", str(out))
+    with_a_worker_killed(process, cluster, log, lambda: traces_begun(out))
+    traces_are_whole(out, environment, tmp_path / "alone")
 
 
 def test_a_benchmark_with_a_killed_worker_is_whole(cluster: Dask, environment: dict[str, str], tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "command.log"
-    given = ["--methods=basicsr", "--suite=toy", "--every=2", "--budget=2000evals", "--seeds=3", "--out", str(out)]
-    process = started(cluster, environment, log, RUN, *given)
-    with_a_worker_killed(process, cluster, log, lambda: lines_of(out) >= 4)
-    lines = (out / store.RUNS).read_text().splitlines()
-    rows = store.read(out)
-    assert len(lines) == len(rows) == 33
-    assert {row["status"] for row in rows.values()} == {"ok"}
-    again = subprocess.run(
-        [sys.executable, "-m", RUN, *given], env=environment, capture_output=True, text=True, check=True
-    )
-    assert "33 runs" in again.stdout
-    assert (out / store.RUNS).read_text().splitlines() == lines
+    process = started(cluster, environment, log, RUN, *BENCHMARK, "--out", str(out))
+    with_a_worker_killed(process, cluster, log, lambda: fits_begun(out))
+    benchmark_is_whole(out, environment, tmp_path / "alone")

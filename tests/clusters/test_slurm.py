@@ -1,48 +1,45 @@
-"""What the commands and the run script do on a SLURM cluster."""
+"""What the commands do on a SLURM cluster, and what is left when a job is requeued or its node dies."""
 
-import json
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pysr_neural.trace.io import Trace
 from pysr_neural_benchmarks.runner import store
-from tests.clusters.conftest import ROOT
-from tests.clusters.slurm import Slurm
+from tests.clusters.commands import (
+    BENCHMARK,
+    GENERATE,
+    RUN,
+    TRACES,
+    benchmark_is_whole,
+    disturbed,
+    fits_begun,
+    ran,
+    traces_are_whole,
+    traces_begun,
+)
+from tests.clusters.slurm import Slurm, immortal
 
-pytestmark = pytest.mark.slow
-PATIENCE = 1200.0
-"""Seconds; machines are shared."""
-TRAINING = [
-    "model.width=32", "model.heads=2", "model.layers=1", "model.feedforward=32", "model.latents=4",
-    "examples.batch_size=16", "schedule.workers=0", "schedule.bf16=false", "evaluation.every=0", "schedule.warmup=2",
-    "schedule.minutes=inf",
-]  # fmt: skip
-
-
-def ran(environment: dict[str, str], module: str, *options: str | Path) -> str:
-    command = [sys.executable, "-m", module, *map(str, options)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-def jobs(slurm_cluster: Slurm) -> set[str]:
-    """Ids of all jobs that the cluster remembers, running or ended."""
+def jobs(slurm_cluster: Slurm) -> dict[str, dict[str, str]]:
+    """Return all jobs that the cluster remembers, running or ended."""
     lines = slurm_cluster.run("scontrol", "--oneliner", "show", "job").splitlines()
-    return {line.split()[0] for line in lines if line.startswith("JobId=")}
+    facts = [dict(each.split("=", 1) for each in line.split() if "=" in each) for line in lines]
+    return {each["JobId"]: each for each in facts if "JobId" in each}
 
 
 def test_traces_are_generated_by_jobs(slurm_cluster: Slurm, on_slurm: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
     given = ["--suite=toy", "--preset=reference", "--set=population_size=8", "--set=generations=3"]
-    module, before = "pysr_neural_training.traces.generate", jobs(slurm_cluster)
-    ran(on_slurm, module, *given, "--out", tmp_path / "there", "--workers=2", "--slurm")
-    assert len(jobs(slurm_cluster) - before) == 2
-    ran(on_slurm, module, *given, "--out", tmp_path / "here", "--workers=0")
+    before = set(jobs(slurm_cluster))
+    ran(on_slurm, GENERATE, *given, "--out", tmp_path / "there", "--workers=2", "--slurm")
+    assert len(set(jobs(slurm_cluster)) - before) == 2
+    ran(on_slurm, GENERATE, *given, "--out", tmp_path / "here", "--workers=0")
     there, here = (Trace(tmp_path / name) for name in ("there", "here"))
     columns = ["run", "seed", "problem", "evaluations", "best", "best_loss"]
     assert there.table("runs").select(columns).equals(here.table("runs").select(columns))
@@ -51,66 +48,95 @@ def test_traces_are_generated_by_jobs(slurm_cluster: Slurm, on_slurm: dict[str, 
 
 def test_a_benchmark_runs_in_jobs(slurm_cluster: Slurm, on_slurm: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
-    before, out = jobs(slurm_cluster), tmp_path / "out"
+    before, out = set(jobs(slurm_cluster)), tmp_path / "out"
     given = ["--methods=basicsr", "--suite=toy", "--every=5", "--budget=300evals", "--seeds=2", "--out", out]
-    ran(on_slurm, "pysr_neural_benchmarks.runner.run", *given, "--slurm", "--workers=2")
-    assert len(jobs(slurm_cluster) - before) == 2
+    ran(on_slurm, RUN, *given, "--slurm", "--workers=2")
+    assert len(set(jobs(slurm_cluster)) - before) == 2
     rows = store.read(out)
     assert len(rows) == 10
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert (out / store.TABLE).is_file()
 
 
-def submit(slurm_cluster: Slurm, environment: dict[str, str], tmp_path: Path, *options: str) -> str:
-    """Submit the run script; returns the job's id."""
-    settings = [f"--set={setting}" for setting in TRAINING]
-    command = [
-        "sbatch", "--parsable", "--nodes=2", "--gpus-per-node=1", "--cpus-per-task=1", "--time=45",
-        f"--output={tmp_path}/job.log", str(ROOT / "training/runs/slurm.sh"), "tiny", "--out", str(tmp_path / "run"),
-        *settings, *(f"--set={option}" for option in options),
-    ]  # fmt: skip
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.strip()
+@pytest.fixture(params=["requeued", "node killed"])
+def harm(request: pytest.FixtureRequest, slurm_cluster: Slurm) -> Iterator["Harm"]:
+    """What becomes of the only worker's job; a killed node is started again at the end."""
+    pytest.importorskip("dask_jobqueue")
+    if request.param == "node killed" and (reason := immortal()):
+        pytest.skip(reason)
+    done = Harm(slurm_cluster, request.param)
+    yield done
+    if done.node:
+        slurm_cluster.start(done.node)
 
 
-def state(slurm_cluster: Slurm, job: str) -> str:
-    facts = dict(
-        each.split("=", 1) for each in slurm_cluster.run("scontrol", "show", "job", job).split() if "=" in each
-    )
-    return facts["JobState"]
+class Harm:
+    """Something that ends the one job that runs, and with it the only worker of a command."""
+
+    def __init__(self, slurm_cluster: Slurm, kind: str) -> None:
+        self.cluster, self.kind, self.node = slurm_cluster, kind, ""
+        self.before = set(jobs(slurm_cluster))
+
+    def __call__(self) -> None:
+        """Do it."""
+        ((job, facts),) = self._ours().items()
+        assert facts["JobState"] == "RUNNING"
+        if self.kind == "requeued":
+            self.cluster.run("scontrol", "requeue", job)
+        else:
+            self.node = facts["NodeList"]
+            self.cluster.kill(self.node)
+
+    def was_made_up_for(self) -> bool:
+        """Tell whether there was another job in place of the one that ended."""
+        return len(self._ours()) > 1
+
+    def _ours(self) -> dict[str, dict[str, str]]:
+        return {job: facts for job, facts in jobs(self.cluster).items() if job not in self.before}
 
 
-def ended(slurm_cluster: Slurm, job: str, seconds: float = PATIENCE) -> str:
-    """Wait for a job's end; returns its state."""
-    end = time.monotonic() + seconds
-    while (now := state(slurm_cluster, job)) in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"):
-        assert time.monotonic() < end, f"the job is still {now}"
-        time.sleep(1)
-    return now
+def command(environment: dict[str, str], log: Path, module: str, *given: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        whole = [sys.executable, "-m", module, *given, "--workers=1", "--slurm"]
+        return subprocess.Popen(whole, stdout=out, stderr=out, env=environment)
 
 
-def steps(tmp_path: Path) -> list[int]:
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    return [record["step"] for record in map(json.loads, lines) if "loss" in record]
+def test_traces_survive_the_end_of_a_job(harm: Harm, on_slurm: dict[str, str], tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    process = command(on_slurm, log, GENERATE, *TRACES, f"--out={out}")
+    disturbed(process, log, lambda: traces_begun(out), harm)
+    assert harm.was_made_up_for()
+    traces_are_whole(out, on_slurm, tmp_path / "alone")
 
 
-def test_the_run_script_trains_on_two_nodes(slurm_cluster: Slurm, on_slurm: dict[str, str], tmp_path: Path) -> None:
-    job = submit(slurm_cluster, on_slurm, tmp_path, "schedule.steps=20", "schedule.save_every=10")
-    assert ended(slurm_cluster, job) == "COMPLETED", (tmp_path / "job.log").read_text()[-3000:]
-    card = json.loads((tmp_path / "run/model/card.json").read_text())
-    assert card["steps"] == 20
-    assert (tmp_path / "run/model/model.safetensors").is_file()
+def test_a_benchmark_survives_the_end_of_a_job(harm: Harm, on_slurm: dict[str, str], tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    process = command(on_slurm, log, RUN, *BENCHMARK, f"--out={out}")
+    disturbed(process, log, lambda: fits_begun(out), harm)
+    assert harm.was_made_up_for()
+    benchmark_is_whole(out, on_slurm, tmp_path / "alone")
 
 
-def test_a_job_that_is_requeued_goes_on(slurm_cluster: Slurm, on_slurm: dict[str, str], tmp_path: Path) -> None:
-    job = submit(slurm_cluster, on_slurm, tmp_path, "schedule.steps=40", "schedule.save_every=5")
-    end = time.monotonic() + PATIENCE
-    while not list((tmp_path / "run").glob("checkpoint-*")):
-        assert time.monotonic() < end
-        assert state(slurm_cluster, job) in ("PENDING", "CONFIGURING", "RUNNING")
-        time.sleep(0.2)
-    slurm_cluster.run("scontrol", "requeue", job)
-    assert ended(slurm_cluster, job) == "COMPLETED", (tmp_path / "job.log").read_text()[-3000:]
-    assert "Restarts=1" in slurm_cluster.run("scontrol", "show", "job", job)
-    assert len(steps(tmp_path)) == len(set(steps(tmp_path)))
-    assert json.loads((tmp_path / "run/model/card.json").read_text())["steps"] == 40
+def test_jobs_that_slurm_does_not_take_are_told(on_slurm: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    settings = {"DASK_JOBQUEUE__SLURM__QUEUE": "nowhere"}
+    given = ["--suite=toy", "--out", str(tmp_path / "out"), "--workers=1", "--slurm"]
+    done = subprocess.run(
+        [sys.executable, "-m", GENERATE, *given], env={**on_slurm, **settings}, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "SLURM must take the workers' jobs" in done.stderr, done.stderr[-3000:]
+    assert "invalid partition specified: nowhere" in done.stderr
+
+
+def test_jobs_that_never_come_to_work_are_told(on_slurm: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    settings = {"DASK_JOBQUEUE__SLURM__PYTHON": "/bin/false"}
+    given = ["--suite=toy", "--out", str(tmp_path / "out"), "--workers=1", "--slurm"]
+    done = subprocess.run(
+        [sys.executable, "-m", GENERATE, *given], env={**on_slurm, **settings}, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Jobs of SLURM must come to work; 3 ended before" in done.stderr, done.stderr[-3000:]

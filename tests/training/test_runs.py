@@ -10,6 +10,13 @@ import pytest
 
 RUNS = Path(__file__).parents[2] / "training/runs"
 SRUN = '#!/bin/bash\nshift\nexport SLURM_NODEID=1\nexec "$@"\n'
+FAILING_SRUN = """#!/bin/bash
+case "$*" in
+    *--overlap*) exit $SILENT;;
+    *) exit 3;;
+esac
+"""
+SCONTROL = '#!/bin/bash\n[ "$1" = show ] && echo node1 || echo "$@"\n'
 RECORD = '#!/bin/bash\nprintf "%s\\n" "${0##*/}" "$CUDA_VISIBLE_DEVICES" "$@"\n'
 SLURM = {
     "SLURM_JOB_NODELIST": "node[1-2]",
@@ -58,3 +65,16 @@ def test_slurm_starts_a_launcher_per_machine(tmp_path: Path) -> None:
     assert (options.num_processes, options.num_machines, options.machine_rank) == (8, 2, 1)
     assert (options.main_process_ip, options.main_process_port) == ("node1", 24567)
     assert options.training_script_args == ["research", "--set", "seed=2 "]
+
+
+@pytest.mark.parametrize(
+    ("silent", "restarts", "told"), [("1", "0", "requeue 1234567\n"), ("0", "0", ""), ("1", "20", "")]
+)
+def test_slurm_requeues_a_job_that_failed_with_a_machine(tmp_path: Path, silent: str, restarts: str, told: str) -> None:
+    for name, text in {"srun": FAILING_SRUN, "scontrol": SCONTROL}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    given = {**SLURM, "PATH": path, "SILENT": silent, "SLURM_RESTART_COUNT": restarts}
+    ran = subprocess.run([RUNS / "slurm.sh", "tiny"], capture_output=True, text=True, env=given, check=False)
+    assert (ran.returncode, ran.stdout) == (3, told)

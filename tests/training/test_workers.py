@@ -1,0 +1,29 @@
+"""Jobs on workers: what becomes of those whose workers die."""
+
+import os
+
+import pytest
+
+from pysr_neural.errors import NeuralProposerError
+from pysr_neural_training.workers import Workers
+
+dask_config = pytest.importorskip("dask.config")
+pytest.importorskip("distributed")
+
+
+def run(job: int) -> int:
+    """Double a number; the worker that gets a 2 dies of it."""
+    if job == 2:
+        os._exit(1)
+    return 2 * job
+
+
+@pytest.mark.slow
+def test_a_job_that_workers_die_of_is_told_after_all_others_are_done() -> None:
+    done: list[tuple[int, int]] = []
+    with (
+        dask_config.set({"distributed.scheduler.allowed-failures": 0}),
+        pytest.raises(NeuralProposerError, match="1 of 3 were given up"),
+    ):
+        done.extend(Workers(1).results(run, [1, 2, 3]))
+    assert sorted(done) == [(1, 2), (3, 6)]
