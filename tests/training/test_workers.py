@@ -21,8 +21,10 @@ def run(job: int) -> int:
 @pytest.mark.slow
 def test_a_job_that_workers_die_of_is_told_after_all_others_are_done() -> None:
     done: list[tuple[int, int]] = []
+    # One job at a time on a worker: what waits there with a deadly one would be suspected too.
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.worker-saturation": 1.0}
     with (
-        dask_config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask_config.set(settings),
         pytest.raises(NeuralProposerError, match="1 of 3 were given up"),
     ):
         done.extend(Workers(1).results(run, [1, 2, 3]))
