@@ -131,6 +131,7 @@ def test_predicted_equations_are_read_whatever_their_variables_are_called():
     for text in ("(x1 * x2) + x1", "(x_1 * x_2) + x_1", "(v1 * v2) + v1"):
         assert pretrained.read(text, PROBLEM).loss < 1e-20
     assert pretrained.read("nonsense(", PROBLEM) is None
+    assert pretrained.read("Abs(x_1*x_2) + x_1*E/E + pi - pi", PROBLEM).loss < 1e-20
 
 
 @pytest.mark.parametrize("name", ["gplearn", "operon", "rils-rols"])
