@@ -235,7 +235,7 @@ def _import_settings() -> None:
         # Those of what it imports in turn stay as they are: some have a hash of their own, and refuse another.
         return own(cls, **(options | {"unsafe_hash": True} if cls.__module__ == SETTINGS else options))
 
-    dataclasses.dataclass = hashed  # type: ignore[assignment]
+    dataclasses.dataclass = hashed
     try:
         import_module(SETTINGS)
     finally:
