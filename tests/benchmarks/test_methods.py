@@ -131,6 +131,8 @@ def test_predicted_equations_are_read_whatever_their_variables_are_called():
     for text in ("(x1 * x2) + x1", "(x_1 * x_2) + x_1", "(v1 * v2) + v1"):
         assert pretrained.read(text, PROBLEM).loss < 1e-20
     assert pretrained.read("nonsense(", PROBLEM) is None
+    assert pretrained.read("Abs(x_1*x_2) + x_1*E/E + pi - pi", PROBLEM).loss < 1e-20
+    assert pretrained._without_padding("x_1*x_2*x_3 + x_12", 2) == "x_1*x_2*1 + 1"
 
 
 @pytest.mark.parametrize("name", ["gplearn", "operon", "rils-rols"])

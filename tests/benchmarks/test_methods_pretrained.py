@@ -1,4 +1,4 @@
-"""The adapters of published transformers against the real packages, with small random weights; nothing is fetched.
+"""The adapters of published transformers against the real packages, with small weights made here; nothing is fetched.
 
 Each test is skipped where its package is not.  flash-ansr 0.19.1 needs Python 3.12; NeSymReS is on no registry and is
 found where its clone's ``src`` is on the path.
@@ -7,6 +7,7 @@ found where its clone's ``src`` is on the path.
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +25,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 X = np.random.default_rng(0).uniform(0.5, 2.0, (40, 2))
-PROBLEM = Problem(X, X[:, 0] * X[:, 1] + X[:, 0], OperatorSet.of("+", "*", "sin"), Limits(max_size=15))
-LIKELY = {"x1": 7.0, "x2": 7.0, "<constant>": 5.0, "</expression>": 8.0, "<eos>": 6.0, "+": 6.0, "*": 6.0, "sin": 5.0}
-"""Logits added to tokens, so that random weights write expressions and not noise."""
+OPERATORS, LIMITS = OperatorSet.of("+", "*", "sin"), Limits(max_size=15)
+PROBLEM = Problem(X, np.exp(np.sin(3 * X[:, 0])) / X[:, 1], OPERATORS, LIMITS)
+"""One that nothing of what the models are taught solves, so that a fit spends its budget."""
+LAW = Problem(X, 2.5 * X[:, 0] + X[:, 0] * X[:, 1], OPERATORS, LIMITS)
+TAUGHT = (
+    ("+", "*", "<constant>", "x1", "*", "x1", "x2"), ("sin", "+", "x1", "<constant>"), ("*", "x1", "sin", "x2"),
+    ("/", "x1", "x2"), ("pow", "x1", "<constant>"), ("-", "exp", "x1", "x2"), ("log", "+", "x1", "x2"),
+    ("neg", "inv", "x2"), ("*", "np.pi", "abs", "cos", "x1"),
+)  # fmt: skip
+"""What flash-ansr's model is taught to write, each as often: random weights seldom write a whole expression."""
+STEPS = 300
 UNARY = ("neg", "inv", "sin", "cos", "exp", "log", "abs")
 BINARY = {"+": "+", "-": "-", "*": "*", "/": "simplipy.operators.div", "pow": "simplipy.operators.pow"}
 SPECIAL = (
@@ -78,11 +87,32 @@ def flash_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     torch.manual_seed(0)
     model = flash_ansr.FlashANSRModel.from_config(str(folder / "model.yaml"))
-    with torch.no_grad():
-        for token, logit in LIKELY.items():
-            model.next_token_head[-1].bias[model.tokenizer[token]] += logit
+    _teach(model)
     save_weights(model, str(folder))
     return folder
+
+
+def _teach(model: Any) -> None:
+    """Teach a model of flash-ansr to write any of `TAUGHT`, whatever the data, behind its prompt for constants."""
+    import torch
+
+    written = [("<bos>", "<mask_fittable>", "<expression>", *each, "</expression>", "<eos>") for each in TAUGHT]
+    tokens = torch.full((len(written), max(map(len, written))), model.tokenizer["<pad>"])
+    for row, each in zip(tokens, written, strict=True):
+        row[: len(each)] = torch.tensor([model.tokenizer[token] for token in each])
+    # No position has a number of its own, which it writes as NaN.
+    numbers = torch.full((*tokens[:, :-1].shape, 1), torch.nan, dtype=torch.float64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        # The same points for all that is written, others in each step: nothing to tell it by.
+        points = torch.rand(1, 20, 4, dtype=torch.float64).expand(len(written), -1, -1) + 0.5
+        logits = model(tokens[:, :-1], points, input_num=numbers)
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=model.tokenizer["<pad>"]
+        )
+        loss.backward()
+        optimizer.step()
 
 
 def _sizes(part: str, **values: object) -> dict[str, object]:
@@ -102,6 +132,13 @@ def test_flash_ansr_finds_what_it_says(flash_folder: Path) -> None:
         np.testing.assert_allclose(np.mean((evaluate(tree, X) - PROBLEM.y) ** 2), found.loss)
     again = make(f"flash-ansr:{flash_folder}").fit(PROBLEM, Budget(evaluations=200), 1)
     assert again.steps[-1].front == outcome.steps[-1].front
+
+
+def test_flash_ansr_s_whole_expression_is_found_with_its_constant(flash_folder: Path) -> None:
+    outcome = make(f"flash-ansr:{flash_folder}").fit(LAW, Budget(evaluations=200), 0)
+    assert outcome.steps[-1].front[-1].loss < 1e-12
+    tree = parse(outcome.steps[-1].front[-1].equation)
+    np.testing.assert_allclose(evaluate(tree, X + 1.0), (X[:, 0] + 1.0) * (X[:, 1] + 3.5), rtol=1e-6)
 
 
 def test_flash_ansr_s_equations_mean_to_us_what_they_mean_to_it(flash_folder: Path) -> None:
@@ -180,11 +217,16 @@ def nesymres_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_nesymres_finds_what_it_says(nesymres_folder: Path) -> None:
-    target = 2.5 * X[:, 0] + X[:, 0] * X[:, 1]
-    problem = Problem(X, target, OperatorSet.of("+", "*", "sin"), Limits(max_size=15))
-    method = make(f"nesymres:{nesymres_folder}")
-    outcome = method.fit(problem, Budget(evaluations=64), 0)
+def test_nesymres_finds_what_it_says(nesymres_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = make(f"nesymres:{nesymres_folder}").fit(LAW, Budget(evaluations=64), 0)
     assert outcome.steps[-1].front[-1].loss < 1e-8
     for found in outcome.steps[-1].front:
-        np.testing.assert_allclose(np.mean((evaluate(parse(found.equation), X) - target) ** 2), found.loss)
+        np.testing.assert_allclose(np.mean((evaluate(parse(found.equation), X) - LAW.y) ** 2), found.loss)
+    assert not capsys.readouterr().out
+
+
+def test_nesymres_s_variables_that_a_problem_has_not_are_what_it_fits_with(nesymres_folder: Path) -> None:
+    # It writes c x_1 + x_1 x_2, and has 1 for the x_2 that there is not.
+    alone = Problem(X[:, :1], 3.5 * X[:, 0], OPERATORS, LIMITS)
+    outcome = make(f"nesymres:{nesymres_folder}").fit(alone, Budget(evaluations=64), 0)
+    assert outcome.steps[-1].front[-1].loss < 1e-8

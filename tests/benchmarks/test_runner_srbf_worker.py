@@ -13,7 +13,9 @@ import pytest
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
+from pysr_neural.expression.sample import GrowSampler
 from pysr_neural.expression.text import parse
+from pysr_neural.problem import OperatorSet
 from pysr_neural_benchmarks.judging.scoring import THRESHOLD
 from pysr_neural_benchmarks.runner import srbf_worker
 from pysr_neural_benchmarks.suites.data import Case, draw
@@ -21,7 +23,7 @@ from pysr_neural_benchmarks.suites.reader import load_suite
 
 X = np.random.default_rng(0).uniform(-2.0, 2.0, (48, 2))
 Y = 2.0 * X[:, 0] - 0.5 * X[:, 1] + 1.0
-OPTIONS = {"method": "basicsr", "seconds": 3.0, "operators": ["+", "-", "*"]}
+OPTIONS = {"method": "basicsr", "seconds": None, "evaluations": 20_000, "operators": ["+", "-", "*"]}
 
 
 def left(expression):
@@ -55,6 +57,30 @@ def test_unknown_options_are_refused():
         srbf_worker.load({"second": 1})
 
 
+def test_a_budget_without_a_limit_is_refused():
+    with pytest.raises(ConfigError, match="must have a limit"):
+        srbf_worker.load({"seconds": None})
+
+
+def test_evaluations_alone_give_the_same_answer_again():
+    state = srbf_worker.load({**OPTIONS, "evaluations": 3000})
+    found, again = (srbf_worker.fit(X.tolist(), Y.tolist(), variables=["v1", "b"], state=state) for _ in range(2))
+    assert found["expression"] == again["expression"]
+    assert found["extra"]["front"] == again["extra"]["front"]
+
+
+@pytest.mark.parametrize(("variables", "mixed"), [(["t", "x1"], "x1"), (["x2", "t"], "x2"), (["x1", "b", "x2"], "x2")])
+def test_columns_that_srbf_would_mix_up_are_refused(variables, mixed):
+    error = srbf_worker.fit(X.tolist(), Y.tolist(), variables=variables, state={})["error"]
+    assert repr(mixed) in error
+
+
+def test_other_columns_are_not():
+    state = {**srbf_worker.load(OPTIONS), "seconds": 1e-9}
+    for variables in (["v1", "b"], ["x1", "x2"], ["x3", "x1"], ["x1", "t"]):
+        assert "found nothing" in srbf_worker.fit(X.tolist(), Y.tolist(), variables=variables, state=state)["error"]
+
+
 def test_srbf_s_own_runner_can_run_it():
     package = find_spec("srbf")
     if package is None or package.origin is None:
@@ -64,7 +90,7 @@ def test_srbf_s_own_runner_can_run_it():
         address = f"127.0.0.1:{server.getsockname()[1]}"
         command = [sys.executable, str(runner), "--connect", address, srbf_worker.__file__]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={"PYTHONPATH": ":".join(sys.path)})
-        server.settimeout(120)
+        server.settimeout(600)
         connection, _ = server.accept()
         with connection, connection.makefile("rw", encoding="utf-8") as lines:
 
@@ -111,7 +137,7 @@ def test_srbf_s_judge_and_ours_agree_on_ten_problems(judge):
     from srbf.subprocess_adapter import SubprocessAdapter
 
     known = {source.name: source for source in load_suite("nguyen")}
-    options = {"method": "basicsr", "seconds": 1.0}
+    options = {"method": "basicsr", "seconds": None, "evaluations": 4_000}
     adapter = SubprocessAdapter(
         worker=srbf_worker.__file__, python=sys.executable, simplipy_engine=judge, options=options, timeout=600.0
     )
@@ -140,3 +166,27 @@ def test_srbf_s_judge_and_ours_agree_on_ten_problems(judge):
         adapter.close()
     assert len(verdicts) == len(TEN)
     assert any(verdicts)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Of packages that are not ours.
+def test_what_we_hand_over_means_to_srbf_what_it_means_to_us(judge):
+    pytest.importorskip("srbf", reason="srbf is not installed (it needs Python 3.12)")
+    from srbf.subprocess_adapter import evaluate_prefix
+    from symbolic_data.token_ops import desugar_sqrt
+
+    operators = OperatorSet.of(
+        "+", "-", "*", "/", "^", "sin", "exp", "log", "sqrt", "abs", "neg", "inv", "square", "cube"
+    )
+    sampler = GrowSampler(operators, 2, (-1.5, 2.0, 0.5, 1e-7, 3.25e18, -2.0))
+    rng, names, compared = np.random.default_rng(0), ["x1", "x2"], 0
+    for _ in range(400):
+        tree = sampler.tree(4, rng)
+        prefix = desugar_sqrt([*judge.read_infix(srbf_worker.written(tree, names))], dict(judge.operator_arity))
+        theirs = evaluate_prefix(judge, prefix, names, X)[0].ravel()
+        ours = np.broadcast_to(evaluate(tree, X), theirs.shape)
+        # Our power of 0 to what is negative is no number, as PySR's; theirs is infinite, and one over it a number.
+        known = np.isfinite(ours)
+        np.testing.assert_allclose(theirs[known], ours[known], rtol=1e-9, err_msg=str(tree))
+        compared += known.any()
+    assert compared > 200

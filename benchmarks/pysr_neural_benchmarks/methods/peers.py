@@ -8,13 +8,9 @@ not show.  PSRN (0.1.3) enumerates all expressions of a few layers over a few in
 was made for a GPU, and is given two layers without one, since a third takes minutes.
 """
 
-import contextlib
 import math
-import os
 import random
-import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +20,7 @@ from pysr_neural.expression.fit import mean_squared_error, refine
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step, pareto, solved_loss
+from pysr_neural_benchmarks.methods.printed import plain, silenced
 
 NO_LIMIT = 2**31 - 1
 LATE = 0.05
@@ -36,9 +33,6 @@ FITTED = 10
 """Rows that PSRN's enumeration sees, and expressions whose constants it then fits: its command line's defaults."""
 CUT = 1e-5
 """Largest change, to a number of about 1, that is taken for digits that were not printed."""
-_NAMES = {"ln": "log", "Abs": "abs"}
-_WORD = re.compile(r"\b(ln|Abs|E|pi)\b")
-_NUMBERS = {"E": repr(math.e), "pi": repr(math.pi)}
 _PSRN = {
     "+": "Add", "*": "Mul", "-": "Sub", "/": "Div", "sin": "Sin", "cos": "Cos", "exp": "Exp", "log": "Log",
     "sqrt": "Sqrt", "neg": "Neg", "inv": "Inv", "square": "Pow2", "cube": "Pow3", "abs": "Abs", "tanh": "Tanh",
@@ -57,9 +51,8 @@ def read(text: str, problem: Problem, refit: bool = False) -> Found | None:
         Whether its constants were cut when it was printed, and the digits behind are to be found again; what a fit
         would change by more than that is left as it was.
     """
-    translated = _WORD.sub(lambda found: _NAMES.get(found[0]) or _NUMBERS[found[0]], text)
     try:
-        tree = parse(translated, [f"x{i}" for i in range(problem.X.shape[1])])
+        tree = parse(plain(text), [f"x{i}" for i in range(problem.X.shape[1])])
     except ExpressionError:
         return None
     loss = mean_squared_error(tree, problem.X, problem.y)
@@ -153,7 +146,7 @@ class PSRN:
             return best(*given)
 
         model.pareto_update_and_check, model.get_best_expr_and_MSE_topk = note, enumerated
-        with _silenced():
+        with silenced():
             model.fit(
                 torch.tensor(problem.X, dtype=torch.float32),
                 torch.tensor(problem.y[:, None], dtype=torch.float32),
@@ -179,7 +172,7 @@ class PSRN:
             },
             "stages": [{}],
         }
-        with _silenced():
+        with silenced():
             return PSRN_Regressor(
                 variables=[f"x{i}" for i in range(problem.X.shape[1])],
                 use_const=True,
@@ -188,13 +181,6 @@ class PSRN:
                 stage_config=stages,
                 token_generator_config={"base": {"has_const": True, "tokens": operators}},
             )
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Let what PSRN prints for every expression go nowhere."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
 
 
 def rils_rols(argument: str, checkpoint: str) -> RilsRols:

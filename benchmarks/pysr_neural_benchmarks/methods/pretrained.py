@@ -25,10 +25,12 @@ from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import is_known, operator
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Front, Outcome, solved_loss
+from pysr_neural_benchmarks.methods.printed import plain, silenced
 
 CHOICES = 64
 """Samples of the first batch; every next one is twice as large."""
 LARGEST = 4096
+SETTINGS = "nesymres.dclasses"
 
 
 def folder_of(name: str, argument: str, files: tuple[str, ...], remedy: str) -> Path:
@@ -77,7 +79,7 @@ def read(text: str, problem: Problem) -> Found | None:
     count = problem.X.shape[1]
     for prefix in ("x", "x_", "v"):
         try:
-            tree = parse(text, [f"{prefix}{i + 1}" for i in range(count)])
+            tree = parse(plain(text), [f"{prefix}{i + 1}" for i in range(count)])
         except ExpressionError:
             continue
         loss = mean_squared_error(tree, problem.X, problem.y)
@@ -142,6 +144,7 @@ class FlashANSR(_Batches):
 
 _SPECIAL = {"np.pi": math.pi, "pi": math.pi, "np.e": math.e, "e": math.e}
 _SHORT = re.compile(r"(pow|mult|div|pow1_)([2-9])")
+_VARIABLE = re.compile(r"\bx_([0-9]+)\b")
 _SHAPES = {"pow": "({0} ^ {1})", "mult": "({0} * {1})", "div": "({0} / {1})", "pow1_": "({0} ^ (1 / {1}))"}
 _BINARY = {"+": "({} + {})", "-": "({} - {})", "*": "({} * {})", "/": "({} / {})", "pow": "({} ^ {})"}
 
@@ -193,6 +196,7 @@ class NeSymReS(_Batches):
         if problem.X.shape[1] > 3:
             return []
         torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - its fits begin where the global generator says.
         config = OmegaConf.load(self.folder / "config.yaml")
         if self._model is None:
             weights = str(sorted(self.folder.glob("*.ckpt"))[0])
@@ -211,17 +215,28 @@ class NeSymReS(_Batches):
         )
         X = np.zeros((len(problem.y), 3))
         X[:, : problem.X.shape[1]] = problem.X
-        answer = self._model.fitfunc(X, problem.y, cfg_params=parameters)
-        return [str(text) for text in answer["all_bfgs_preds"]]
+        with silenced():
+            answer = self._model.fitfunc(X, problem.y, cfg_params=parameters)
+        return [_without_padding(str(text), problem.X.shape[1]) for text in answer["all_bfgs_preds"]]
+
+
+def _without_padding(text: str, features: int) -> str:
+    """Write 1 for variables that a problem has not: so NeSymReS fits where a column is 0 in all rows."""
+    return _VARIABLE.sub(lambda found: found[0] if int(found[1]) <= features else "1", text)
 
 
 def _import_settings() -> None:
     """Import NeSymReS' settings: one is another's default, which Python 3.11 and later refuse if it has no hash."""
-    import dataclass_dict_convert  # noqa: F401 - before, so that its own dataclasses stay as they are.
+    own: Any = dataclasses.dataclass
 
-    own = dataclasses.dataclass
-    dataclasses.dataclass = partial(own, unsafe_hash=True)  # type: ignore[assignment, misc]
+    def hashed(cls: Any = None, /, **options: Any) -> Any:
+        if cls is None:
+            return partial(hashed, **options)
+        # Those of what it imports in turn stay as they are: some have a hash of their own, and refuse another.
+        return own(cls, **(options | {"unsafe_hash": True} if cls.__module__ == SETTINGS else options))
+
+    dataclasses.dataclass = hashed
     try:
-        import_module("nesymres.dclasses")
+        import_module(SETTINGS)
     finally:
         dataclasses.dataclass = own

@@ -12,11 +12,13 @@ srbf runs this file in this environment by its own runner, which needs nothing o
       python: .venv/bin/python
       options: {method: neuralsr, seconds: 2.0, seed: 0}
 
-``method`` is a name as `bench run` takes it, ``seconds`` its budget, ``max_size`` and ``operators`` what it may use.
+``method`` is a name as `bench run` takes it, ``seconds`` and ``evaluations`` its budget (null is no limit; with
+evaluations alone a run repeats on every machine), ``max_size`` and ``operators`` what it may use.
 The model's loading and a small search happen in ``load``, outside of every fit's time.
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,11 +39,13 @@ from pysr_neural_benchmarks.suites.data import MAX_SIZE, OPERATORS
 DEFAULTS: dict[str, Any] = {
     "method": "neuralsr",
     "seconds": 2.0,
+    "evaluations": None,
     "seed": 0,
     "max_size": MAX_SIZE,
     "operators": OPERATORS,
 }
 WARM_UP_ROWS = 512
+_NUMBERED = re.compile(r"x\d+")
 
 
 def load(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,12 +54,13 @@ def load(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If an option is unknown, or the method is.
+        If an option is unknown, or the method is, or the budget has no limit.
     """
     for name in options:
         if name not in DEFAULTS:
             raise ConfigError(f"An option must be known; got {name!r}." + did_you_mean(name, DEFAULTS))
     state = {**DEFAULTS, **options}
+    _budget(state)
     state["made"] = make(str(state["method"]))
     X = np.random.default_rng(0).uniform(0.5, 2.0, (WARM_UP_ROWS, 2))
     state["made"].warm_up(_problem(X, np.sin(3 * X[:, 0]) / X[:, 1] + X[:, 0], state))
@@ -94,12 +99,16 @@ def fit(
     Returns
     -------
     dict
-        ``expression``, ``fit_time``, and as ``extra`` the front; or ``error`` if there is no formula.
+        ``expression``, ``fit_time``, and as ``extra`` the front; or ``error`` if there is no formula, or if srbf would
+        judge another one than it is given.
     """
     del x_val, meta, options
+    if (mixed := _renamed_again(variables)) is not None:
+        return {"error": f"srbf renames columns twice, and would take {mixed!r} for another one: call the columns "
+                f"x1, x2, … or none of them so; got {', '.join(variables)}."}  # fmt: skip
     X, target = np.array(x, dtype=np.float64), np.array(y, dtype=np.float64).ravel()
     began = time.perf_counter()
-    budget = Budget(seconds=float(state["seconds"]))
+    budget = _budget(state)
     outcome = state["made"].fit(_problem(X, target, state), budget, _seed(X, target, int(state["seed"])))
     steps = [step for step in outcome.steps if budget.holds(step.seconds, step.evaluations)]
     taken = time.perf_counter() - began
@@ -132,6 +141,26 @@ def written(tree: Node, names: Sequence[str]) -> str:
     if tree.operator in ("square", "cube"):
         return f"({arguments[0]} ** {2 if tree.operator == 'square' else 3})"
     return f"{tree.operator}({', '.join(arguments)})"
+
+
+def _renamed_again(variables: Sequence[str]) -> str | None:
+    """Return a column that srbf (0.21.0) would mistake for another one; None if there is none.
+
+    It renames columns by their places to x1, x2, …, unless all are called so, first in the text and once more in what
+    it read from the text.
+    """
+    if all(_NUMBERED.fullmatch(name) for name in variables):
+        return None
+    places = {f"x{i + 1}": name for i, name in enumerate(variables)}
+    return next((name for name in variables if places.get(name, name) != name), None)
+
+
+def _budget(state: Mapping[str, Any]) -> Budget:
+    seconds, evaluations = state["seconds"], state["evaluations"]
+    return Budget(
+        None if seconds is None else float(seconds),
+        None if evaluations is None else int(evaluations),
+    )
 
 
 def _problem(X: Array, y: Array, state: Mapping[str, Any]) -> Problem:
