@@ -1,6 +1,8 @@
 """Jobs on workers: what becomes of those whose workers die."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +31,19 @@ def test_a_job_that_workers_die_of_is_told_after_all_others_are_done() -> None:
     ):
         done.extend(Workers(1).results(run, [1, 2, 3]))
     assert sorted(done) == [(1, 2), (3, 6)]
+
+
+def test_ctrl_c_stays_what_it_was() -> None:
+    pytest.importorskip("dask_jobqueue")
+    code = """
+import signal, sys
+from pysr_neural_training import workers
+before = signal.getsignal(signal.SIGINT)
+try:
+    workers._slurm()
+except ValueError:
+    pass  # No cluster is described.
+assert "dask_jobqueue.runner" in sys.modules
+assert signal.getsignal(signal.SIGINT) is before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env={**os.environ, "DASK_CONFIG": os.devnull})

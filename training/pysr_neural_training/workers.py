@@ -5,6 +5,8 @@ job is (whoever has some), the description of a SLURM cluster (dask-jobqueue's c
 """
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -195,6 +197,7 @@ def _completed(distributed: Any, futures: Sequence[Any], slurm: SlurmJobs | None
 
 
 def _slurm() -> AbstractContextManager[Any]:
+    interrupted = signal.getsignal(signal.SIGINT)
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ModuleNotFoundError as error:
@@ -202,6 +205,8 @@ def _slurm() -> AbstractContextManager[Any]:
             "Workers on a SLURM cluster need the package dask-jobqueue; it is not installed. Run `pip install "
             "dask-jobqueue` and describe your cluster in ~/.config/dask/jobqueue.yaml."
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupted)  # Its import makes Ctrl-C an end without error (0.9.0).
     return SLURMCluster()
 
 
