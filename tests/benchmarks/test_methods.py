@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -209,6 +210,9 @@ def test_peers_equations_are_read_and_fitted_again():
     found = peers.read("((0.999998*(x0*x1))+(ln(exp(x0))))", PROBLEM, refit=True)
     assert found.loss < 1e-20
     assert peers.read("x0*x1 + x0 + 0*E + 0*pi", PROBLEM).loss < 1e-20
+    tiny = replace(PROBLEM, y=1e-7 * PROBLEM.X[:, 0])  # RILS-ROLS prints six digits, whatever the size.
+    small = peers.read("(0.000000*x0)", tiny, refit=True)
+    assert small.equation == "(1e-07 * x0)"
     worse = peers.read("0.9*(x0*x1) + x0", PROBLEM, refit=True)
     assert worse.equation == "((0.9 * (x0 * x1)) + x0)"
     assert worse.loss > 1e-3
