@@ -18,7 +18,7 @@ from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.library import NESTED_FIRSTS, NESTED_PARTS, Library, Moments
 from pysr_neural.proposer.joins.splits import Target
-from pysr_neural.proposer.joins.sums import Floats, Frame, smallest, sums
+from pysr_neural.proposer.joins.sums import Floats, smallest, sums
 from pysr_neural.proposer.joins.writing import NEGLIGIBLE, power_law, sum_of
 
 PER_FORM = 3
@@ -206,29 +206,18 @@ def powers(library: Library, target: Target, operators: OperatorSet, minus: bool
     target_logs = np.log(np.abs(target.values))
     if not np.isfinite(target_logs).all() or np.ptp(target_logs) < NEGLIGIBLE:
         return
-    logs = np.log(np.abs(library.values))
-    usable = np.flatnonzero(np.isfinite(logs).all(axis=1) & (np.ptp(logs, axis=1) > NEGLIGIBLE))
-    if len(usable) < 2:
+    logs = library.logarithms
+    v = None if logs is None else logs.frame.target(target_logs[library.rows])
+    if logs is None or v is None:
         return
-    logs = logs[usable]
-    firsts = np.flatnonzero(usable < len(library.firsts))
-    if not len(firsts):
-        firsts = np.arange(1)
-    screened = logs[:, library.rows]
-    scaled = (screened / np.abs(screened).max(axis=1)[:, None]).astype(library.dtype)
-    frame = Frame(screened, scaled, library.sizes[usable], firsts, None, library.dtype, library.size_price)
-    v = frame.target(target_logs[library.rows])
-    if v is None:
-        return
-    negative = {library.tree(int(i)) for i in usable[: len(firsts)] if (library.values[i] < 0).all()}
-    for _, terms in sums(frame, v, BEAM, MOST_FACTORS, PER_FORM):
-        design = np.vstack([*logs[terms], np.ones(len(target_logs))])
+    for _, terms in sums(logs.frame, v, BEAM, MOST_FACTORS, PER_FORM):
+        design = np.vstack([*logs.values[terms], np.ones(len(target_logs))])
         exponents, *_ = np.linalg.lstsq(design.T, target_logs, rcond=1e-14)
         halves = np.rint(2 * exponents[:-1])
         if not halves.any() or np.abs(halves).max() > LARGEST_POWER:
             continue
-        factors = [(library.tree(int(usable[k])), int(h)) for k, h in zip(terms, halves, strict=True) if h]
-        tree = power_law(factors, operators, negative)
+        factors = [(library.tree(int(logs.usable[k])), int(h)) for k, h in zip(terms, halves, strict=True) if h]
+        tree = power_law(factors, operators, logs.negative)
         if tree is not None:
             found = _line(target, evaluate(tree, library.parts.columns.T), tree, minus)
             if found is not None:

@@ -13,6 +13,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.proposer.joins.parts import Parts
 from pysr_neural.proposer.joins.sums import Floats, Frame
+from pysr_neural.proposer.joins.writing import NEGLIGIBLE
 
 NARROW = 0.1
 """Where a variable's range is smaller than this share of its values, or it is the only one, parts are nearly alike:
@@ -40,6 +41,27 @@ class Moments(NamedTuple):
     squares: Array
     shared: Floats
     free: Floats
+
+
+class Logarithms(NamedTuple):
+    """The parts that have a logarithm everywhere.
+
+    Parameters
+    ----------
+    usable : array of int
+        Their numbers.
+    values : array, shape (usable, rows)
+        Logarithms of their absolute values.
+    frame : Frame
+        Of these.
+    negative : frozenset of Node
+        First parts below zero everywhere.
+    """
+
+    usable: npt.NDArray[np.int64]
+    values: Array
+    frame: Frame
+    negative: frozenset[Node]
 
 
 class Library:
@@ -99,6 +121,23 @@ class Library:
     def factors(self, name: str) -> Array:
         """Return the first parts as factors, or as divisors."""
         return self.scaled[self.firsts] if name == "*" else self.inverse
+
+    @cached_property
+    def logarithms(self) -> Logarithms | None:
+        """For products of powers; None where fewer than two parts have any."""
+        logs = np.log(np.abs(self.values))
+        usable = np.flatnonzero(np.isfinite(logs).all(axis=1) & (np.ptp(logs, axis=1) > NEGLIGIBLE))
+        if len(usable) < 2:
+            return None
+        logs = logs[usable]
+        firsts = np.flatnonzero(usable < len(self.firsts))
+        if not len(firsts):
+            firsts = np.arange(1)
+        screened = logs[:, self.rows]
+        scaled = (screened / np.abs(screened).max(axis=1)[:, None]).astype(self.dtype)
+        frame = Frame(screened, scaled, self.sizes[usable], firsts, None, self.dtype, self.size_price)
+        negative = frozenset(self.tree(int(i)) for i in usable[: len(firsts)] if (self.values[i] < 0).all())
+        return Logarithms(usable, logs, frame, negative)
 
     @cached_property
     def squares(self) -> Floats:

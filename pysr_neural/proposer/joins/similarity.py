@@ -25,6 +25,8 @@ LINEAR = 1e-12
 """Share of the variance of y's logarithm below which it is a product of powers, but for rounding."""
 ROUND = 0.05
 """How far twice an exponent may be from a whole number."""
+RIDGE = 1e-12
+"""Added to squares of 1, so that a variable of few values, whose powers depend on each other, is no error."""
 ROWS, AT_ONCE = 300, 64
 """Most rows that are looked at, and directions that are tried together."""
 
@@ -111,9 +113,13 @@ def _left(linear: Array, along: Array, rest: Array) -> Array:
     """Return the share of the rest that a polynomial along each direction leaves unexplained; shape (directions,)."""
     terms = _powers(along.T)
     terms -= (terms @ linear) @ linear.T
-    bases, _ = np.linalg.qr(np.moveaxis(terms, 0, -1))
-    shares = np.einsum("drk,r->dk", bases, rest)
-    found: Array = 1 - np.square(shares).sum(axis=1) / (rest @ rest)
+    terms = np.ascontiguousarray(np.moveaxis(terms, 0, 1))
+    norms = np.sqrt(np.einsum("dkr,dkr->dk", terms, terms))
+    shares = (terms @ rest) / np.where(norms > 0, norms, 1)
+    products = terms @ terms.transpose(0, 2, 1) / np.where(norms > 0, norms, 1)[:, :, None]
+    products = products / np.where(norms > 0, norms, 1)[:, None] + RIDGE * np.eye(len(norms.T))
+    explained = np.einsum("dk,dk->d", shares, np.linalg.solve(products, shares[:, :, None])[:, :, 0])
+    found: Array = 1 - explained / (rest @ rest)
     return found
 
 
