@@ -164,7 +164,8 @@ def test_bad_options(tmp_path, given, message):
 
 
 def test_slurm_without_its_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    for module in ("dask_jobqueue", "dask_jobqueue.slurm"):  # Another test may have imported both.
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match="pip install dask-jobqueue"):
         list(Workers(1, slurm=True).results(str, [1]))
 

@@ -138,7 +138,6 @@ class SlurmJobs:
         self._cluster, self._count = cluster, count
         self._asked = time.monotonic()
         self._ended, self._at_work = 0, False
-        cluster.scale(count)
         try:
             cluster.sync(self._submitted)
         except RuntimeError as error:
@@ -166,7 +165,11 @@ class SlurmJobs:
             )
 
     async def _submitted(self) -> None:
+        self._cluster.scale(self._count)
         await self._cluster
+        for job in list(self._cluster.workers.values()):
+            if job.job_id is None:  # Refused, and the error went to a task of Dask's that nobody waits for.
+                await job.start()
 
     async def _replaced(self) -> None:
         """Forget jobs that SLURM no longer has, and ask for the number again."""
