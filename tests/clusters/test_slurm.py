@@ -117,26 +117,26 @@ def test_a_benchmark_survives_the_end_of_a_job(harm: Harm, on_slurm: dict[str, s
     benchmark_is_whole(out, on_slurm, tmp_path / "alone")
 
 
-def test_jobs_that_slurm_does_not_take_are_told(on_slurm: dict[str, str], tmp_path: Path) -> None:
-    pytest.importorskip("dask_jobqueue")
-    settings = {"DASK_JOBQUEUE__SLURM__QUEUE": "nowhere"}
-    given = ["--suite=toy", "--out", str(tmp_path / "out"), "--workers=1", "--slurm"]
-    done = subprocess.run(
-        [sys.executable, "-m", GENERATE, *given], env={**on_slurm, **settings}, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "SLURM must take the workers' jobs" in done.stderr, done.stderr[-3000:]
-    assert "invalid partition specified: nowhere" in done.stderr
+REFUSED = ["SLURM must take the workers' jobs", "invalid partition specified: nowhere"]
+ENDED = ["Jobs of SLURM must come to work; 3 ended before"]
 
 
-def test_jobs_that_never_come_to_work_are_told(on_slurm: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        pytest.param("QUEUE", "nowhere", REFUSED, id="refused"),
+        pytest.param("PYTHON", "/bin/false", ENDED, id="ended at once"),
+    ],
+)
+def test_jobs_that_do_no_work_are_told(
+    on_slurm: dict[str, str], tmp_path: Path, setting: str, value: str, told: list[str]
+) -> None:
     pytest.importorskip("dask_jobqueue")
-    settings = {"DASK_JOBQUEUE__SLURM__PYTHON": "/bin/false"}
     given = ["--suite=toy", "--out", str(tmp_path / "out"), "--workers=1", "--slurm"]
     done = subprocess.run(
-        [sys.executable, "-m", GENERATE, *given], env={**on_slurm, **settings}, capture_output=True, text=True,
-        timeout=600, check=False,
+        [sys.executable, "-m", GENERATE, *given], env={**on_slurm, f"DASK_JOBQUEUE__SLURM__{setting}": value},
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "Jobs of SLURM must come to work; 3 ended before" in done.stderr, done.stderr[-3000:]
+    for text in told:
+        assert text in done.stderr, done.stderr[-3000:]

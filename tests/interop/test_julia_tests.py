@@ -14,11 +14,9 @@ SLOW = ("kinds_of_search", "parallel")
 def run(julia, names: tuple[str, ...]) -> None:
     executable = str(julia.seval("joinpath(Sys.BINDIR, Base.julia_exename())"))
     project = str(julia.seval("dirname(Base.active_project())"))
+    command = [executable, f"--project={project}", "--threads=2", "--startup-file=no", "--optimize=0"]
     ran = subprocess.run(
-        [
-            *(executable, f"--project={project}", "--threads=2", "--startup-file=no", "--optimize=0"),
-            *(str(TESTS / "runtests.jl"), *names),
-        ],
+        [*command, str(TESTS / "runtests.jl"), *names],
         env={**os.environ, "JULIA_NUM_PRECOMPILE_TASKS": "1"},
         capture_output=True,
         text=True,

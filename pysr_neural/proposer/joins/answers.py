@@ -18,7 +18,6 @@ KEPT = 40
 """Most expressions handed over at once."""
 BAR, HOPELESS = 20, 3.0
 """What costs so many times more than that many others is not written down."""
-
 NOISE = 2.0
 """Standard errors within which a constant that is added says nothing: an answer is rated without it as well."""
 
@@ -97,9 +96,10 @@ class Answers:
             return
         price = self.prices[tree] = self.price(unexplained, tree.size)
         self.least = min(self.least, unexplained)
-        without = without_shift(tree, NOISE * np.sqrt(unexplained * self.variance / len(errors)))
-        if without is not None and unexplained >= EXACT:
-            self.rate(without)
+        if unexplained >= EXACT:
+            without = without_shift(tree, NOISE * np.sqrt(unexplained * self.variance / len(errors)))
+            if without is not None:
+                self.rate(without)
         alike = (np.round(values / np.abs(self.y).max(), ALIKE) + 0.0).tobytes()
         known = self._by_values.get(alike)
         if known is None or price < self.prices[known]:

@@ -115,9 +115,9 @@ def _left(linear: Array, along: Array, rest: Array) -> Array:
     terms -= (terms @ linear) @ linear.T
     terms = np.ascontiguousarray(np.moveaxis(terms, 0, 1))
     norms = np.sqrt(np.einsum("dkr,dkr->dk", terms, terms))
-    shares = (terms @ rest) / np.where(norms > 0, norms, 1)
-    products = terms @ terms.transpose(0, 2, 1) / np.where(norms > 0, norms, 1)[:, :, None]
-    products = products / np.where(norms > 0, norms, 1)[:, None] + RIDGE * np.eye(len(norms.T))
+    terms /= np.where(norms > 0, norms, 1)[:, :, None]
+    shares = terms @ rest
+    products = terms @ terms.transpose(0, 2, 1) + RIDGE * np.eye(len(norms.T))
     explained = np.einsum("dk,dk->d", shares, np.linalg.solve(products, shares[:, :, None])[:, :, 0])
     found: Array = 1 - explained / (rest @ rest)
     return found
