@@ -246,7 +246,7 @@ def test_any_rule_by_rank_is_a_special_case():
 
 def test_uniform_pairs_of_nodes_that_fit_are_a_special_case():
     here = state(views("x0 + sin(x1)", "sin(sin(x0 + x1))", "x1"), max_size=6)
-    weights = changed(cross_a=[-1000.0, 1000.0], node_p=[1.0])
+    weights = changed(cross_a=[-1000.0, 1000.0], node_p=[1.0, 0.0])
     found = enumerate_actions(weights, here)
     by_parents = {}
     for (_, parents, edit), log, _ in found:
@@ -393,7 +393,7 @@ def test_files_that_are_no_policy_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         PolicyNetwork.load(tmp_path / "text")
     save_file({"a": np.zeros(1)}, tmp_path / "other")
-    with pytest.raises(CheckpointError, match="must be of version 2"):
+    with pytest.raises(CheckpointError, match="must be of version 3"):
         PolicyNetwork.load(tmp_path / "other")
     with pytest.raises(CheckpointError, match=r"needs an array 'cross.K' of shape \(2, 32\)"):
         PolicyNetwork({})

@@ -9,6 +9,7 @@ that the table lacks are known by their arity alone.
 
 from collections import OrderedDict
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from pysr_neural.expression.edits import KEPT, MOST_OPERANDS, UNDRAWN
 from pysr_neural.expression.node import Node, variable
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
+from pysr_neural.proposer.policy.foresight import Foresight, Plants
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -31,6 +33,8 @@ TOKEN, SIZE, LEVEL, HEIGHT, ARITY, ABOVE, OPERAND, FIRST_ARITY = range(8)
 operands; the symbol above it, or the root's; which operand it is; then the arity of each of its operands."""
 COLUMNS = FIRST_ARITY + MOST_OPERANDS
 KEPT_SHAPES = 20_000
+PLANTS = 400
+"""Most small trees that are tried in every place; where there were more, those of two leaves are left out."""
 
 
 class Shape(NamedTuple):
@@ -103,6 +107,20 @@ class Language:
         """What losses are divided by."""
         y = self.problem.y
         return float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
+
+    @cached_property
+    def foresight(self) -> Foresight:
+        """Looks ahead in this search, with every leaf, and every operator of leaves, in every place."""
+        leaves, operators = np.flatnonzero(self.is_leaf).tolist(), np.flatnonzero(self.is_operator).tolist()
+        symbols: list[tuple[int, ...]] = [(leaf,) for leaf in leaves]
+        for most in (2, 1):
+            few = [(o, int(self.arities[o])) for o in operators if self.arities[o] <= most]
+            deeper = [(o, *own) for o, arity in few for own in product(leaves, repeat=arity)]
+            if len(deeper) <= PLANTS:
+                symbols += deeper
+                break
+        trees = [self.tree(list(tokens)) for tokens in symbols]
+        return Foresight(self.problem, self.scale, Plants(symbols, trees, self.kept + 1))
 
     def shape(self, tree: Node) -> Shape:
         """Return a tree as arrays; trees met before are remembered."""

@@ -24,7 +24,7 @@ from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Floats
 from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, MEMBER_FEATURES, NODE_FEATURES, ROOMS
 from pysr_neural.state import KINDS
 
-POLICY_VERSION = 2
+POLICY_VERSION = 3
 CHOSEN_KINDS = KINDS[: KINDS.index("crossover")]
 PLACES = MOST_OPERANDS * MOST_OPERANDS
 PLANTED_LEVELS = 4
@@ -43,12 +43,12 @@ class Shape(NamedTuple):
 HEADS: Mapping[str, Shape] = {
     "cross": Shape(2, GLOBAL_FEATURES),
     "parent": Shape(MEMBER_FEATURES, GLOBAL_FEATURES + 2),
-    "second": Shape(MEMBER_FEATURES, GLOBAL_FEATURES + MEMBER_FEATURES, 2),
+    "second": Shape(MEMBER_FEATURES, GLOBAL_FEATURES + MEMBER_FEATURES, 3),
     "kind": Shape(len(CHOSEN_KINDS), GLOBAL_FEATURES + MEMBER_FEATURES, 1),
-    "node": Shape(NODE_FEATURES, GLOBAL_FEATURES + len(KINDS) + MEMBER_FEATURES, 1),
-    "other": Shape(NODE_FEATURES, GLOBAL_FEATURES + NODE_FEATURES + ROOMS),
+    "node": Shape(NODE_FEATURES, GLOBAL_FEATURES + len(KINDS) + MEMBER_FEATURES, 2),
+    "other": Shape(NODE_FEATURES, GLOBAL_FEATURES + NODE_FEATURES + ROOMS, 1),
     "place": Shape(PLACES, len(KINDS) + NODE_FEATURES),
-    "token": Shape(SYMBOL_FEATURES, GLOBAL_FEATURES + len(KINDS) + SLOT_FEATURES, 1),
+    "token": Shape(SYMBOL_FEATURES, GLOBAL_FEATURES + len(KINDS) + SLOT_FEATURES, 2),
 }
 """By decision, in the order in which they are made."""
 

@@ -19,7 +19,9 @@ from pysr_neural.proposer.policy.network import HEADS, PLANTED_LEVELS
 from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, ROOMS, PopulationState
 from pysr_neural.state import KINDS
 
-_OPERATOR, _FEATURE, _ADD, _INSERT = (KINDS.index(kind) for kind in ("operator", "feature", "add", "insert"))
+_OPERATOR, _FEATURE, _ADD, _INSERT, _RANDOMIZE = (
+    KINDS.index(kind) for kind in ("operator", "feature", "add", "insert", "randomize")
+)
 _SIZES = (PLANTED_LEVELS, ROOMS, MOST_OPERANDS)
 _KIND_NAMES = np.eye(len(KINDS), dtype=np.float32)
 _SLOTS = np.array(
@@ -85,7 +87,11 @@ class _Planting:
         self.places[:, 0, _ABOVE], self.places[:, 0, _OPERAND] = old[:, l.ABOVE], old[:, l.OPERAND]
         self.tokens = np.zeros((count, depth), dtype=np.int64)
         language = state.language
-        self.same = (old[:, l.TOKEN, None] == language.numbers)[..., None].astype(np.float32)
+        self.pairs = np.zeros((count, language.kept + 1, 2), dtype=np.float32)
+        self.pairs[..., 0] = old[:, l.TOKEN, None] == language.numbers
+        self.prospects = state.outlook.planted[state.places[first, node]]
+        self.table = language.foresight.plants.table
+        self.begun = np.where((kind == _RANDOMIZE) | (kind == _FEATURE), 0, len(self.table) - 1)
         self.context = np.zeros((count, HEADS["token"].context), dtype=np.float32)
         self.context[:, :GLOBAL_FEATURES] = state.global_features
         self.context[:, GLOBAL_FEATURES:_WHICH] = _KIND_NAMES[kind]
@@ -110,7 +116,9 @@ class _Planting:
         context[:, _EXTRAS] = still / 5
         context[:, _EXTRAS + 1] = used / 10
         context[:, _EXTRAS + 2] = must
-        return Question(language.options, context, self._mask(rows, level, limit), pairs=self.same[rows])
+        pairs = self.pairs[rows]
+        pairs[..., 1] = self.prospects[rows[:, None], self.table[self.begun[rows]]]
+        return Question(language.options, context, self._mask(rows, level, limit), pairs=pairs)
 
     def put(self, rows: Ints, symbols: Ints) -> None:
         """Put a symbol in the uppermost open place of some actions."""
@@ -118,6 +126,7 @@ class _Planting:
         below = self.places[rows, top, _LEVEL] + 1
         self.tokens[rows, self.length[rows]] = symbols
         self.length[rows] += 1
+        self.begun[rows] = self.table[self.begun[rows], symbols]
         kept = symbols == language.kept
         self.used[rows] += ~(kept & (self.keeps[rows] == MUST_KEEP))
         self.keeps[rows[kept]] = NEVER_KEPT

@@ -12,6 +12,7 @@ import numpy as np
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import language as l
+from pysr_neural.proposer.policy.foresight import Outlook
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language, Shape
 from pysr_neural.state import MemberView
 
@@ -26,9 +27,9 @@ ROOMS = 9
 _FITS = ODDS + TOURNAMENTS
 _ROOMY = _FITS + TOURNAMENTS
 _FINEST = _ROOMY + ROOMS - 2
-MEMBER_FEATURES = _FINEST + 14
+MEMBER_FEATURES = _FINEST + 16
 LEVELS = 6
-NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 6
+NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 9
 GLOBAL_FEATURES = 12 + TOURNAMENTS
 _LEVEL_NAMES, _OPERAND_NAMES, _ROOM_NAMES = (np.eye(n, dtype=np.float32) for n in (LEVELS, MOST_OPERANDS, ROOMS))
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
@@ -70,6 +71,31 @@ class PopulationState:
     def present(self) -> Flags:
         """Which of `rows` are nodes; shape (members, longest)."""
         return np.arange(int(self.sizes.max())) < self.sizes[:, None]
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """What the data say about every node."""
+        return Outlook(
+            self.language.foresight, [member.tree for member in self.members], float(np.exp(self.losses.min()))
+        )
+
+    @cached_property
+    def places(self) -> Ints:
+        """Where each of `rows` is in the outlook; beyond a tree, that of its last node; shape (members, longest)."""
+        within = np.minimum(np.arange(int(self.sizes.max())), self.sizes[:, None] - 1)
+        return self.outlook.starts[self.outlook.tree_of][:, None] + within
+
+    @cached_property
+    def _node_prospects(self) -> Array:
+        """With the best small tree, the best node of a member, and nothing but its mean in place of each node."""
+        own = self.outlook
+        return np.stack([own.planted[:, 0], own.mated.max(axis=1), own.flat], axis=1)
+
+    @cached_property
+    def pair_prospects(self) -> Array:
+        """With the best node of the second in the best place of the first; shape (members, members)."""
+        own = self.outlook
+        return np.maximum.reduceat(own.mated, own.starts)[own.tree_of][:, own.tree_of]
 
     @cached_property
     def losses(self) -> Floats:
@@ -140,6 +166,7 @@ class PopulationState:
         finest[:, 11] = np.argsort(np.argsort(births, kind="stable")) / n
         finest[:, 12] = self.rows[:, 0, l.ARITY] == 0
         finest[:, 13] = (reached - better) / n
+        finest[:, 14:16] = np.maximum.reduceat(self._node_prospects, self.outlook.starts)[self.outlook.tree_of, :2]
         return made[None]
 
     def _roomy(self) -> Array:
@@ -171,6 +198,7 @@ class PopulationState:
         made[..., at + 3] = rows[..., l.HEIGHT] / 10
         made[..., at + 4] = rows[..., l.ARITY] == 0
         made[..., at + 5] = np.log(self.sizes)[:, None]
+        made[..., at + 6 :] = self._node_prospects[self.places]
         return made
 
     @cached_property

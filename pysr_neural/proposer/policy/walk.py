@@ -108,7 +108,9 @@ class Walk:
         features = state.member_features[0]
         shares = state.fit_shares[first]
         same = first[:, None] == np.arange(len(state))
-        pairs = np.stack([same, np.log(np.maximum(shares, LEAST_SHARE))], axis=-1).astype(np.float32)
+        pairs = np.empty((*same.shape, 3), dtype=np.float32)
+        pairs[..., 0], pairs[..., 1] = same, np.log(np.maximum(shares, LEAST_SHARE))
+        pairs[..., 2] = state.pair_prospects[first]
         context = np.hstack([np.repeat(state.global_features, len(first), axis=0), features[first]])
         return Question(state.member_features, context, _or_all(shares > 0), pairs=pairs)
 
@@ -126,9 +128,11 @@ class Walk:
         """Choose nodes; -1 where the kind concerns none, or has none to change."""
         state, node = self.state, np.full(self.count, -1)
         mask = nodes_possible(state, kind, first)
-        pairs = np.zeros((*mask.shape, 1), dtype=np.float32)
+        pairs = np.zeros((*mask.shape, 2), dtype=np.float32)
         pairing = np.flatnonzero(kind == CROSSOVER)
         if len(pairing):
+            mates = state.outlook.tree_of[second[pairing]]
+            pairs[pairing, :, 1] = state.outlook.mated[state.places[first[pairing]], mates[:, None]]
             counts = state.fitting[second[pairing][:, None], state.budgets[first[pairing]]]
             fits = mask[pairing] & (counts > 0)
             mask[pairing] = np.where(fits.any(axis=1, keepdims=True), fits, mask[pairing])
@@ -161,7 +165,9 @@ class Walk:
                 _ROOM_NAMES[np.minimum(budget, ROOMS - 1)],
             ]
         )
-        return Question(state.node_features, context, mask, at=two)
+        prospects = state.outlook.parted(state.places[one, at][:, None], state.places[two])
+        pairs = prospects[..., None].astype(np.float32)
+        return Question(state.node_features, context, mask, at=two, pairs=pairs)
 
     def _place(self, kind: Ints, first: Ints, node: Ints) -> Question:
         state = self.state

@@ -276,10 +276,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "seed"):
         default = getattr(SelfPlayConfig(), name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    options = parser.parse_args(argv)
-    given = {name: value for name, value in vars(options).items() if name not in ("start", "out")}
-    start = PolicyNetwork.initial() if options.start is None else PolicyNetwork.load(options.start)
-    run(start, SelfPlayConfig(**given), options.out)
+    for name in ("steps", "learning_rate", "clip", "kl"):
+        default = getattr(GradientConfig(), name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    options = vars(parser.parse_args(argv))
+    path, out = options.pop("start"), options.pop("out")
+    gradient = GradientConfig(**{name: options.pop(name) for name in ("steps", "learning_rate", "clip", "kl")})
+    start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
+    run(start, SelfPlayConfig(**options, gradient=gradient), out)
     return 0
 
 

@@ -1,0 +1,125 @@
+"""Foresight: what is told of changes that nobody has made is what making them gives."""
+
+import numpy as np
+import pytest
+
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.node import Node, variable
+from pysr_neural.expression.text import parse, to_string
+from pysr_neural.operators import OPERATORS
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.policy.foresight import _INVERSES, HIGHEST, LOWEST, ROWS
+from pysr_neural.proposer.policy.language import Language
+from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.state import MemberView
+from tests.strategies import make_problem
+
+ARITHMETIC = ("+", "-", "*", "/")
+
+
+def state(texts, operators=ARITHMETIC, target="x0 * x1 + x0"):
+    wanted = parse(target)
+    problem = make_problem(operators, rows=40, target=lambda a, b: evaluate(wanted, np.stack([a, b], axis=1)))
+    language = Language(problem)
+    trees = [parse(text) for text in texts]
+    losses = [loss(tree, language) for tree in trees]
+    members = [MemberView(tree, at, tree.size, birth=i) for i, (tree, at) in enumerate(zip(trees, losses, strict=True))]
+    return PopulationState(language, members, 15, 0.3)
+
+
+def loss(tree, language):
+    with np.errstate(all="ignore"):
+        return float(np.mean(np.square(evaluate(tree, language.problem.X) - language.problem.y)))
+
+
+def told(own, tree):
+    """What should be told of a child, by making it."""
+    found = loss(tree, own.language) / own.language.scale
+    return (
+        np.clip(np.log(own.outlook.best / max(found, 1e-12)), LOWEST, HIGHEST) / 5 if np.isfinite(found) else LOWEST / 5
+    )
+
+
+def test_a_part_in_place_of_a_node_that_the_whole_is_affine_in_has_the_loss_that_is_told():
+    own = state(["x0 * (x1 - x0) + x1", "(x0 + 1.5) * x1", "x0 / x1"])
+    numerators = {0: range(7), 1: range(5), 2: (0, 1)}
+    for first, nodes in numerators.items():
+        for node in nodes:
+            for second, other in enumerate(own.members):
+                for place in range(other.tree.size):
+                    child = own.members[first].tree.replace(node, other.tree.at(place))
+                    found = own.outlook.parted(
+                        own.places[first, node : node + 1], own.places[second, place : place + 1]
+                    )
+                    assert found[0] == pytest.approx(told(own, child), abs=1e-6), to_string(child)
+
+
+@pytest.mark.parametrize("name", sorted({*_INVERSES, "/", "sin", "+"}))
+def test_below_every_operator_the_part_that_makes_the_whole_right_is_known(name):
+    if OPERATORS[name].arity == 1:
+        target, tree, node = f"{name}(0.3 * x1) + x0", f"{name}(x0) + x0", 2
+        target = target if name != "neg" else "x0 - 0.3 * x1"
+        tree = tree if name != "neg" else "-x0 + x0"
+    else:
+        target, tree, node = f"x0 {name} (0.3 * x1)", f"x0 {name} x0", 2
+    own = state([tree, "0.3 * x1", "x1"], (*ARITHMETIC, *({name} - set(ARITHMETIC))), target)
+    right = own.outlook.parted(own.places[0, node : node + 1], own.places[1, :1])[0]
+    wrong = own.outlook.parted(own.places[0, node : node + 1], own.places[2, :1])[0]
+    if name == "sin":  # Has no inverse: linear about what is there.
+        assert right > LOWEST / 5
+    else:
+        assert right > 3
+        assert wrong < 1
+        assert own.outlook.mated[own.places[0, node], own.outlook.tree_of[1]] == right
+        assert own.pair_prospects[0, 1] >= right
+
+
+def test_small_trees_are_tried_in_every_place():
+    own = state(["x0 * x1 + x1", "x1"], ("+", "*", "sin"))
+    plants, outlook = own.language.foresight.plants, own.outlook
+    expected = {"x0": 4, "x1": 4}  # In place of the last node of the first, x0 makes it right.
+    at = own.places[0, 4]
+    for text in expected:
+        child = own.members[0].tree.replace(4, parse(text))
+        number = plants.table[0, own.language.tokens(parse(text))[0]]
+        assert outlook.planted[at, number] == pytest.approx(told(own, child), abs=1e-6)
+    for text in ("x0 + x1", "x1 * x0", "sin(x1)"):
+        number = 0
+        for token in own.language.tokens(parse(text)):
+            before, number = number, plants.table[number, token]
+            assert outlook.planted[at, before] >= outlook.planted[at, number]
+        child = own.members[0].tree.replace(4, parse(text))
+        assert outlook.planted[at, number] == pytest.approx(told(own, child), abs=1e-6)
+    assert outlook.planted[at, 0] == max(outlook.planted[at]) > 3
+    assert (plants.table[-1] == -1).all()
+    assert (outlook.planted[:, -1] == LOWEST / 5).all()
+
+
+def test_a_node_that_does_not_matter_can_be_anything():
+    own = state(["(x0 - x0) * x1 + x0"])
+    assert own.outlook.flat[own.places[0, 5]] == pytest.approx(0.0, abs=1e-6)
+    assert own.outlook.flat[own.places[0, 6]] < 0
+
+
+@pytest.mark.parametrize("tree", [parse("log(x0 - 5.0) + x1"), Node("+", (Node("foo", (variable(0),)), variable(1)))])
+def test_what_cannot_be_told_is_told_as_nothing(tree):
+    limits = Limits(max_size=15)
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (20, 2))
+    operators = OperatorSet(("log", "foo", "+", "-"), (1, 1, 2, 2))
+    own = PopulationState(Language(Problem(X, X[:, 0], operators, limits)), [MemberView(tree, 1.0, tree.size)], 15, 0.1)
+    assert (own.outlook.planted[own.places[0, 2]] == LOWEST / 5).all()
+    assert np.isfinite(own.member_features).all()
+    assert np.isfinite(own.node_features).all()
+
+
+@pytest.mark.parametrize(("rows", "features"), [(1, 1), (1000, 3)])
+def test_rows_are_bounded(rows, features):
+    problem = make_problem(operators=ARITHMETIC, rows=rows, features=features)
+    own = PopulationState(Language(problem), [MemberView(parse("x0"), 1.0, 1)], 7, 0.0)
+    assert own.language.foresight.columns.shape == (features, min(rows, ROWS))
+    assert np.isfinite(own.outlook.planted).all()
+
+
+def test_many_variables_leave_trees_of_two_leaves_out():
+    problem = make_problem(operators=(*ARITHMETIC, "exp"), features=40)
+    assert max(tree.size for tree in Language(problem).foresight.plants.trees) == 2
