@@ -256,19 +256,22 @@ class Outlook:
         _, at = np.unique(self._part, return_index=True)
         first = len(foresight.plant_values)
         candidates = np.concatenate([foresight.plant_values, values[at]])
-        losses = aims @ candidates.T
-        losses *= -2.0
-        losses += weights @ np.square(candidates).T
-        losses += rest[:, None]
+        with np.errstate(all="ignore"):
+            losses = aims @ candidates.T
+            losses *= -2.0
+            losses += weights @ np.square(candidates).T
+            losses += rest[:, None]
         losses[:, ~np.concatenate([foresight.plant_finite, finite[at]])] = np.inf
+        np.copyto(losses, np.inf, where=np.isnan(losses))
         self._parted = losses[:, first:]
         self.planted = self.told(foresight.plants.lowest(losses[:, :first]))
         ends = self.starts + sizes
         blocks = [self._parted[:, self._part[a:b]].min(axis=1) for a, b in zip(self.starts, ends, strict=True)]
         self.mated = self.told(np.stack(blocks, axis=1))
         means = values.mean(axis=1)
-        flat = weights.sum(axis=1) * means * means - 2.0 * aims.sum(axis=1) * means + rest
-        self.flat = self.told(np.where(finite, flat, np.inf))
+        with np.errstate(all="ignore"):
+            flat = weights.sum(axis=1) * means * means - 2.0 * aims.sum(axis=1) * means + rest
+        self.flat = self.told(np.where(finite & ~np.isnan(flat), flat, np.inf))
 
     def told(self, losses: Array) -> Array:
         """Return how far losses are below the population's lowest, in natural logarithms, bounded and divided by 5."""

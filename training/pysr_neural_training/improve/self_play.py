@@ -1,12 +1,14 @@
 """`pysr-neural improve policy`: the policy of actions gets better by its own searches.
 
 Owns: the rounds, what an action earned, the command.  Does not own: rewards (`rewards`), the steps of learning
-(`pysr_neural_training.policy.gradient`), the policy (`pysr_neural.proposer.policy`).
+(`pysr_neural_training.policy`), the policy (`pysr_neural.proposer.policy`).
 
-Every round searches fresh training problems with BasicSR's reference preset, in which the policy makes all children.
-An action that led to a lower loss than any before earns the decrease of its logarithm; ancestors get their share of
-what descendants earned, discounted by births.  No joins and no least squares: what is learned is how to search.
-Held-out problems, the same in all rounds, judge every round at equal evaluations.
+Every round searches fresh training problems of three operator sets with BasicSR's reference preset, in which the policy
+makes all children.  An action that led to a lower loss than any before earns the decrease of its logarithm; ancestors
+get their share of what descendants earned, discounted by births.  Three methods learn from it: ``gradient``, the policy
+gradient; ``expert``, which imitates what earned; ``dagger``, which imitates the best of many actions tried on states
+that the policy met.  No joins and no least squares: what is learned is how to search.  Held-out problems, the same in
+all rounds, judge every round at equal evaluations.
 """
 
 import argparse
@@ -14,7 +16,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,26 +23,26 @@ from typing import Any
 import numpy as np
 
 from pysr_neural.checks import whole
-from pysr_neural.errors import ConfigError
+from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.network import PolicyNetwork
-from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession
-from pysr_neural.rng import generator
+from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession, state_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult, run_search
 from pysr_neural_training.improve.rewards import credited, log_decrease
+from pysr_neural_training.policy.experts import ExpertConfig, LookAhead, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, improve
 from pysr_neural_training.policy.lessons import Lessons
-from pysr_neural_training.policy.problems import PRIOR
-from pysr_neural_training.problems.generate import Sampler
+from pysr_neural_training.policy.problems import held_out_problems, mixed
 
 SOLVED_BELOW = 1e-10
+GRADIENT, EXPERT, DAGGER = METHODS = ("gradient", "expert", "dagger")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ class SelfPlayConfig:
         Problems that judge a round, and seeds of each.
     discount : float
         Share of a gain that is left for a parent.
+    method : str
+        One of `METHODS`.
     gradient : GradientConfig
+    expert : ExpertConfig
+        Of the two methods that imitate.
     seed : int
     """
 
@@ -70,10 +75,16 @@ class SelfPlayConfig:
     held_out: int = 50
     held_out_seeds: int = 4
     discount: float = 0.8
+    method: str = "expert"
     gradient: GradientConfig = field(default_factory=GradientConfig)
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(
+                f"method must be one of {METHODS}; got {self.method!r}." + did_you_mean(self.method, METHODS)
+            )
         for name in ("searches", "evaluations", "held_out", "held_out_seeds"):
             whole(name, getattr(self, name), 1)
         if not 0 <= self.discount <= 1:
@@ -120,6 +131,36 @@ class _WatchedSession(PolicySession):
         """Answer, and count the actions as lessons."""
         answer = super().propose(request)
         self.lessons.advance(len(answer.actions))
+        return answer
+
+
+class Guided:
+    """The policy as a proposer whose states an expert labels.
+
+    Parameters
+    ----------
+    policy : PolicyProposer
+    expert : LookAhead
+    """
+
+    def __init__(self, policy: PolicyProposer, expert: LookAhead) -> None:
+        self.policy, self.expert = policy, expert
+
+    def open(self, problem: Problem) -> "_GuidedSession":
+        """Start a search."""
+        return _GuidedSession(self.policy, problem, self.expert)
+
+
+class _GuidedSession(PolicySession):
+    def __init__(self, policy: PolicyProposer, problem: Problem, expert: LookAhead) -> None:
+        super().__init__(policy, problem)
+        self.expert = expert
+
+    def propose(self, request: ProposalRequest) -> ProposalBatch:
+        """Answer, and let the expert see what was answered to."""
+        answer = super().propose(request)
+        if answer.actions:
+            self.expert.see(state_of(self.language, request))
         return answer
 
 
@@ -195,28 +236,29 @@ def is_solved(found: SearchResult, problem: Problem) -> bool:
     return found.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
 
 
-@cache
-def held_out_problems(count: int) -> list[Problem]:
-    """Return the problems that judge; no training sees their expressions."""
-    drawn = Sampler(PRIOR, generator(7, "self-play held out"), held_out=True)
-    return [each.problem for each in islice(drawn, count)]
+def guided(
+    network: PolicyNetwork, problems: Sequence[Problem], config: SelfPlayConfig, seed: int
+) -> tuple[Lessons, Array, list[bool]]:
+    """Search problems with a policy, and let an expert that looks ahead say what it should have done; see `play`."""
+    lessons, solved = Lessons(), list[bool]()
+    proposer = Guided(PolicyProposer(network), LookAhead(network, config.expert, lessons, seed))
+    for number, problem in enumerate(problems):
+        solved.append(is_solved(run_search(problem, config.search(), proposer, seed + number), problem))
+    return lessons, np.ones(lessons.actions), solved
 
 
 def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, float]:
     """Return the solve rate on held-out problems with a 95 % interval over problems; without a policy, BasicSR's."""
     problems = held_out_problems(config.held_out)
     proposer = None if network is None else PolicyProposer(network)
-    rates = [
-        np.mean(
-            [
-                is_solved(run_search(problem, config.search(), proposer, 10_000 * (1 + seed) + number), problem)
-                for seed in range(config.held_out_seeds)
-            ]
-        )
-        for number, problem in enumerate(problems)  # Of one seed, searches draw the same numbers.
-    ]
+    rates, evaluations = [], []
+    for number, problem in enumerate(problems):
+        seeds = [10_000 * (1 + i) + number for i in range(config.held_out_seeds)]  # Of one, searches draw alike.
+        found = [run_search(problem, config.search(), proposer, seed) for seed in seeds]
+        rates.append(np.mean([is_solved(each, problem) for each in found]))
+        evaluations += [each.evaluations for each in found]
     mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
-    return {"solved": mean, "low": mean - half, "high": mean + half}
+    return {"solved": mean, "low": mean - half, "high": mean + half, "evaluations": float(np.mean(evaluations))}
 
 
 def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[str, Any]]:
@@ -249,10 +291,13 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[st
 def _round(
     network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, number: int
 ) -> tuple[PolicyNetwork, dict[str, Any]]:
-    drawn = Sampler(PRIOR, generator(config.seed, "self-play", number))
-    problems = [each.problem for each in islice(drawn, config.searches)]
-    lessons, earned, solved = play(network, problems, config, config.seed + 100_000 * number)
-    learned, facts = improve(network, start, lessons, earned, config.gradient, number)
+    problems = list(islice(mixed(config.seed, f"self-play {number}"), config.searches))
+    search = guided if config.method == DAGGER else play
+    lessons, earned, solved = search(network, problems, config, config.seed + 100_000 * number)
+    if config.method == GRADIENT:
+        learned, facts = improve(network, start, lessons, earned, config.gradient, number)
+    else:
+        learned, facts = imitate(network, lessons, earned, config.expert, number)
     return learned, {"train_solved": float(np.mean(solved)), "actions": len(earned), **facts}
 
 
@@ -276,14 +321,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "seed"):
         default = getattr(SelfPlayConfig(), name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    for name in ("steps", "learning_rate", "clip", "kl"):
-        default = getattr(GradientConfig(), name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    options = vars(parser.parse_args(argv))
+    parser.add_argument("--method", choices=METHODS, default=EXPERT)
+    parser.add_argument("--steps", type=int, help="of learning, per round")
+    parser.add_argument("--learning-rate", type=float)
+    options: dict[str, Any] = vars(parser.parse_args(argv))
     path, out = options.pop("start"), options.pop("out")
-    gradient = GradientConfig(**{name: options.pop(name) for name in ("steps", "learning_rate", "clip", "kl")})
+    steps = {name: options.pop(name) for name in ("steps", "learning_rate")}
+    given = {name: value for name, value in steps.items() if value is not None}
+    config = SelfPlayConfig(**options, gradient=GradientConfig(**given), expert=ExpertConfig(**given))
     start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
-    run(start, SelfPlayConfig(**options, gradient=gradient), out)
+    run(start, config, out)
     return 0
 
 

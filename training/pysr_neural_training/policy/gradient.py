@@ -63,7 +63,7 @@ class GradientConfig:
             raise ConfigError(f"learning_rate and clip must be above 0, weights at least 0; got {self}.")
 
 
-class _Decisions:
+class Decisions:
     """The decisions of some actions, found quickly."""
 
     def __init__(self, lessons: Mapping[str, Lesson]) -> None:
@@ -133,7 +133,7 @@ def improve(
     finished = lessons.finished()
     gains = advantages(finished["cross"], earned) if finished else np.zeros(0)
     policy, before, reference = TorchPolicy(network), TorchPolicy(network), TorchPolicy(start)
-    decisions, rng = _Decisions(finished), generator(config.seed, "policy gradient", number)
+    decisions, rng = Decisions(finished), generator(config.seed, "policy gradient", number)
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
     measured: list[dict[str, float]] = []
     for _ in range(config.steps if len(gains) else 0):
@@ -151,7 +151,7 @@ def improve(
 
 def _loss(
     policies: tuple[TorchPolicy, TorchPolicy, TorchPolicy],
-    decisions: _Decisions,
+    decisions: Decisions,
     actions: Ints,
     gains: Array,
     config: GradientConfig,

@@ -1,9 +1,16 @@
 """The problems on which policies learn and are judged: small ones that BasicSR's reference preset can solve.
 
-Owns: `PRIOR`.  Does not own: drawing from it, what is held out (`pysr_neural_training.problems.generate`).
+Owns: priors of three operator sets, their problems in turn.  Does not own: drawing from a prior, what is held out
+(`pysr_neural_training.problems.generate`).
 """
 
-from pysr_neural_training.problems.generate import ProblemPrior
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle, islice
+
+from pysr_neural.problem import Problem
+from pysr_neural.rng import generator
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 
 PRIOR = ProblemPrior(
     operators=("+", "-", "*", "/"),
@@ -18,3 +25,30 @@ PRIOR = ProblemPrior(
     distractor_share=0.0,
 )
 """The only constant is 1, as that of the preset."""
+PRIORS = {
+    "arithmetic": PRIOR,
+    "transcendental": replace(PRIOR, operators=("sin", "cos", "exp", "log", "+", "-", "*", "/")),
+    "roots": replace(PRIOR, operators=("sqrt", "square", "inv", "+", "-", "*")),
+}
+"""Three operator sets."""
+
+
+def mixed(seed: int, name: str, held_out: bool = False) -> Iterator[Problem]:
+    """Yield problems of the three operator sets in turn, without end.
+
+    Parameters
+    ----------
+    seed : int
+    name : str
+        Of the stream.
+    held_out : bool
+        Whether the expressions are those that no training sees, or the others.
+    """
+    streams = [iter(Sampler(prior, generator(seed, name, kind), held_out)) for kind, prior in PRIORS.items()]
+    for stream in cycle(streams):
+        yield next(stream).problem
+
+
+def held_out_problems(count: int, seed: int = 7) -> list[Problem]:
+    """Return problems that judge; no training sees their expressions."""
+    return list(islice(mixed(seed, "self-play held out", held_out=True), count))
