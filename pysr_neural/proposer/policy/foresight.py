@@ -34,7 +34,7 @@ NEEDED = 0.9
 KEPT_TREES = 3000
 _INVERSES: Mapping[str, Function] = {
     "inv": lambda t: 1.0 / t,
-    "square": lambda t: np.sqrt(t),
+    "square": np.sqrt,
     "cube": np.cbrt,
     "sqrt": lambda t: np.where(t >= 0, t * t, np.nan),
     "exp": np.log,

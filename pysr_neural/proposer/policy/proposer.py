@@ -3,11 +3,14 @@
 Owns: `PolicyProposer`, its sessions.  Does not own: decisions (`walk`), weights (`network`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pysr_neural.expression.edits import edited
+from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
+from pysr_neural.proposer.base import Action, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.policy.choosers import Sampler, Watch
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import PolicyNetwork
@@ -16,6 +19,10 @@ from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 
 CHILD_LEVELS = ("child", "refresh")
+BY_ENGINE = ("simplify", "optimize", "constant")
+"""Kinds that an edit alone does not carry out."""
+MET = 200_000
+"""Trees that a session remembers."""
 
 
 def state_of(language: Language, request: ProposalRequest) -> PopulationState:
@@ -34,13 +41,16 @@ class PolicyProposer:
     network : PolicyNetwork
     temperature : float
         Times that of the request.
+    draws : int
+        Times as many actions are drawn as are asked for: those are passed over first whose child was proposed before.
     """
 
     network: PolicyNetwork
     temperature: float = 1.0
+    draws: int = 1
 
     @classmethod
-    def from_file(cls, path: str | Path, temperature: float = 1.0) -> "PolicyProposer":
+    def from_file(cls, path: str | Path, temperature: float = 1.0, draws: int = 1) -> "PolicyProposer":
         """Load a policy from its safetensors file.
 
         Raises
@@ -48,7 +58,7 @@ class PolicyProposer:
         CheckpointError
             If it is none.
         """
-        return cls(PolicyNetwork.load(Path(path)), temperature)
+        return cls(PolicyNetwork.load(Path(path)), temperature, draws)
 
     def open(self, problem: Problem) -> "PolicySession":
         """Start a search."""
@@ -68,15 +78,39 @@ class PolicySession:
 
     def __init__(self, proposer: PolicyProposer, problem: Problem, watch: Watch | None = None) -> None:
         self.proposer, self.language, self.watch = proposer, Language(problem), watch
+        self._met: set[Node] = set()
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer with as many actions as children are asked for; without members there is nothing to vary."""
         if not request.members or not request.count or not set(request.levels) & set(CHILD_LEVELS):
             return ProposalBatch()
         state = state_of(self.language, request)
-        network = self.proposer.network
         rng = generator(request.seed, "policy")
         temperature = self.proposer.temperature * request.temperature
-        sampler = Sampler(network, request.count, rng, temperature, self.watch)
-        made = Walk(state, request.count, network.config.kinds).run(sampler)
-        return ProposalBatch(actions=actions_of(made, sampler.log_probability, sampler.entropy))
+        network, count = self.proposer.network, self.proposer.draws * request.count
+        sampler = Sampler(network, count, rng, temperature, self.watch)
+        made = Walk(state, count, network.config.kinds).run(sampler)
+        actions = actions_of(made, sampler.log_probability, sampler.entropy)
+        if count > request.count:
+            actions = self._fresh(actions, state, request.count)
+        return ProposalBatch(actions=actions)
+
+    def _fresh(self, actions: Sequence[Action], state: PopulationState, count: int) -> tuple[Action, ...]:
+        """Return so many actions, those first that lead to something new."""
+        self._met.update([member.tree for member in state.members])
+        taken, left = list[Action](), list[Action]()
+        for action in actions:
+            if len(taken) == count:
+                break
+            (left if self._is_met(action, state) else taken).append(action)
+        return tuple((taken + left)[:count])
+
+    def _is_met(self, action: Action, state: PopulationState) -> bool:
+        """Tell whether an action's child was met before; from now on it was."""
+        if action.kind in BY_ENGINE:
+            return False
+        child = edited(action.kind, action.edit, *[state.members[i].tree for i in action.parents])
+        known = child in self._met
+        if len(self._met) < MET:
+            self._met.add(child)
+        return known

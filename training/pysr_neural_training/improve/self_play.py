@@ -38,7 +38,9 @@ from pysr_neural_baseline.search import SearchResult, run_search
 from pysr_neural_training.improve.rewards import credited, log_decrease
 from pysr_neural_training.policy.experts import ExpertConfig, LookAhead, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, improve
-from pysr_neural_training.policy.lessons import Lessons
+from pysr_neural_training.policy.lessons import Lessons, merged
+from pysr_neural_training.policy.lessons import load as load_lessons
+from pysr_neural_training.policy.lessons import save as save_lessons
 from pysr_neural_training.policy.problems import held_out_problems, mixed
 
 SOLVED_BELOW = 1e-10
@@ -60,6 +62,8 @@ class SelfPlayConfig:
         Problems that judge a round, and seeds of each.
     discount : float
         Share of a gain that is left for a parent.
+    draws : int
+        See `pysr_neural.proposer.policy.proposer.PolicyProposer`; not of searches whose own actions are learned from.
     method : str
         One of `METHODS`.
     gradient : GradientConfig
@@ -75,7 +79,8 @@ class SelfPlayConfig:
     held_out: int = 50
     held_out_seeds: int = 4
     discount: float = 0.8
-    method: str = "expert"
+    draws: int = 3
+    method: str = "dagger"
     gradient: GradientConfig = field(default_factory=GradientConfig)
     expert: ExpertConfig = field(default_factory=ExpertConfig)
     seed: int = 0
@@ -238,19 +243,26 @@ def is_solved(found: SearchResult, problem: Problem) -> bool:
 
 def guided(
     network: PolicyNetwork, problems: Sequence[Problem], config: SelfPlayConfig, seed: int
-) -> tuple[Lessons, Array, list[bool]]:
-    """Search problems with a policy, and let an expert that looks ahead say what it should have done; see `play`."""
+) -> tuple[Lessons, list[bool]]:
+    """Search problems with a policy, and let an expert that looks ahead say what it should have done.
+
+    Returns
+    -------
+    lessons : Lessons
+        Its labels.
+    solved : list of bool
+    """
     lessons, solved = Lessons(), list[bool]()
-    proposer = Guided(PolicyProposer(network), LookAhead(network, config.expert, lessons, seed))
+    proposer = Guided(PolicyProposer(network, draws=config.draws), LookAhead(network, config.expert, lessons, seed))
     for number, problem in enumerate(problems):
         solved.append(is_solved(run_search(problem, config.search(), proposer, seed + number), problem))
-    return lessons, np.ones(lessons.actions), solved
+    return lessons, solved
 
 
 def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, float]:
     """Return the solve rate on held-out problems with a 95 % interval over problems; without a policy, BasicSR's."""
     problems = held_out_problems(config.held_out)
-    proposer = None if network is None else PolicyProposer(network)
+    proposer = None if network is None else PolicyProposer(network, draws=config.draws)
     rates, evaluations = [], []
     for number, problem in enumerate(problems):
         seeds = [10_000 * (1 + i) + number for i in range(config.held_out_seeds)]  # Of one, searches draw alike.
@@ -282,27 +294,38 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[st
         _keep(metrics, records, {"round": 0, **judge(start, config), "basicsr": judge(None, config)})
     for number in range(len(records), config.rounds + 1):
         network = PolicyNetwork.load(_checkpoint(out, number - 1))
-        learned, facts = _round(network, start, config, number)
+        learned, facts = _round(network, start, config, out, number)
         learned.save(_checkpoint(out, number))
         _keep(metrics, records, {"round": number, **facts, **judge(learned, config)})
     return records
 
 
 def _round(
-    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, number: int
+    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, out: Path, number: int
 ) -> tuple[PolicyNetwork, dict[str, Any]]:
     problems = list(islice(mixed(config.seed, f"self-play {number}"), config.searches))
-    search = guided if config.method == DAGGER else play
-    lessons, earned, solved = search(network, problems, config, config.seed + 100_000 * number)
+    seed = config.seed + 100_000 * number
+    if config.method == DAGGER:
+        lessons, solved = guided(network, problems, config, seed)
+        save_lessons(lessons.finished() if lessons.actions else {}, _labels(out, number))
+        labels = merged([load_lessons(_labels(out, i)) for i in range(1, number + 1)])
+        every = np.ones(len(labels["cross"].chosen) if labels else 0)
+        learned, facts = imitate(network, labels, every, config.expert, number)
+        return learned, {"train_solved": float(np.mean(solved)), "labels": lessons.actions, **facts}
+    lessons, earned, solved = play(network, problems, config, seed)
     if config.method == GRADIENT:
         learned, facts = improve(network, start, lessons, earned, config.gradient, number)
     else:
-        learned, facts = imitate(network, lessons, earned, config.expert, number)
+        learned, facts = imitate(network, lessons.finished(), earned, config.expert, number)
     return learned, {"train_solved": float(np.mean(solved)), "actions": len(earned), **facts}
 
 
 def _checkpoint(out: Path, number: int) -> Path:
     return out / f"round-{number:03d}" / "policy.safetensors"
+
+
+def _labels(out: Path, number: int) -> Path:
+    return out / f"round-{number:03d}" / "labels.npz"
 
 
 def _keep(metrics: Path, records: list[dict[str, Any]], record: dict[str, Any]) -> None:
@@ -318,10 +341,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="pysr-neural improve policy", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--start", type=Path, help="a policy's safetensors file; without one, a uniform policy")
     parser.add_argument("--out", type=Path, default=Path("outputs/self_play"), help="folder; continued if it is begun")
-    for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "seed"):
+    for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "draws", "seed"):
         default = getattr(SelfPlayConfig(), name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    parser.add_argument("--method", choices=METHODS, default=EXPERT)
+    parser.add_argument("--method", choices=METHODS, default=DAGGER)
     parser.add_argument("--steps", type=int, help="of learning, per round")
     parser.add_argument("--learning-rate", type=float)
     options: dict[str, Any] = vars(parser.parse_args(argv))

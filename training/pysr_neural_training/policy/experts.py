@@ -5,10 +5,11 @@ Owns: `imitate` (expert iteration), `LookAhead` (DAgger's expert).  Does not own
 
 Expert iteration after Anthony, Tian, Barber (NeurIPS 2017); deviation: the expert is the search itself, whose moves are
 imitated in proportion to what they earned, in place of a tree search.  DAgger after Ross, Gordon, Bagnell (AISTATS
-2011); deviation: only states are labelled in which the expert finds something better than the best member, and each
-round learns from its own labels alone.
+2011), on the labels of all rounds; deviation: only states are labelled in which the expert finds something better than
+the best member.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 from pysr_neural_training.policy.gradient import Decisions
 from pysr_neural_training.policy.learner import TorchPolicy
-from pysr_neural_training.policy.lessons import Lessons
+from pysr_neural_training.policy.lessons import Lesson, Lessons
 
 BY_ENGINE = ("simplify", "optimize", "constant", "do_nothing")
 """Kinds that an edit alone does not carry out, or that change nothing."""
@@ -58,7 +59,7 @@ class ExpertConfig:
     batch_size: int = 512
     learning_rate: float = 5e-3
     tries: int = 200
-    share: float = 0.5
+    share: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -70,14 +71,14 @@ class ExpertConfig:
 
 
 def imitate(
-    network: PolicyNetwork, lessons: Lessons, earned: Array, config: ExpertConfig, number: int = 0
+    network: PolicyNetwork, finished: Mapping[str, Lesson], earned: Array, config: ExpertConfig, number: int = 0
 ) -> tuple[PolicyNetwork, dict[str, Any]]:
     """Make what earned something likelier, in proportion to what it earned.
 
     Parameters
     ----------
     network : PolicyNetwork
-    lessons : Lessons
+    finished : dict of str to Lesson
     earned : array, shape (actions,)
     config : ExpertConfig
     number : int
@@ -89,7 +90,6 @@ def imitate(
     facts : dict
         ``earned`` on average, ``imitated`` actions, ``loss`` at first and ``last_loss`` per action, in nats.
     """
-    finished = lessons.finished() if lessons.actions else {}
     weights = np.clip(np.where(np.isfinite(earned), earned, 0.0), 0.0, MOST_EARNED)
     facts: dict[str, Any] = {"earned": float(np.nanmean(earned)) if len(earned) else 0.0}
     facts["imitated"] = int((weights > 0).sum())
@@ -139,7 +139,7 @@ class LookAhead:
 
     def see(self, state: PopulationState) -> None:
         """Label a state, if it is its turn, and if something better is found."""
-        if self.rng.random() >= self.config.share:
+        if self.config.share < 1 and self.rng.random() >= self.config.share:
             return
         sampler = Sampler(self.network, self.config.tries, self.rng)
         made = Walk(state, self.config.tries, self.network.config.kinds).run(sampler)

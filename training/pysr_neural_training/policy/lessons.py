@@ -1,13 +1,14 @@
 """Decisions to learn from, as arrays: what was asked, and what was chosen.
 
-Owns: `Lessons`, `Lesson`, collecting and batching them.  Does not own: where decisions come from (`from_traces`,
-`rollout`), the steps of learning (`learner`).
+Owns: `Lessons`, `Lesson`, collecting, keeping and batching them.  Does not own: where decisions come from
+(`from_traces`, `rollout`), the steps of learning (`learner`).
 
 Options that many decisions share, such as the members of a population, are stored once.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,6 +138,49 @@ def _padded(parts: Sequence[Any], width: int) -> npt.NDArray[Any]:
         made[at : at + len(part), : part.shape[1]] = part
         at += len(part)
     return made
+
+
+def merged(several: Sequence[Mapping[str, Lesson]]) -> dict[str, Lesson]:
+    """Return the lessons of several collections together; actions are numbered on from one to the next."""
+    counts = [max((int(lesson.action.max(initial=-1)) + 1 for lesson in each.values()), default=0) for each in several]
+    made: dict[str, Lesson] = {}
+    for head in HEADS:
+        own = [(each[head], sum(counts[:i])) for i, each in enumerate(several) if head in each]
+        if not own:
+            continue
+        width = max(lesson.options.shape[1] for lesson, _ in own)
+        blocks = np.cumsum([0, *(len(lesson.options) for lesson, _ in own)])
+        options = np.zeros((int(blocks[-1]), width, own[0][0].options.shape[2]), dtype=np.float16)
+        for (lesson, _), at in zip(own, blocks, strict=False):
+            options[at : at + len(lesson.options), : lesson.options.shape[1]] = lesson.options
+        lessons = [lesson for lesson, _ in own]
+        made[head] = Lesson(
+            options,
+            np.concatenate([lesson.block + at for lesson, at in zip(lessons, blocks, strict=False)]),
+            np.concatenate([lesson.context for lesson in lessons]),
+            _padded([lesson.mask for lesson in lessons], width),
+            None if lessons[0].pairs is None else _padded([lesson.pairs for lesson in lessons], width),
+            np.concatenate([lesson.chosen for lesson in lessons]),
+            np.concatenate([lesson.action + first for lesson, first in own]),
+        )
+    return made
+
+
+def save(lessons: Mapping[str, Lesson], path: Path) -> None:
+    """Write lessons as one NumPy archive."""
+    arrays = {f"{head}.{name}": value for head, lesson in lessons.items() for name, value in lesson._asdict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **{name: value for name, value in arrays.items() if value is not None})
+
+
+def load(path: Path) -> dict[str, Lesson]:
+    """Read what `save` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays: dict[str, dict[str, Any]] = {}
+        for name in file.files:
+            head, _, field_name = name.partition(".")
+            arrays.setdefault(head, {"pairs": None})[field_name] = file[name]
+    return {head: Lesson(**own) for head, own in arrays.items()}
 
 
 def sizes(lessons: Mapping[str, Lesson]) -> dict[str, int]:
