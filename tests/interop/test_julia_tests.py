@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[2] / "julia" / "NeuralProposer" / "test"
-QUICK = ("wire", "parts", "levels", "determinism", "recording", "faults")
+QUICK = ("wire", "parts", "foresight", "levels", "determinism", "recording", "faults")
 SLOW = ("kinds_of_search", "parallel")
 
 
