@@ -48,6 +48,8 @@ class NeuralProposerPlugin:
         Weights of the level ``foresight`` in place of the bundled ones; none at all: all changes are equally likely.
     foresight_share : float
         Share of mutations that look ahead, between 0 and 1.
+    foresight_places : int
+        Places of a tree that such a step looks at; its price grows with them.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class NeuralProposerPlugin:
     verbose: bool = True
     foresight: Sequence[float] | None = None
     foresight_share: float = 0.2
+    foresight_places: int = 4
     session: str = field(default="", init=False, repr=False, compare=False)
     _data: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = field(
         default=None, init=False, repr=False, compare=False
@@ -128,6 +131,7 @@ class NeuralProposerPlugin:
             weight=float(config.weight),
             foresight=julia.vector_of_floats(self._weights()),
             foresight_share=float(self.foresight_share),
+            foresight_places=int(self.foresight_places),
             synchronous=self.synchronous,
             seed_timeout=float(config.seed_timeout),
             request_timeout=float(config.request_timeout),

@@ -37,7 +37,10 @@ def weights() -> Array:
 
 def golden_text() -> str:
     """Return the file's content."""
-    lines = ["# Written by make_native.py; read by the Python and the Julia tests.", f"weights = {_numbers(weights(), 12)}"]
+    lines = [
+        "# Written by make_native.py; read by the Python and the Julia tests.",
+        f"weights = {_numbers(weights(), 12)}",
+    ]
     for names, text, limit in CASES:
         problem, tree = problem_of(names), parse(text)
         look = NativeForesight(problem).look(tree, limit)

@@ -4,9 +4,9 @@ Owns: both ratios and their table.  Does not own: the step (the Julia package), 
 (`pysr_neural_training.policy.distil`), what it finds (`runner` with the method ``pysr-foresight``).
 
 ``step_ratio``: the same population goes through a few cycles of PySR's evolution again and again, once with ordinary
-mutations, once with mutations that all look ahead, in turns; choosing the parent and judging the child count, crossovers
-are off.  ``evaluations_ratio``: whole searches of the same data, in turns, at the share of mutations that users get.  All times are of
-the processor, so that a busy machine does no harm; medians of the turns' ratios count.
+mutations, once with mutations that all look ahead, in turns; choosing the parent and judging the child count,
+crossovers are off.  ``evaluations_ratio``: whole searches of the same data, in turns, at the share of mutations that
+users get.  All times are of the processor, so that a busy machine does no harm; medians of the turns' ratios count.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural_benchmarks.methods.pysr import looking_ahead
 from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, ROWS, data
@@ -26,6 +27,10 @@ ALL_STEPS = 0.999
 CYCLES = 10
 """Of a timed piece: few, so that the population stays what it was."""
 PIECES = 40
+EVOLVED = 2000
+"""Cycles that the population goes through before."""
+COMPILES = 2.0
+"""Seconds of a search, for its compiled options."""
 _STEPS = """
 module NativeSteps
 using SymbolicRegression: SymbolicRegression as SR
@@ -40,10 +45,16 @@ function Steps(population, dataset, options)
     states = map((plugin, head) -> SR.fork_plugin_state(head, plugin, dataset), options.plugins, heads)
     return Steps(population, dataset, options, states)
 end
-function prepared(options, state, X, y)
+function evolved(options, X, y, cycles)
     dataset = SR.Dataset(X, y)
     SR.update_baseline_loss!(dataset, options)
-    return first(first(first(state))), dataset
+    plugin_states = SR.init_plugin_states(options, dataset)
+    population = SR.Population(dataset; options.population_size, options, nfeatures=size(X, 1), plugin_states)
+    first = Steps(population, dataset, options)
+    evolved, _, _ = SR.s_r_cycle(
+        dataset, population, cycles, options.maxsize; options, trace=nothing, plugin_states=first.states
+    )
+    return evolved, dataset
 end
 function seconds(steps::Steps, cycles, pieces)
     total = 0.0
@@ -75,12 +86,18 @@ class Settings:
     rows : int
         Of the data.
     seed : int
+    share : float
+        Of mutations that look ahead, in whole searches.
+    places : int
+        That a step looks at.
     """
 
     seconds: float = 10.0
     repeats: int = 7
     rows: int = ROWS
     seed: int = 0
+    share: float = NeuralProposerPlugin.foresight_share
+    places: int = NeuralProposerPlugin.foresight_places
 
 
 def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **changes: Any) -> tuple[Any, float]:
@@ -115,12 +132,12 @@ def step_ratios(settings: Settings) -> list[float]:
 
     jl.seval(_STEPS)
     steps = []
-    for plugins in ([], [looking_ahead(foresight_share=ALL_STEPS)]):
-        model, _ = searched(settings, settings.seconds, plugins, crossover_probability=0.0)
+    for plugins in ([], [looking_ahead(foresight_share=ALL_STEPS, foresight_places=settings.places)]):
+        model, _ = searched(settings, COMPILES, plugins, crossover_probability=0.0)
         if not steps:
             X, y = data(settings.seed, settings.rows)
             to_columns = jl.seval("(X, y) -> (permutedims(Float32.(X)), Float32.(y))")
-            population, dataset = jl.NativeSteps.prepared(model.julia_options_, model.julia_state_, *to_columns(X, y))
+            population, dataset = jl.NativeSteps.evolved(model.julia_options_, *to_columns(X, y), EVOLVED)
         steps.append(jl.NativeSteps.Steps(population, dataset, model.julia_options_))
     ratios = []
     for turn in range(-1, settings.repeats):
@@ -132,7 +149,10 @@ def step_ratios(settings: Settings) -> list[float]:
 
 def rates(settings: Settings, progress: Callable[[str], None]) -> dict[str, list[float]]:
     """Return evaluations per second of whole searches, by way and turn; the first turn compiles and is left out."""
-    ways: dict[str, list[Any]] = {"plain": [], "foresight": [looking_ahead()]}
+    ways: dict[str, list[Any]] = {
+        "plain": [],
+        "foresight": [looking_ahead(foresight_share=settings.share, foresight_places=settings.places)],
+    }
     found: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(-1, settings.repeats):
         for way in list(ways)[:: -1 if turn % 2 else 1]:
@@ -163,7 +183,6 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
         "step_ratios": steps,
         "evaluations_ratios": ratios,
         "evaluations_per_second": {way: median(each) for way, each in searches.items()},
-        "share": looking_ahead().foresight_share,
         **asdict(settings),
     }
 
@@ -185,9 +204,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=defaults.repeats, help="turns of both measurements")
     parser.add_argument("--rows", type=int, default=defaults.rows, help="of the data")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="of the data")
+    parser.add_argument("--share", type=float, default=defaults.share, help="of mutations that look ahead")
+    parser.add_argument("--places", type=int, default=defaults.places, help="that a step looks at")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
-    settings = Settings(options.seconds, options.repeats, options.rows, options.seed)
+    settings = Settings(**{name: getattr(options, name) for name in asdict(defaults)})
     found = measure(settings, lambda line: print(line, flush=True))
     print(table(found))
     if options.json:

@@ -56,7 +56,7 @@ function weigh_plants!(foresight::Foresight)
 end
 
 """Some of the places where a change fits into the limit, drawn anew."""
-function draw_places!(rng::AbstractRNG, foresight::Foresight, limit::Int; most::Int=FORESEEN_PLACES)
+function draw_places!(rng::AbstractRNG, foresight::Foresight, limit::Int; most::Int=foresight.most_places)
     places, count = empty!(foresight.places), length(foresight.codes)
     for i in 1:count
         count - foresight.sizes[i] < limit && push!(places, Place(i, REPLACE))

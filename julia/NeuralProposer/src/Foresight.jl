@@ -9,8 +9,7 @@
 # is exact; elsewhere it is exact where it is 0, and of first order beside that. All arrays are made once per population.
 
 const FORESEEN_ROWS = 32
-"""Places that a step looks at, drawn anew each time: this bounds its price."""
-const FORESEEN_PLACES = 16
+const FORESEEN_PLACES = 4
 const MOST_PLANTS = 64
 """Nodes beyond which a tree is left to the engine's own kinds."""
 const FORESEEN_NODES = 64
@@ -71,13 +70,16 @@ mutable struct Foresight
     const wanted::Matrix{Float64}  # Of one place: weights, and weights times aims.
     const products::Matrix{Float64}  # Of each plant with these: weights times its square, and aims times it.
     const needed::Vector{Float32}  # Nodes of each plant, as it is and then fitted.
+    const most_places::Int  # That a step looks at, drawn anew each time: this bounds its price.
     const decreases::Matrix{Float32}  # Plants as they are, then fitted, by places.
     const scores::Matrix{Float32}
     loss::Float64
 end
 
 """Forethought for one population; `weights` of the network, or none: then all changes are equally likely."""
-function Foresight(X::AbstractMatrix, y::AbstractVector, table::OperatorTable, weights::Vector{Float64})
+function Foresight(
+    X::AbstractMatrix, y::AbstractVector, table::OperatorTable, weights::Vector{Float64}; most_places::Int=FORESEEN_PLACES
+)
     features, total = size(X)
     rows = unique(round.(Int, range(1, total; length=min(FORESEEN_ROWS, total))))
     columns, target = Float64.(permutedims(X[:, rows])), Float64.(y[rows])
@@ -94,8 +96,8 @@ function Foresight(X::AbstractMatrix, y::AbstractVector, table::OperatorTable, w
         table, opcodes, forms, index(TIMES), columns, target, 1 / max(spread, floatmin(Float32)), plants,
         zeros(count, n), zeros(Float32, 2count, HIDDEN + 1), network, Int32[], Float64[], zeros(Int, FORESEEN_NODES),
         zeros(Int, FORESEEN_NODES), nodes(), nodes(), nodes(), Place[], zeros(n, 2), zeros(count, 2),
-        nodes_needed(plants, index(TIMES) > 0), zeros(Float32, 2count, FORESEEN_PLACES),
-        zeros(Float32, 2count, FORESEEN_PLACES), Inf,
+        nodes_needed(plants, index(TIMES) > 0), most_places, zeros(Float32, 2count, most_places),
+        zeros(Float32, 2count, most_places), Inf,
     )
     for (i, plant) in enumerate(plants)
         grow!(view(foresight.planted, i, :), plant, foresight)

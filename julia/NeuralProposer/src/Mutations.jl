@@ -213,7 +213,8 @@ function foreseen_child(ex, state::ProposerState, plugin::NeuralProposerPlugin, 
 end
 
 function foresight_of(plugin::NeuralProposerPlugin, dataset, options)
-    return Foresight(dataset.X, dataset.y, OperatorTable(options.operators.ops), plugin.foresight)
+    table = OperatorTable(options.operators.ops)
+    return Foresight(dataset.X, dataset.y, table, plugin.foresight; most_places=plugin.foresight_places)
 end
 
 """The parent edited by a native kind, or `nothing` while no prior is known."""

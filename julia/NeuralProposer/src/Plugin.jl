@@ -48,6 +48,7 @@ Ask a proposer server during a search.
 - `weight`: share of mutations that take a proposed child while some are in stock.
 - `prior_share`: share of add, insert, operator, feature and randomize mutations that sample from the predicted prior.
 - `foresight_share`: share of mutations that look ahead themselves (Changes.jl), without the server.
+- `foresight_places`: places of a tree, drawn anew, that such a step looks at; its price grows with them.
 - `foresight`: weights of the network that chooses among the changes looked at; empty: all are equally likely.
 - `crossover_weight`: weight of the neural crossover beside the subtree crossover's 1.
 - `seed_count`, `seed_share`, `seed_timeout`: children asked for before the search, largest share of initial members
@@ -77,6 +78,7 @@ struct NeuralProposerPlugin{ChoosesParents} <: AbstractPlugin
     weight::Float64
     prior_share::Float64
     foresight_share::Float64
+    foresight_places::Int
     foresight::Vector{Float64}
     crossover_weight::Float64
     seed_count::Int
@@ -104,6 +106,7 @@ function NeuralProposerPlugin(;
     weight::Real=0.1,
     prior_share::Real=0.5,
     foresight_share::Real=FORESIGHT_SHARE,
+    foresight_places::Integer=FORESEEN_PLACES,
     foresight::AbstractVector{<:Real}=Float64[],
     crossover_weight::Real=0.25,
     seed_count::Integer=64,
@@ -125,6 +128,7 @@ function NeuralProposerPlugin(;
     check_setting(0 < weight < 1, "weight", "between 0 and 1", weight)
     check_setting(0 <= prior_share <= 1, "prior_share", "in 0..1", prior_share)
     check_setting(0 < foresight_share < 1, "foresight_share", "between 0 and 1", foresight_share)
+    check_setting(1 <= foresight_places <= 64, "foresight_places", "in 1:64", foresight_places)
     check_setting(
         length(foresight) in (0, FORESIGHT_WEIGHTS) && all(isfinite, foresight), "foresight",
         "nothing or $FORESIGHT_WEIGHTS finite weights", "$(length(foresight)) numbers",
@@ -140,7 +144,7 @@ function NeuralProposerPlugin(;
     mask = without_missing_hooks(level_mask(levels), verbose)
     return NeuralProposerPlugin{has(mask, PARENTS)}(
         address, token, mask, max_overhead == AUTO ? NaN : max_overhead, batch_size, temperature, seed, weight,
-        prior_share, foresight_share, Vector{Float64}(foresight), crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
+        prior_share, foresight_share, foresight_places, Vector{Float64}(foresight), crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
         request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate, cores,
         verbose,
     )

@@ -1,7 +1,7 @@
 """The step that looks ahead inside PySR: its features, its network's weights, and what it would choose.
 
-Owns: the twin of the Julia package's `Foresight.jl` and `Changes.jl`, in which their network is trained, and the file of
-its weights.  Does not own: training (`pysr_neural_training.policy.distil`), the step itself, which is Julia's.
+Owns: the twin of the Julia package's `Foresight.jl` and `Changes.jl`, in which their network is trained, and the file
+of its weights.  Does not own: training (`pysr_neural_training.policy.distil`), the step itself, which is Julia's.
 
 A change puts a small tree, a *plant*, in place of a node, or joins it to a node by +, * or /; as it is, or times the
 constant that fits best.  Golden vectors (``tests/golden/native_v1.toml``) tie both languages: the same rows, plants,

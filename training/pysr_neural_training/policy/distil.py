@@ -6,8 +6,8 @@ Owns: states, labels by looking two changes ahead, the fit of the network, the c
 States are members that BasicSR's default preset, a small PySR, meets on training problems.  Of each, some changes are
 drawn, half of them evenly, half by the loss that is told; each is made, and the best of the changes after it that look
 best is made too.  The lowest loss found, and the nodes that it took, say how much a change is worth; changes are wanted
-in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets and in the network's softmax,
-so that what is learned is a distribution over all changes (sampled softmax: Bengio, Senécal, AISTATS 2003).
+in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets and in the network's
+softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio, Senécal, AISTATS 2003).
 """
 
 import argparse
