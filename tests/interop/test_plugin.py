@@ -112,7 +112,7 @@ def test_looking_ahead_starts_no_server_and_brings_its_weights(package, monkeypa
     assert settings["address"] == ""
     assert settings["levels"] == ["foresight"]
     assert settings["foresight"] == native.load().tolist()
-    assert NeuralProposerPlugin(NeuralProposer(levels=())).julia_plugin()["foresight"] == []
+    assert NeuralProposerPlugin(NeuralProposer(levels=())).julia_plugin()["foresight"] == ()
     untrained = NeuralProposerPlugin(NeuralProposer(levels=("foresight",)), foresight=(), foresight_share=0.4)
     assert (untrained.julia_plugin()["foresight"], untrained.julia_plugin()["foresight_share"]) == ((), 0.4)
 
