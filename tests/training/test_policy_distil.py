@@ -25,7 +25,7 @@ def test_a_change_from_which_one_more_finds_the_law_is_worth_more_than_one_from_
     look, rng = seen("x0 + cos(x1)"), np.random.default_rng(0)  # The law: x0 * x1 + cos(x1).
     product, constant = look.foresight.plants.index(parse("x0 * x1")), len(look.foresight.plants)
     at, other = (look.places.index(Place(node, "replace")) for node in (1, 2))
-    assert worth(look, at, product, 9, rng) < np.log2(distil.FLOOR) + 1
+    assert worth(look, at, product, 9, rng) < np.log2(distil.FLOOR) + 1  # It is the law at once.
     assert worth(look, other, constant, 5, rng) > worth(look, at, product, 9, rng)
     same = look.foresight.plants.index(parse("x0"))
     assert worth(look, at, same, 9, rng) == distil.WORTHLESS
@@ -46,15 +46,15 @@ def test_the_networks_scores_are_the_twins():
     np.testing.assert_allclose(found, look.scores(weights)[[0, 2], [1, 2]])
 
 
-def test_fitting_lowers_the_loss_from_where_all_changes_are_alike():
+def test_fitting_lowers_the_loss():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(64, 6, native.PLACE_FEATURES + native.PLANT_FEATURES + 1))
     wanted = np.exp(3 * features[..., -1])
     labels = Labels(features, np.zeros((64, 6)), wanted / wanted.sum(axis=1, keepdims=True))
     begun = torch.from_numpy(initial(rng, features.shape[2]))
-    assert (scores(begun, torch.from_numpy(features)) == 0).all()
-    weights = fit(labels, DistilConfig(epochs=20, batch_size=16))
-    assert loss_of(torch.from_numpy(weights), labels) < 0.2 * loss_of(begun, labels)
+    np.testing.assert_allclose(scores(begun, torch.from_numpy(features)), distil.BY_LOSS * features[..., -1])
+    weights = fit(labels, DistilConfig(epochs=40, batch_size=16))
+    assert loss_of(torch.from_numpy(weights), labels) < 0.7 * loss_of(begun, labels)
 
 
 def test_the_command_writes_weights_and_ends_with_one_json_object(tmp_path, capsys, monkeypatch):

@@ -5,9 +5,10 @@ Owns: states, labels by looking two changes ahead, the fit of the network, the c
 
 States are members that BasicSR's default preset, a small PySR, meets on training problems.  Of each, some changes are
 drawn, half of them evenly, half by the loss that is told; each is made, and the best of the changes after it that look
-best is made too.  The lowest loss found, and the nodes that it took, say how much a change is worth; changes are wanted
-in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets and in the network's
-softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio, Senécal, AISTATS 2003).
+best is made too.  The loss at once and the lowest found, and the nodes that they took, say how much a change is worth,
+half each: by the second alone, whatever does no harm is as good as the best, since the next change makes up for it.
+Changes are wanted in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets
+and in the network's softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio, Senécal, AISTATS 2003).
 """
 
 import argparse
@@ -75,7 +76,7 @@ class DistilConfig:
     changes: int = 16
     epochs: int = 30
     batch_size: int = 64
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -138,7 +139,7 @@ def states_of(problem: Problem, config: DistilConfig, rng: np.random.Generator) 
 
 
 def worth(look: Look, place: int, plant: int, limit: int, rng: np.random.Generator) -> float:
-    """Return the bits of loss that a change leads to at once or with one more change, and of its nodes."""
+    """Return the bits of loss, and of nodes, that a change leads to: half of those at once, half with one more."""
     child = look.child(place, plant)
     if child == look.tree:
         return WORTHLESS
@@ -151,7 +152,7 @@ def worth(look: Look, place: int, plant: int, limit: int, rng: np.random.Generat
             if np.isfinite(told[row, column]):
                 grandchild = further.child(int(row), int(column))
                 found.append(_bits(look.foresight.loss(grandchild), grandchild.size))
-    return min(found)
+    return (found[0] + min(found)) / 2
 
 
 def _bits(loss: float, size: int) -> float:
@@ -188,10 +189,12 @@ def labels_of(problems: Iterable[Problem], config: DistilConfig, rng: np.random.
 
 
 def initial(rng: np.random.Generator, features: int) -> Array:
-    """Return weights that score all changes alike, ready to be trained."""
+    """Return weights that score changes by the loss told alone, ready to be trained."""
     units = np.zeros((HIDDEN, UNIT))
     units[:, 1:] = rng.normal(0, (2.0 / features) ** 0.5, (HIDDEN, features))
-    return np.concatenate([units.ravel(), np.zeros(HIDDEN + features)])
+    direct = np.zeros(features)
+    direct[-1] = BY_LOSS
+    return np.concatenate([units.ravel(), np.zeros(HIDDEN), direct])
 
 
 def scores(weights: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
