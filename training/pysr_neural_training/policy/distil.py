@@ -8,7 +8,8 @@ drawn, half of them evenly, half by the loss that is told; each is made, and the
 best is made too.  The loss at once and the lowest found, and the nodes that they took, say how much a change is worth,
 half each: by the second alone, whatever does no harm is as good as the best, since the next change makes up for it.
 Changes are wanted in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets
-and in the network's softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio, Senécal, AISTATS 2003).
+and in the network's softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio,
+Senécal, AISTATS 2003).
 """
 
 import argparse
@@ -70,11 +71,11 @@ class DistilConfig:
     seed : int
     """
 
-    problems: int = 60
-    states: int = 16
-    generations: int = 10
+    problems: int = 24
+    states: int = 12
+    generations: int = 4
     changes: int = 16
-    epochs: int = 30
+    epochs: int = 60
     batch_size: int = 64
     learning_rate: float = 3e-3
     seed: int = 0
