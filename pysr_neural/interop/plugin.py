@@ -72,7 +72,7 @@ class NeuralProposerPlugin:
     host: str | None = None
     verbose: bool = True
     foresight: Sequence[float] | None = None
-    foresight_share: float = 0.2
+    foresight_share: float = 0.1
     foresight_places: int = 4
     session: str = field(default="", init=False, repr=False, compare=False)
     _data: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = field(

@@ -78,7 +78,7 @@ METHODS: dict[str, Entry] = {
     "pysr-foresight": Entry(
         "pysr:foresight",
         "PySR with the step that looks ahead, and no other help",
-        argument="untrained; share=NUMBER, default 0.2; precision=64",
+        argument="untrained; share=NUMBER, default 0.1; precision=64",
     ),
     "pysr-restarts": Entry(
         "controls:restarts", "control: PySR started anew with other seeds", argument="seconds per start, default 2"
