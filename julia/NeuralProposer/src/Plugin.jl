@@ -152,7 +152,7 @@ end
 
 is_auto(plugin::NeuralProposerPlugin) = isnan(plugin.max_overhead)
 const AUTO = "auto"
-const FORESIGHT_SHARE = 0.2
+const FORESIGHT_SHARE = 0.1
 
 function check_setting(holds::Bool, name::String, must::String, got)
     return holds || throw(ArgumentError("$name must be $must; got $got."))
