@@ -8,16 +8,24 @@ import pytest
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
+from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PolicyConfig, PolicyNetwork
+from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.state import MemberView
 from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_training.improve import self_play
-from pysr_neural_training.improve.self_play import Ledger, SelfPlayConfig, judge, play, run
+from pysr_neural_training.improve.policy_searches import Ledger, guided, play
+from pysr_neural_training.improve.self_play import METHODS, SelfPlayConfig, judge, run
+from pysr_neural_training.policy.experts import ExpertConfig, LookAhead, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, advantages, improve
 from pysr_neural_training.policy.learner import TorchPolicy
+from pysr_neural_training.policy.lessons import Lessons
 
 SMALL = SelfPlayConfig(rounds=1, searches=3, evaluations=80, held_out=2, held_out_seeds=1,
-                       gradient=GradientConfig(steps=5, batch_size=128))  # fmt: skip
+                       gradient=GradientConfig(steps=5, batch_size=128),
+                       expert=ExpertConfig(steps=5, batch_size=64, tries=40))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def network():
 @pytest.fixture(scope="module")
 def played(network):
     problems = self_play.held_out_problems(3)
-    return play(network, problems, SMALL, 0)
+    return play(network, problems, SMALL.search(), SMALL.discount, 0)
 
 
 def told(ref, parents, loss, neural=True):
@@ -96,18 +104,67 @@ def test_divergence_holds_the_policy_where_it_was(network, played):
     assert strict["kl"] < free["kl"]
 
 
-def test_rounds_are_kept_and_continued(network, tmp_path, capsys):
-    records = run(network, SMALL, tmp_path)
+def test_what_earned_is_imitated_in_proportion(network, played):
+    lessons, _, _ = played
+    finished = lessons.finished()
+    kinds, wanted = finished["kind"], CHOSEN_KINDS.index("randomize")
+    earned = np.zeros(lessons.actions)
+    earned[kinds.action[kinds.chosen == wanted]] = 1.0
+    earned[kinds.action[kinds.chosen != wanted]] = 0.1
+    learned, facts = imitate(network, finished, earned, ExpertConfig(steps=40, batch_size=256, learning_rate=0.02))
+    rows = np.arange(len(kinds.chosen))
+    before, after = (
+        TorchPolicy(each).log_probabilities("kind", kinds, rows).exp()[:, wanted].mean().item()
+        for each in (network, learned)
+    )
+    assert after > before + 0.05
+    assert facts["imitated"] == (earned > 0).sum()
+    assert facts["last_loss"] < facts["loss"]
+    same, nothing = imitate(network, finished, np.zeros(lessons.actions), ExpertConfig())
+    assert same is network
+    assert nothing["imitated"] == 0
+
+
+def test_an_expert_that_looks_ahead_labels_states_with_what_is_better_than_all_members(network):
+    problem = self_play.held_out_problems(1)[0]
+    lessons, solved = guided(network, [problem], SMALL.search(), ExpertConfig(tries=60), 2, 0)
+    assert len(solved) == 1
+    labels = lessons.finished()
+    assert 0 < lessons.actions == len(labels["cross"].chosen) <= 40
+    again, _ = guided(network, [problem], SMALL.search(), ExpertConfig(tries=60), 2, 0)
+    assert np.array_equal(again.finished()["parent"].chosen, labels["parent"].chosen)
+
+
+def test_the_label_is_the_best_of_what_was_tried(network):
+    X = np.random.default_rng(0).uniform(1, 2, (30, 2))
+    problem = Problem(X, X[:, 0] * X[:, 1], OperatorSet.of("+", "*"), Limits(max_size=3, constants=False))
+    members = [MemberView(parse(text), loss, 1) for text, loss in (("x0", 5.0), ("x1", 6.0))]
+    state = PopulationState(Language(problem), members, 3, 0.1)
+    lessons = Lessons()
+    LookAhead(network, ExpertConfig(tries=400), lessons, 0).see(state)
+    tokens = lessons.finished()["token"]
+    assert sorted(tokens.chosen.tolist()) == [1, 2, state.language.index["*", 2]]
+    members[0] = MemberView(parse("x0 * x1"), 0.0, 3)
+    LookAhead(network, ExpertConfig(tries=50), lessons, 0).see(PopulationState(state.language, members, 3, 0.1))
+    assert lessons.actions == 1  # Nothing is better.
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rounds_are_kept_and_continued(network, tmp_path, capsys, method):
+    config = SelfPlayConfig(**{**vars(SMALL), "method": method})
+    records = run(network, config, tmp_path)
     assert [record["round"] for record in records] == [0, 1]
     assert records[0]["basicsr"]["low"] <= records[0]["basicsr"]["solved"] <= records[0]["basicsr"]["high"]
-    assert records[1]["actions"] > 0
-    again = run(network, SelfPlayConfig(**{**vars(SMALL), "rounds": 2}), tmp_path)
+    assert records[1].get("actions", records[1].get("labels")) > 0
+    again = run(network, SelfPlayConfig(**{**vars(config), "rounds": 2}), tmp_path)
+    if method == "dagger":
+        assert again[2]["imitated"] == records[1]["labels"] + again[2]["labels"]
     assert again[:2] == records
     assert len(again) == 3
     assert PolicyNetwork.load(tmp_path / "round-002" / "policy.safetensors").config == network.config
     assert len(capsys.readouterr().out.splitlines()) == 3
     with pytest.raises(ConfigError, match="settings that it was begun with"):
-        run(network, SelfPlayConfig(**{**vars(SMALL), "searches": 4}), tmp_path)
+        run(network, SelfPlayConfig(**{**vars(config), "searches": 4}), tmp_path)
 
 
 def test_the_command(tmp_path, network, capsys):
@@ -123,3 +180,7 @@ def test_a_policy_is_judged_on_the_same_problems(network):
         SelfPlayConfig(discount=1.5)
     with pytest.raises(ConfigError, match="clip must be above 0"):
         GradientConfig(clip=0.0)
+    with pytest.raises(ConfigError, match="share from 0 to 1"):
+        ExpertConfig(share=2.0)
+    with pytest.raises(ConfigError, match="Did you mean 'dagger'"):
+        SelfPlayConfig(method="daggers")

@@ -33,6 +33,12 @@ PRIORS = {
 """Three operator sets."""
 
 
+def held_out_of(kind: str, seed: int, rows: int = 50) -> Iterator[Problem]:
+    """Yield problems of one operator set whose expressions no training sees, without end."""
+    prior = replace(PRIORS[kind], rows=(rows,))
+    return (each.problem for each in Sampler(prior, generator(seed, "policies", kind), held_out=True))
+
+
 def mixed(seed: int, name: str, held_out: bool = False) -> Iterator[Problem]:
     """Yield problems of the three operator sets in turn, without end.
 
