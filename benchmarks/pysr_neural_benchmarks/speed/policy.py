@@ -3,11 +3,11 @@
 Owns: the measurement and its table.  Does not own: the policy (`pysr_neural.proposer.policy`), the transformer's
 sampling, how good either is.
 
-One request for a generation of children of a population that is new to the policy, in a search that has begun: encoding
-it counts, looking ahead, the decisions and the trees that are planted.  The transformer makes as many children, in turns with the policy, in two
-ways: by its default without joins, which fits the constants of its samples, and as `proposals` does, which samples
-tokens and does nothing else.  Both see the best members only, as many as in training.  The faster of the two is
-compared with.
+One request for a generation of children of a population that is new to the policy, in a search that has begun:
+encoding it counts, looking ahead, the decisions and the trees that are planted.  The transformer makes as many
+children, in turns with the policy, in two ways: by its default without joins, which fits the constants of its samples,
+and as `proposals` does, which samples tokens and does nothing else.  Both see the best members only, as many as in
+training.  The faster of the two is compared with.
 """
 
 import argparse
