@@ -108,6 +108,12 @@ improve-smoke: $(READY)
 	for method in dagger expert-iteration rl; do \
 		$(BIN)/pysr-neural improve $$method --smoke --out outputs/improve-smoke/$$method || exit 1; \
 	done
+	for method in dagger expert gradient; do \
+		$(BIN)/pysr-neural improve policy --method $$method --rounds 1 --searches 6 --evaluations 100 --held-out 6 \
+			--held-out-seeds 1 --steps 10 --out outputs/improve-smoke/policy-$$method || exit 1; \
+	done
+	$(BIN)/pysr-neural interpret outputs/improve-smoke/policy-dagger/round-001/policy.safetensors --problems 3 \
+		--beside outputs/improve-smoke/policy-dagger/round-000/policy.safetensors --out outputs/improve-smoke/decisions
 	$(BIN)/pysr-neural bench improved --seeds 1 --generations 5 \
 		--checkpoint outputs/improve-smoke/expert-iteration/model --out outputs/improve-smoke/improved.jsonl
 	$(BIN)/pysr-neural interpret outputs/improve-smoke/expert-iteration/model --problems 3 --generations 10 --json

@@ -16,12 +16,13 @@ from pysr_neural.state import MemberView
 from pysr_neural_baseline.observer import Proposal
 from pysr_neural_baseline.population import Member
 from pysr_neural_training.improve import self_play
-from pysr_neural_training.improve.policy_searches import Ledger, guided, play
+from pysr_neural_training.improve.policy_searches import LABELS, OWN, Job, Ledger, run_all, run_job
 from pysr_neural_training.improve.self_play import METHODS, SelfPlayConfig, judge, run
 from pysr_neural_training.policy.experts import ExpertConfig, LookAhead, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, advantages, improve
 from pysr_neural_training.policy.learner import TorchPolicy
 from pysr_neural_training.policy.lessons import Lessons
+from pysr_neural_training.workers import Workers
 
 SMALL = SelfPlayConfig(rounds=1, searches=3, evaluations=80, held_out=2, held_out_seeds=1,
                        gradient=GradientConfig(steps=5, batch_size=128),
@@ -35,8 +36,8 @@ def network():
 
 @pytest.fixture(scope="module")
 def played(network):
-    problems = self_play.held_out_problems(3)
-    return play(network, problems, SMALL.search(), SMALL.discount, 0)
+    problems = tuple(self_play.held_out_problems(3))
+    return run_job(Job(0, network, problems, (0, 1, 2), SMALL.search(), OWN, SMALL.discount))
 
 
 def told(ref, parents, loss, neural=True):
@@ -57,16 +58,14 @@ def test_actions_earn_what_they_and_their_descendants_gain():
 
 
 def test_every_action_of_a_search_earns_something_known(played):
-    lessons, earned, solved = played
-    assert len(earned) == lessons.actions
-    assert np.isfinite(earned).all()
-    assert earned.max() > 0
-    assert len(solved) == 3
+    assert len(played.earned) == len(played.lessons["cross"].chosen)
+    assert np.isfinite(played.earned).all()
+    assert played.earned.max() > 0
+    assert len(played.solved) == len(played.evaluations) == 3
 
 
 def test_what_all_actions_earn_is_no_advantage(played):
-    lessons, earned, _ = played
-    lesson = lessons.finished()["cross"]
+    earned, lesson = played.earned, played.lessons["cross"]
     unknown = earned.copy()
     unknown[0] = math.nan
     found = advantages(lesson, unknown)
@@ -76,12 +75,11 @@ def test_what_all_actions_earn_is_no_advantage(played):
 
 
 def test_the_gradient_makes_rewarded_choices_likelier(network, played):
-    lessons, _, _ = played
-    kinds = lessons.finished()["kind"]
-    wanted = CHOSEN_KINDS.index("randomize")
-    earned = np.zeros(lessons.actions)
+    lessons = played.lessons
+    kinds, wanted = lessons["kind"], CHOSEN_KINDS.index("randomize")
+    earned = np.zeros(len(played.earned))
     earned[kinds.action[kinds.chosen == wanted]] = 1.0
-    config = GradientConfig(steps=40, batch_size=512, learning_rate=0.01, kl=0.0, clip=10.0)
+    config = GradientConfig(steps=25, batch_size=256, learning_rate=0.02, kl=0.0, clip=10.0)
     learned, facts = improve(network, network, lessons, earned, config)
 
     def share(policy):
@@ -94,7 +92,7 @@ def test_the_gradient_makes_rewarded_choices_likelier(network, played):
 
 
 def test_divergence_holds_the_policy_where_it_was(network, played):
-    lessons, earned, _ = played
+    lessons, earned = played.lessons, played.earned
     free, strict = (
         improve(network, network, lessons, earned, GradientConfig(steps=30, batch_size=256, learning_rate=0.01, kl=kl))[
             1
@@ -105,10 +103,9 @@ def test_divergence_holds_the_policy_where_it_was(network, played):
 
 
 def test_what_earned_is_imitated_in_proportion(network, played):
-    lessons, _, _ = played
-    finished = lessons.finished()
+    finished = played.lessons
     kinds, wanted = finished["kind"], CHOSEN_KINDS.index("randomize")
-    earned = np.zeros(lessons.actions)
+    earned = np.zeros(len(played.earned))
     earned[kinds.action[kinds.chosen == wanted]] = 1.0
     earned[kinds.action[kinds.chosen != wanted]] = 0.1
     learned, facts = imitate(network, finished, earned, ExpertConfig(steps=40, batch_size=256, learning_rate=0.02))
@@ -120,19 +117,30 @@ def test_what_earned_is_imitated_in_proportion(network, played):
     assert after > before + 0.05
     assert facts["imitated"] == (earned > 0).sum()
     assert facts["last_loss"] < facts["loss"]
-    same, nothing = imitate(network, finished, np.zeros(lessons.actions), ExpertConfig())
+    same, nothing = imitate(network, finished, np.zeros(len(played.earned)), ExpertConfig())
     assert same is network
     assert nothing["imitated"] == 0
 
 
 def test_an_expert_that_looks_ahead_labels_states_with_what_is_better_than_all_members(network):
     problem = self_play.held_out_problems(1)[0]
-    lessons, solved = guided(network, [problem], SMALL.search(), ExpertConfig(tries=60), 2, 0)
-    assert len(solved) == 1
-    labels = lessons.finished()
-    assert 0 < lessons.actions == len(labels["cross"].chosen) <= 40
-    again, _ = guided(network, [problem], SMALL.search(), ExpertConfig(tries=60), 2, 0)
-    assert np.array_equal(again.finished()["parent"].chosen, labels["parent"].chosen)
+    job = Job(0, network, (problem,), (0,), SMALL.search(), LABELS, draws=2, expert=ExpertConfig(tries=60))
+    found, again = run_job(job), run_job(job)
+    assert 0 < len(found.lessons["cross"].chosen) <= 40
+    assert (found.earned == 1).all()
+    assert np.array_equal(again.lessons["parent"].chosen, found.lessons["parent"].chosen)
+
+
+def test_jobs_give_the_same_in_worker_processes(network):
+    problems = self_play.held_out_problems(4)
+    jobs = [Job(i, network, tuple(problems[i : i + 2]), (i, i + 1), SMALL.search(), OWN) for i in (0, 2)]
+    alone, together = run_all(jobs, Workers(0)), run_all(jobs, Workers(1))
+    assert alone.evaluations == together.evaluations
+    assert alone.earned == pytest.approx(together.earned)
+    for head, lesson in alone.lessons.items():
+        assert np.array_equal(lesson.chosen, together.lessons[head].chosen)
+        assert np.array_equal(lesson.action, together.lessons[head].action)
+    assert set(alone.lessons["cross"].action) == set(range(len(alone.earned)))
 
 
 def test_the_label_is_the_best_of_what_was_tried(network):
@@ -155,10 +163,10 @@ def test_rounds_are_kept_and_continued(network, tmp_path, capsys, method):
     records = run(network, config, tmp_path)
     assert [record["round"] for record in records] == [0, 1]
     assert records[0]["basicsr"]["low"] <= records[0]["basicsr"]["solved"] <= records[0]["basicsr"]["high"]
-    assert records[1].get("actions", records[1].get("labels")) > 0
+    assert records[1]["actions"] > 0
     again = run(network, SelfPlayConfig(**{**vars(config), "rounds": 2}), tmp_path)
     if method == "dagger":
-        assert again[2]["imitated"] == records[1]["labels"] + again[2]["labels"]
+        assert again[2]["imitated"] == records[1]["actions"] + again[2]["actions"]
     assert again[:2] == records
     assert len(again) == 3
     assert PolicyNetwork.load(tmp_path / "round-002" / "policy.safetensors").config == network.config

@@ -1,17 +1,19 @@
 """Searches of BasicSR in which the policy makes all children, and what is to be learned from each.
 
-Owns: what an action earned, the labels of an expert.  Does not own: rewards (`rewards`), experts and lessons
+Owns: jobs, what an action earned, the labels of an expert.  Does not own: rewards (`rewards`), experts and lessons
 (`pysr_neural_training.policy`), rounds (`self_play`).
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
+from pysr_neural.proposer.base import ProposalBatch, ProposalRequest, Proposer
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession, state_of
 from pysr_neural_baseline.config import BasicSRConfig
@@ -21,9 +23,11 @@ from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult, run_search
 from pysr_neural_training.improve.rewards import credited, log_decrease
 from pysr_neural_training.policy.experts import ExpertConfig, LookAhead
-from pysr_neural_training.policy.lessons import Lessons
+from pysr_neural_training.policy.lessons import Lesson, Lessons, merged
+from pysr_neural_training.workers import Workers
 
 SOLVED_BELOW = 1e-10
+OWN, LABELS = "own", "expert"
 
 
 class Watched:
@@ -129,36 +133,85 @@ class Ledger:
         return [credit.get(ref, 0.0) for ref in self.refs]
 
 
-def play(
-    network: PolicyNetwork, problems: Sequence[Problem], config: BasicSRConfig, discount: float, seed: int
-) -> tuple[Lessons, Array, list[bool]]:
-    """Search problems with a policy, problem i with the seed ``seed + i``.
+class Played(NamedTuple):
+    """What some searches gave.
 
     Parameters
     ----------
-    network : PolicyNetwork
-    problems : sequence of Problem
+    lessons : dict of str to Lesson
+        The policy's own decisions, or an expert's labels.
+    earned : array, shape (actions,)
+        What each action of the lessons earned, NaN where that is not known; of a label 1.
+    solved : list of bool
+    evaluations : list of int
+    """
+
+    lessons: dict[str, Lesson]
+    earned: Array
+    solved: list[bool]
+    evaluations: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Searches that a worker makes.
+
+    Parameters
+    ----------
+    number : int
+        Of the job.
+    network : PolicyNetwork or None
+        None for BasicSR alone.
+    problems : tuple of Problem
+    seeds : tuple of int
+        Of each problem's search: of one seed, searches draw alike.
     config : BasicSRConfig
+    learns : str
+        ``"own"``: decisions and what they earned; ``"expert"``: labels; otherwise nothing.
     discount : float
         Share of a gain that is left for a parent.
-    seed : int
-
-    Returns
-    -------
-    lessons : Lessons
-    earned : array, shape (actions,)
-        What every action earned; NaN where that is not known.
-    solved : list of bool
+    draws : int
+        Of `PolicyProposer`; not where the policy's own decisions are learned from.
+    expert : ExpertConfig
     """
-    lessons, earned, solved = Lessons(), list[float](), list[bool]()
-    proposer = Watched(PolicyProposer(network), lessons)
-    for number, problem in enumerate(problems):
-        ledger = Ledger(scale_of(problem.y), discount)
-        found = run_search(problem, config, proposer, seed + number, observer=ledger)
-        own, made = ledger.earned(), lessons.actions - len(earned)
+
+    number: int
+    network: PolicyNetwork | None
+    problems: tuple[Problem, ...]
+    seeds: tuple[int, ...]
+    config: BasicSRConfig
+    learns: str = ""
+    discount: float = 0.8
+    draws: int = 1
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+
+
+def run_job(job: Job) -> Played:
+    """Make the searches of a job."""
+    lessons, earned, found = Lessons(), list[float](), list[SearchResult]()
+    proposer = _proposer(job, lessons)
+    for problem, seed in zip(job.problems, job.seeds, strict=True):
+        ledger = Ledger(scale_of(problem.y), job.discount) if job.learns == OWN else None
+        before = lessons.actions
+        found.append(run_search(problem, job.config, proposer, seed, observer=ledger))
+        made = lessons.actions - before
+        own = [1.0] * made if ledger is None else ledger.earned()
         earned += own if len(own) == made else [math.nan] * made  # An action beyond a limit has no child.
-        solved.append(is_solved(found, problem))
-    return lessons, np.array(earned), solved
+    solved = [is_solved(*pair) for pair in zip(found, job.problems, strict=True)]
+    taught = lessons.finished() if lessons.actions else {}
+    return Played(taught, np.array(earned), solved, [each.evaluations for each in found])
+
+
+def run_all(jobs: Sequence[Job], workers: Workers) -> Played:
+    """Run jobs; returns all that they gave, in the order of the jobs."""
+    results = {job.number: played for job, played in workers.results(run_job, jobs)}
+    each = [results[job.number] for job in jobs]
+    return Played(
+        merged([played.lessons for played in each]),
+        np.concatenate([played.earned for played in each]),
+        [solved for played in each for solved in played.solved],
+        [used for played in each for used in played.evaluations],
+    )
 
 
 def is_solved(found: SearchResult, problem: Problem) -> bool:
@@ -166,34 +219,10 @@ def is_solved(found: SearchResult, problem: Problem) -> bool:
     return found.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
 
 
-def guided(
-    network: PolicyNetwork,
-    problems: Sequence[Problem],
-    config: BasicSRConfig,
-    expert: ExpertConfig,
-    draws: int,
-    seed: int,
-) -> tuple[Lessons, list[bool]]:
-    """Search problems with a policy, and let an expert that looks ahead say what it should have done.
-
-    Parameters
-    ----------
-    network : PolicyNetwork
-    problems : sequence of Problem
-    config : BasicSRConfig
-    expert : ExpertConfig
-    draws : int
-        Of `PolicyProposer`.
-    seed : int
-
-    Returns
-    -------
-    lessons : Lessons
-        Its labels.
-    solved : list of bool
-    """
-    lessons, solved = Lessons(), list[bool]()
-    proposer = Guided(PolicyProposer(network, draws=draws), LookAhead(network, expert, lessons, seed))
-    for number, problem in enumerate(problems):
-        solved.append(is_solved(run_search(problem, config, proposer, seed + number), problem))
-    return lessons, solved
+def _proposer(job: Job, lessons: Lessons) -> Proposer | None:
+    if job.network is None:
+        return None
+    if job.learns == OWN:
+        return Watched(PolicyProposer(job.network), lessons)
+    policy = PolicyProposer(job.network, draws=job.draws)
+    return Guided(policy, LookAhead(job.network, job.expert, lessons, job.seeds[0])) if job.learns == LABELS else policy

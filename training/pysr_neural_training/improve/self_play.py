@@ -14,6 +14,7 @@ all rounds, judge every round at equal evaluations.
 import argparse
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -24,19 +25,22 @@ import numpy as np
 
 from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural.problem import Problem
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.network import PolicyNetwork
-from pysr_neural.proposer.policy.proposer import PolicyProposer
 from pysr_neural_baseline.config import BasicSRConfig
-from pysr_neural_baseline.search import run_search
-from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, guided, is_solved, play
+from pysr_neural_training.improve.policy_searches import LABELS, OWN, SOLVED_BELOW, Job, run_all
 from pysr_neural_training.policy.experts import ExpertConfig, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, improve
 from pysr_neural_training.policy.lessons import load as load_lessons
 from pysr_neural_training.policy.lessons import merged
 from pysr_neural_training.policy.lessons import save as save_lessons
 from pysr_neural_training.policy.problems import held_out_problems, mixed
+from pysr_neural_training.workers import Workers
 
+ALONE = Workers(0)
+TOGETHER = 10
+"""Problems of a job."""
 GRADIENT, EXPERT, DAGGER = METHODS = ("gradient", "expert", "dagger")
 
 
@@ -103,21 +107,37 @@ class SelfPlayConfig:
         )
 
 
-def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, float]:
+def judge(network: PolicyNetwork | None, config: SelfPlayConfig, workers: Workers = ALONE) -> dict[str, float]:
     """Return the solve rate on held-out problems with a 95 % interval over problems; without a policy, BasicSR's."""
-    problems = held_out_problems(config.held_out)
-    proposer = None if network is None else PolicyProposer(network, draws=config.draws)
-    rates, evaluations = [], []
-    for number, problem in enumerate(problems):
-        seeds = [10_000 * (1 + i) + number for i in range(config.held_out_seeds)]  # Of one, searches draw alike.
-        found = [run_search(problem, config.search(), proposer, seed) for seed in seeds]
-        rates.append(np.mean([is_solved(each, problem) for each in found]))
-        evaluations += [each.evaluations for each in found]
+    problems = held_out_problems(config.held_out) * config.held_out_seeds
+    jobs = _jobs(network, problems, config, 10_000, "")
+    played = run_all(jobs, workers)
+    rates = np.reshape(played.solved, (config.held_out_seeds, config.held_out)).mean(axis=0)
     mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
-    return {"solved": mean, "low": mean - half, "high": mean + half, "evaluations": float(np.mean(evaluations))}
+    evaluations = float(np.mean(played.evaluations))
+    return {"solved": mean, "low": mean - half, "high": mean + half, "evaluations": evaluations}
 
 
-def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[str, Any]]:
+def _jobs(
+    network: PolicyNetwork | None, problems: Sequence[Problem], config: SelfPlayConfig, seed: int, learns: str
+) -> list[Job]:
+    return [
+        Job(
+            at,
+            network,
+            tuple(problems[at : at + TOGETHER]),
+            tuple(range(seed + at, seed + min(at + TOGETHER, len(problems)))),
+            config.search(),
+            learns,
+            config.discount,
+            config.draws,
+            config.expert,
+        )
+        for at in range(0, len(problems), TOGETHER)
+    ]
+
+
+def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path, workers: Workers = ALONE) -> list[dict[str, Any]]:
     """Make the rounds that a folder lacks; returns the records of all, BasicSR's and the start's first.
 
     Raises
@@ -135,33 +155,34 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[st
     records: list[dict[str, Any]] = [json.loads(line) for line in lines]
     if not records:
         start.save(_checkpoint(out, 0))
-        _keep(metrics, records, {"round": 0, **judge(start, config), "basicsr": judge(None, config)})
+        _keep(metrics, records, {"round": 0, **judge(start, config, workers), "basicsr": judge(None, config, workers)})
     for number in range(len(records), config.rounds + 1):
         network = PolicyNetwork.load(_checkpoint(out, number - 1))
-        learned, facts = _round(network, start, config, out, number)
+        learned, facts = _round(network, start, config, out, number, workers)
         learned.save(_checkpoint(out, number))
-        _keep(metrics, records, {"round": number, **facts, **judge(learned, config)})
+        _keep(metrics, records, {"round": number, **facts, **judge(learned, config, workers)})
     return records
 
 
 def _round(
-    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, out: Path, number: int
+    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, out: Path, number: int, workers: Workers
 ) -> tuple[PolicyNetwork, dict[str, Any]]:
     problems = list(islice(mixed(config.seed, f"self-play {number}"), config.searches))
-    seed = config.seed + 100_000 * number
-    if config.method == DAGGER:
-        lessons, solved = guided(network, problems, config.search(), config.expert, config.draws, seed)
-        save_lessons(lessons.finished() if lessons.actions else {}, _labels(out, number))
+    learns = LABELS if config.method == DAGGER else OWN
+    begun = time.perf_counter()
+    played = run_all(_jobs(network, problems, config, config.seed + 100_000 * number, learns), workers)
+    told = {"train_solved": float(np.mean(played.solved)), "actions": len(played.earned)}
+    told["search_seconds"] = round(time.perf_counter() - begun, 1)
+    if config.method == GRADIENT:
+        learned, facts = improve(network, start, played.lessons, played.earned, config.gradient, number)
+    elif config.method == EXPERT:
+        learned, facts = imitate(network, played.lessons, played.earned, config.expert, number)
+    else:
+        save_lessons(played.lessons, _labels(out, number))
         labels = merged([load_lessons(_labels(out, i)) for i in range(1, number + 1)])
         every = np.ones(len(labels["cross"].chosen) if labels else 0)
         learned, facts = imitate(network, labels, every, config.expert, number)
-        return learned, {"train_solved": float(np.mean(solved)), "labels": lessons.actions, **facts}
-    lessons, earned, solved = play(network, problems, config.search(), config.discount, seed)
-    if config.method == GRADIENT:
-        learned, facts = improve(network, start, lessons, earned, config.gradient, number)
-    else:
-        learned, facts = imitate(network, lessons.finished(), earned, config.expert, number)
-    return learned, {"train_solved": float(np.mean(solved)), "actions": len(earned), **facts}
+    return learned, {**told, **facts}
 
 
 def _checkpoint(out: Path, number: int) -> Path:
@@ -191,13 +212,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=METHODS, default=DAGGER)
     parser.add_argument("--steps", type=int, help="of learning, per round")
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--workers", type=int, default=0, help="Dask workers for searches; 0 searches in this process")
+    parser.add_argument("--scheduler", default="", help="address of a Dask scheduler to use instead")
     options: dict[str, Any] = vars(parser.parse_args(argv))
+    workers = Workers(options.pop("workers"), options.pop("scheduler"))
     path, out = options.pop("start"), options.pop("out")
     steps = {name: options.pop(name) for name in ("steps", "learning_rate")}
     given = {name: value for name, value in steps.items() if value is not None}
     config = SelfPlayConfig(**options, gradient=GradientConfig(**given), expert=ExpertConfig(**given))
     start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
-    run(start, config, out)
+    run(start, config, out, workers)
     return 0
 
 
