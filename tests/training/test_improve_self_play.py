@@ -62,6 +62,7 @@ def test_every_action_of_a_search_earns_something_known(played):
     assert np.isfinite(played.earned).all()
     assert played.earned.max() > 0
     assert len(played.solved) == len(played.evaluations) == 3
+    assert all(0 < used <= made + 20 for used, made in zip(played.evaluations, played.children, strict=True))
 
 
 def test_what_all_actions_earn_is_no_advantage(played):
@@ -173,6 +174,17 @@ def test_rounds_are_kept_and_continued(network, tmp_path, capsys, method):
     assert len(capsys.readouterr().out.splitlines()) == 3
     with pytest.raises(ConfigError, match="settings that it was begun with"):
         run(network, SelfPlayConfig(**{**vars(config), "searches": 4}), tmp_path)
+
+
+def test_a_policy_that_has_collapsed_is_told_and_stopped(network, tmp_path, capsys):
+    weights = {name: value.copy() for name, value in network.weights.items()}
+    weights["cross.a"][:] = [1000.0, -1000.0]
+    weights["kind.a"][CHOSEN_KINDS.index("do_nothing")] = 1000.0
+    records = run(PolicyNetwork(weights, network.config), SMALL, tmp_path)
+    assert [record["round"] for record in records] == [0]
+    assert records[0]["new"] < self_play.COLLAPSED < records[0]["basicsr"]["new"]
+    assert "has stopped" in capsys.readouterr().out
+    assert not (tmp_path / "round-001").exists()
 
 
 def test_the_command(tmp_path, network, capsys):

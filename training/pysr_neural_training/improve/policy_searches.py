@@ -143,13 +143,15 @@ class Played(NamedTuple):
     earned : array, shape (actions,)
         What each action of the lessons earned, NaN where that is not known; of a label 1.
     solved : list of bool
-    evaluations : list of int
+    evaluations, children : list of int
+        Of each search; a child that was met before costs no evaluation.
     """
 
     lessons: dict[str, Lesson]
     earned: Array
     solved: list[bool]
     evaluations: list[int]
+    children: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +201,8 @@ def run_job(job: Job) -> Played:
         earned += own if len(own) == made else [math.nan] * made  # An action beyond a limit has no child.
     solved = [is_solved(*pair) for pair in zip(found, job.problems, strict=True)]
     taught = lessons.finished() if lessons.actions else {}
-    return Played(taught, np.array(earned), solved, [each.evaluations for each in found])
+    children = [max(1, each.generations) * job.config.children for each in found]
+    return Played(taught, np.array(earned), solved, [each.evaluations for each in found], children)
 
 
 def run_all(jobs: Sequence[Job], workers: Workers) -> Played:
@@ -211,6 +214,7 @@ def run_all(jobs: Sequence[Job], workers: Workers) -> Played:
         np.concatenate([played.earned for played in each]),
         [solved for played in each for solved in played.solved],
         [used for played in each for used in played.evaluations],
+        [made for played in each for made in played.children],
     )
 
 

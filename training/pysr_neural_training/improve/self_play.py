@@ -39,6 +39,8 @@ from pysr_neural_training.policy.problems import held_out_problems, mixed
 from pysr_neural_training.workers import Workers
 
 ALONE = Workers(0)
+COLLAPSED = 0.02
+"""Share of new children below which a policy has collapsed: BasicSR makes a fifth."""
 TOGETHER = 10
 """Problems of a job."""
 GRADIENT, EXPERT, DAGGER = METHODS = ("gradient", "expert", "dagger")
@@ -114,8 +116,15 @@ def judge(network: PolicyNetwork | None, config: SelfPlayConfig, workers: Worker
     played = run_all(jobs, workers)
     rates = np.reshape(played.solved, (config.held_out_seeds, config.held_out)).mean(axis=0)
     mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
-    evaluations = float(np.mean(played.evaluations))
-    return {"solved": mean, "low": mean - half, "high": mean + half, "evaluations": evaluations}
+    return {
+        "solved": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "evaluations": float(np.mean(played.evaluations)),
+        "new": float(
+            np.maximum(np.subtract(played.evaluations, config.population_size), 0).sum() / sum(played.children)
+        ),
+    }
 
 
 def _jobs(
@@ -157,11 +166,21 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path, workers: Worker
         start.save(_checkpoint(out, 0))
         _keep(metrics, records, {"round": 0, **judge(start, config, workers), "basicsr": judge(None, config, workers)})
     for number in range(len(records), config.rounds + 1):
+        if records[-1]["new"] < COLLAPSED:
+            print(_collapse(records[-1]), flush=True)
+            break
         network = PolicyNetwork.load(_checkpoint(out, number - 1))
         learned, facts = _round(network, start, config, out, number, workers)
         learned.save(_checkpoint(out, number))
         _keep(metrics, records, {"round": number, **facts, **judge(learned, config, workers)})
     return records
+
+
+def _collapse(record: dict[str, Any]) -> str:
+    return (
+        f"Of the children of round {record['round']} {record['new']:.1%} are new: the policy makes the same ones again "
+        "and again, and has stopped. Go on from an earlier round with a smaller learning rate."
+    )
 
 
 def _round(
