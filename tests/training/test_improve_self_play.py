@@ -172,6 +172,7 @@ def test_rounds_are_kept_and_continued(network, tmp_path, capsys, method):
     assert len(again) == 3
     assert PolicyNetwork.load(tmp_path / "round-002" / "policy.safetensors").config == network.config
     assert len(capsys.readouterr().out.splitlines()) == 3
+    assert (tmp_path / "rounds.png").stat().st_size > 10_000
     with pytest.raises(ConfigError, match="settings that it was begun with"):
         run(network, SelfPlayConfig(**{**vars(config), "searches": 4}), tmp_path)
 

@@ -30,6 +30,7 @@ from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_training.improve.policy_searches import LABELS, OWN, SOLVED_BELOW, Job, run_all
+from pysr_neural_training.improve.report import draw_policy
 from pysr_neural_training.policy.experts import ExpertConfig, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, improve
 from pysr_neural_training.policy.lessons import load as load_lessons
@@ -218,6 +219,7 @@ def _keep(metrics: Path, records: list[dict[str, Any]], record: dict[str, Any]) 
     with metrics.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
     print(json.dumps(record), flush=True)
+    draw_policy(records, metrics.with_name("rounds.png"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
