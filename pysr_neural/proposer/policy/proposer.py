@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pysr_neural.config import POLICY
 from pysr_neural.expression.edits import edited
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
@@ -19,6 +20,9 @@ from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 
 CHILD_LEVELS = ("child", "refresh")
+DRAWS = 3
+"""How many actions the bundled policy draws for each that is taken."""
+BUNDLED = Path(__file__).parents[2] / "checkpoints" / "policy.safetensors"
 BY_ENGINE = ("simplify", "optimize", "constant")
 """Kinds that an edit alone does not carry out."""
 MET = 200_000
@@ -53,12 +57,19 @@ class PolicyProposer:
     def from_file(cls, path: str | Path, temperature: float = 1.0, draws: int = 1) -> "PolicyProposer":
         """Load a policy from its safetensors file.
 
+        Parameters
+        ----------
+        path : str or Path
+            ``"policy"`` for the bundled one: imitation of BasicSR's reference preset, then DAgger (`training/LOG.md`).
+        temperature, draws
+            See the class.
+
         Raises
         ------
         CheckpointError
             If it is none.
         """
-        return cls(PolicyNetwork.load(Path(path)), temperature, draws)
+        return cls(PolicyNetwork.load(BUNDLED if path == POLICY else Path(path)), temperature, draws)
 
     def open(self, problem: Problem) -> "PolicySession":
         """Start a search."""
