@@ -181,7 +181,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         by_group["all held out"] = compared(own, basic, options.evaluations)
     together = {arm: [row for group in groups[:-1] for row in rows[group][arm]] for arm in (BASIC, *policies)}
     shown = {"by evaluations": curves(together, "evaluations"), "by seconds": curves(together, "seconds")}
-    panels(shown, options.out / "policies.png", "evaluations; seconds of the processor", "share solved", 2, log=False)
+    panels(
+        shown,
+        options.out / "policies.png",
+        "evaluations (left), seconds of the processor (right)",
+        "share solved",
+        2,
+        log=False,
+        shared=False,
+    )
     (options.out / "report.md").write_text(report(results, options), encoding="utf-8")
     print((options.out / "report.md").read_text(encoding="utf-8"))
     if options.json:
