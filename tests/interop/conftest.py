@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -47,12 +48,8 @@ def serve(tmp_path):
         assert not thread.is_alive()
 
 
-def _why_no_julia() -> str | None:
+def why_no_julia_elsewhere() -> str | None:
     """Boot Julia in a process of its own: a start that fails half way cannot be repeated in this one."""
-    if "pysr" in sys.modules:
-        return None
-    if "torch" in sys.modules:
-        return "torch was imported before Julia, which can crash the process: run these tests with -m julia"
     code = "from pysr_neural.interop.julia import load_package; load_package()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     command = [sys.executable, "-c", code]
@@ -63,14 +60,27 @@ def _why_no_julia() -> str | None:
     return None if done.returncode == 0 else f"Julia does not start: {done.stderr.strip()[-500:]}"
 
 
+def _why_no_julia() -> str | None:
+    if "pysr" in sys.modules:
+        return None
+    if "torch" in sys.modules:
+        return "torch was imported before Julia, which can crash the process: run these tests with -m julia"
+    return why_no_julia_elsewhere()
+
+
+def go_on_without_julia(reason: str) -> NoReturn:
+    """Skip the test, or let it fail where Julia is required."""
+    if "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def julia():
     """The running Julia with our package loaded; one for the whole session."""
     reason = _why_no_julia()
     if reason is not None:
-        if "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        go_on_without_julia(reason)
     from pysr_neural import NeuralProposer, PySRRegressor
     from pysr_neural.interop.julia import load_package
 
