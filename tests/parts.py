@@ -9,6 +9,7 @@ followed from there on, once the first has ended.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,6 @@ FAST = "not slow and not gpu"
 PYTHON = f"{FAST} and not julia"
 JULIA = f"julia and {FAST} and not julia_package"
 JULIA_PACKAGE = f"{FAST} and julia_package"
-OWN_TESTS = "tests/interop/test_julia_tests.py"
 NOTHING_COLLECTED = 5
 GRACE = 10.0
 """Seconds between asking a part to end and ending it: Julia may never look up."""
@@ -144,20 +144,27 @@ def pytest_with(markers: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pytest", "-m", markers, *arguments]
 
 
+def marked(marker: str) -> list[str]:
+    """Return the files in which a marker is used: importing all others would take half a minute."""
+    files = Path(__file__).parent.rglob("test_*.py")
+    return sorted(str(file) for file in files if re.search(rf"\bmark\.{marker}\b", file.read_text(encoding="utf-8")))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run all fast tests; those that need Julia where there is one."""
     import pysr_neural
 
     python = [pytest_with(PYTHON, arguments)]
+    chosen = any(Path(each.partition("::")[0]).exists() for each in arguments)
     if not pysr_neural.julia_available():
         status = side_by_side({"Python": python})
         print("Julia tests skipped: no Julia on this machine. 'make test-julia' installs one, given a network.")
         return status
-    # The package's own tests stand where there is less to do; where nothing is chosen, nothing else need be imported.
-    chosen = any(Path(each.partition("::")[0]).exists() for each in arguments)
-    python.append(pytest_with(JULIA_PACKAGE, [*arguments, *([] if chosen else [OWN_TESTS])]))
+    # The package's own tests stand where there is less to do.
+    python.append(pytest_with(JULIA_PACKAGE, [*arguments, *([] if chosen else marked("julia_package"))]))
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    return side_by_side({"Python": python, "Julia": [pytest_with(JULIA, [*colour, *arguments])]})
+    julia = pytest_with(JULIA, [*colour, *arguments, *([] if chosen else marked("julia"))])
+    return side_by_side({"Python": python, "Julia": [julia]})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,11 @@ def test_what_ends_the_run_ends_its_parts_and_their_children(number, tmp_path):
     with pytest.raises(ProcessLookupError):
         os.kill(int(names[0].read_text()), 0)
     assert not never.exists()
+
+
+def test_files_of_a_marker_are_found():
+    julia, package = ([Path(name).name for name in parts.marked(each)] for each in ("julia", "julia_package"))
+    assert package == ["test_julia_tests.py"]
+    assert {"test_search.py", "test_readme.py", "test_docs.py", "test_methods.py"} <= set(julia)
+    assert "test_parts.py" not in julia
+    assert "test_node.py" not in julia
