@@ -97,7 +97,8 @@ SMALL = {
     "population_size": 20,
     "ncycles_per_iteration": 60,
     "maxsize": 12,
-    # In PySR's own order: the search of these is precompiled, and any others cost half a minute of Julia's compiler.
+    # PySR's own, in its order: what depends on them is precompiled; any others cost seconds of Julia's compiler, in each
+    # of the workers as well.
     "binary_operators": ["+", "-", "/", "*"],
     "parallelism": "serial",
     "progress": False,
@@ -128,19 +129,3 @@ def small_fit(julia):
         return PySRRegressor(**{**SMALL, **changed}).fit(X, y, **(fit_options or {}))
 
     return fit
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory) -> str:
-    """An untrained model of 2 layers and 32 wide, saved by another process: Julia and torch need not meet."""
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    code = (
-        "import sys, torch; torch.manual_seed(0)\n"
-        "from pysr_neural.model.config import ProposerConfig\n"
-        "from pysr_neural.model.policy import ProposerModel\n"
-        "config = ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1)\n"
-        "ProposerModel(config).save_pretrained(sys.argv[1])"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120, env=environment)
-    return str(folder)

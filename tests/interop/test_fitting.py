@@ -10,6 +10,7 @@ import pytest
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
+from pysr_neural.proposer.scripted import RandomProposer
 from pysr_neural_baseline.fitting import command
 from pysr_neural_baseline.fitting.engines import PySREngine, Settings, operators_of
 from pysr_neural_baseline.fitting.measurements import Measurements
@@ -63,7 +64,8 @@ def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
         engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("parsecond", "K", "m")))
 
 
-def test_units_are_compiled_before_the_clock_runs(engine):
+def test_units_are_compiled_before_the_clock_runs(julia):
+    engine = PySREngine(RandomProposer())  # With help, as the searches with units of the other tests.
     settings = Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s"))
     engine.warm_up(settings, lambda text: None)
     assert engine.search(DATA, settings).members

@@ -9,6 +9,7 @@ from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import CheckpointError, DataError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.text import parse
+from pysr_neural.model.checkpoint import resolve
 from pysr_neural.proposer.scripted import RandomProposer, ScriptedProposer
 from tests.interop.conftest import LONGER, SMALL, small_data
 
@@ -16,6 +17,8 @@ pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
 
 LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
 RANDOM = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", levels=LEVELS, max_overhead=1.0)
+CHECKPOINT = str(resolve("default"))
+"""A directory, as users have them."""
 LAW = parse("(x0 * x1 - x1) / (x0 * x0 + 3) - x1 * x1")
 """Beyond what a very short search finds."""
 
@@ -38,8 +41,8 @@ def test_proposals_reach_the_search(small_fit, parallelism):
     assert "proposals taken" in str(report)
 
 
-def test_a_transformer_checkpoint_runs_a_search(small_fit, tiny_checkpoint):
-    model = small_fit(neural_proposer=NeuralProposer(checkpoint=tiny_checkpoint, max_overhead=1.0), **LONGER)
+def test_a_transformer_checkpoint_runs_a_search(small_fit):
+    model = small_fit(neural_proposer=NeuralProposer(checkpoint=CHECKPOINT, max_overhead=1.0), **LONGER)
     assert finished(model)
     assert model.neural_report_.calls > 0
     assert not model.neural_report_.failures
@@ -225,14 +228,14 @@ def test_errors_come_before_the_search(small_fit, tmp_path):
         small_fit(neural_proposer=str(tmp_path / "nothing"))
 
 
-def test_a_checkpoint_of_other_shapes_is_refused_before_the_search(small_fit, tiny_checkpoint, tmp_path):
+def test_a_checkpoint_of_other_shapes_is_refused_before_the_search(small_fit, tmp_path):
     import json
     import shutil
 
     other = tmp_path / "other"
-    shutil.copytree(tiny_checkpoint, other)
+    shutil.copytree(CHECKPOINT, other)
     config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "width": 64}))
+    (other / "config.json").write_text(json.dumps({**config, "width": 2 * config["width"]}))
     with pytest.raises(CheckpointError, match="fit its configuration"):
         small_fit(neural_proposer=str(other))
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".sock")]
