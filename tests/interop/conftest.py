@@ -97,8 +97,8 @@ SMALL = {
     "population_size": 20,
     "ncycles_per_iteration": 60,
     "maxsize": 12,
-    # PySR's own, in its order: what depends on them is precompiled; any others cost seconds of Julia's compiler, in each
-    # of the workers as well.
+    # PySR's own, in its order: what depends on them is precompiled; others cost seconds of Julia's compiler, in each of
+    # the workers as well.
     "binary_operators": ["+", "-", "/", "*"],
     "parallelism": "serial",
     "progress": False,
