@@ -1,6 +1,7 @@
 """Searches of the real engine with a real server: what must work, and what must fall back."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_proposals_are_made_from_the_data_as_given(small_fit):
         (32, np.stack([X[:, 0] / 3, X[:, 1] / 7], axis=1)),
     ):
         seen = []
-        small_fit(X, y, neural_proposer=NeuralProposer(proposer=Watching(), max_overhead=1.0), precision=precision)
+        small_fit(X, y, neural_proposer=replace(RANDOM, proposer=Watching()), precision=precision)
         assert len(seen) == (y.ndim if y.ndim == 1 else y.shape[1])
         for problem, target in zip(seen, y.reshape(len(y), -1).T, strict=True):
             np.testing.assert_array_equal(problem.X, X)
@@ -109,8 +110,6 @@ def test_a_reproducible_neural_search_repeats_itself(small_fit):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_works_alone(small_fit, level):
-    from dataclasses import replace
-
     model = small_fit(neural_proposer=replace(RANDOM, levels=(level,)))
     assert finished(model)
     assert not model.neural_report_.failures
