@@ -44,14 +44,9 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs outputs/docs
 	@echo "Open outputs/docs/index.html"
 
-# Two processes: Julia has to be loaded before torch, and keeps its signals for itself.
+# Two processes at the same time, for two cores: Julia's tests beside the others.
 test: $(READY)
-	$(PYTEST) -m "not slow and not gpu and not julia" $(ARGS)
-	@if $(BIN)/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
-		$(PYTEST) -m "julia and not slow and not gpu" $(ARGS); \
-	else \
-		echo "Julia tests skipped: no Julia on this machine. 'make test-julia' installs one, given a network."; \
-	fi
+	$(BIN)/python -m tests.parts $(ARGS)
 
 test-slow: $(READY)
 	$(PYTEST) -m "slow and not julia" $(ARGS)
@@ -72,12 +67,7 @@ test-newest:
 	$(NEWEST)/bin/python -m pip install --disable-pip-version-check -q --upgrade --upgrade-strategy eager $(PIP_ARGS) \
 		"$(NEWEST_TORCH)" -e ".[dev]"
 	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
-	$(NEWEST)/bin/python -m pytest -m "not slow and not gpu and not julia" $(ARGS)
-	@if $(NEWEST)/bin/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
-		$(NEWEST)/bin/python -m pytest -m "julia and not slow and not gpu" $(ARGS); \
-	else \
-		echo "Julia tests skipped: no Julia on this machine."; \
-	fi
+	$(NEWEST)/bin/python -m tests.parts $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
