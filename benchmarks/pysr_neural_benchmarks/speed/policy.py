@@ -27,7 +27,7 @@ from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.proposer.policy.network import PolicyNetwork
-from pysr_neural.proposer.policy.proposer import PolicyProposer
+from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
 from pysr_neural.state import MemberView
 from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.speed.proposals import State, make_state, propose
@@ -48,7 +48,7 @@ def ways(state: State, policy: PolicyNetwork, model: ProposerModel, repeats: int
     transformer = TransformerProposer(model, combine=False).open(state.problem)
     best = sorted(state.members, key=lambda member: member.loss)[:SHOWN_MEMBERS]
     shown = State(state.problem, tuple(best))
-    sessions = [PolicyProposer(policy).open(state.problem) for _ in range(repeats + 1)]
+    sessions = [PolicyProposer(policy, draws=DRAWS).open(state.problem) for _ in range(repeats + 1)]
     other = ProposalRequest((MemberView(variable(0), 1.0, 1),), 1, ("child",), 0)
     for session in sessions:
         session.propose(other)

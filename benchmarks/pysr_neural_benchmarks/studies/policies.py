@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ FRESH = 11
 """Seed of the held-out problems: those that judge rounds of self-play have another."""
 APART = 10_000
 SUITES = "suites"
+MOST = 3
+"""Policies that fit the picture beside BasicSR."""
 Row = Mapping[str, Any]
 
 
@@ -53,9 +56,10 @@ def problems_of(group: str, count: int, rows: int) -> tuple[Problem, ...]:
 def config_of(evaluations: int, policy: bool) -> BasicSRConfig:
     """Return the settings of a search."""
     own = {"proposal_share": 1.0, "levels": ("child",), "guard": GuardRules(max_overhead=1.0)} if policy else {}
+    most = judging.GENERATIONS * evaluations // judging.POPULATION  # A repeated child costs no evaluation.
     return BasicSRConfig.reference(
         population_size=judging.POPULATION,
-        generations=judging.GENERATIONS * evaluations // judging.POPULATION,
+        generations=most if policy else judging.GENERATIONS * most,
         max_evaluations=evaluations,
         relative_loss=True,
         early_stop_loss=judging.SOLVED_BELOW,
@@ -65,17 +69,31 @@ def config_of(evaluations: int, policy: bool) -> BasicSRConfig:
 
 
 def run_once(
-    arm: str, group: str, seed: int, count: int, rows: int, evaluations: int, draws: int, policies: Mapping[str, Path]
+    arm: str,
+    digest: str,
+    group: str,
+    seed: int,
+    count: int,
+    rows: int,
+    evaluations: int,
+    draws: int,
+    policies: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Search a group's problems with a seed; returns a row of the results file."""
+    """Search a group's problems with a seed; returns a row of the results file.
+
+    ``digest`` is of the policy's file: a row stands for a policy, not for a name.
+    """
     proposer = None if arm == BASIC else PolicyProposer.from_file(policies[arm], draws=draws)
-    config, found = config_of(evaluations, proposer is not None), []
+    config, found, results = config_of(evaluations, proposer is not None), [], []
     for number, problem in enumerate(problems_of(group, count, rows)):
         begun = time.process_time()
         result = run_search(problem, config, proposer, seed * APART + number)
+        results.append(result)
         found.append((judging.is_solved(result, problem), result.evaluations, time.process_time() - begun))
     solved, used, seconds = zip(*found, strict=True)
-    return {"solved": list(solved), "evaluations": list(used), "seconds": [round(each, 4) for each in seconds]}
+    made = 1.0 if proposer is None else judging.made_share(results)
+    times = [round(each, 4) for each in seconds]
+    return {"solved": list(solved), "evaluations": list(used), "seconds": times, "made": [made]}
 
 
 def share(rows: Sequence[Row], most: float, what: str) -> Array:
@@ -104,6 +122,8 @@ def compared(own: Sequence[Row], basic: Sequence[Row], evaluations: int) -> dict
         "seconds": seconds,
         "longest": most,
         "basicsr_in_longest": float(late.mean()),
+        "basicsr_ended": float(np.mean([~np.array(r["solved"]) & (np.array(r["seconds"]) < most) for r in basic])),
+        "made": float(np.mean([row["made"] for row in own])),
         "difference_in_seconds": timed,
         "low_in_seconds": timed_low,
         "high_in_seconds": timed_high,
@@ -123,7 +143,7 @@ def curves(rows: Mapping[str, Sequence[Row]], what: str) -> dict[str, Curve]:
 
 def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace) -> str:
     """Write the report."""
-    lines = []
+    lines, made = [], min(found["made"] for groups in results.values() for found in groups.values())
     for arm, groups in results.items():
         for group, found in groups.items():
             equal = f"{found['difference']:+.3f} ({found['low']:+.3f} … {found['high']:+.3f})"
@@ -131,10 +151,11 @@ def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace
             timed += f"{found['high_in_seconds']:+.3f})"
             work = [f"{found[name]:.0f}" for name in ("evaluations", "evaluations_basicsr")]
             rates = [f"{found[name]:.3f}" for name in ("solved", "basicsr")]
-            late = [f"{found['seconds']:.2f}", f"{found['longest']:.2f}", f"{found['basicsr_in_longest']:.3f}", timed]
+            late = [f"{found['seconds']:.2f}", f"{found['longest']:.2f}", f"{found['basicsr_in_longest']:.3f}"]
+            late += [f"{found['basicsr_ended']:.1%}", timed]
             lines.append([arm, group, *rates, equal, *work, *late])
     header = ["arm", "problems", "solved", "BasicSR", "difference (95 %)", "evaluations", "BasicSR's", "seconds"]
-    header += ["longest", "BasicSR in that time", "difference (95 %)"]
+    header += ["longest", "BasicSR in that time", "ended before it", "difference (95 %)"]
     return f"""# Policies in BasicSR's place
 
 `{_command(options)}`
@@ -143,7 +164,9 @@ def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace
 {options.rows} rows) and the {len(problems_of(SUITES, 0, 0))} of BasicSR's suites, {options.seeds} seeds. Population
 {judging.POPULATION}, at most {options.evaluations} evaluations, for BasicSR {options.longer} times as many, of which
 the first {options.evaluations} are compared with at equal evaluations. Seconds of the processor, in one process; the
-longest search of an arm is what BasicSR is given at equal seconds. Solved: an unexplained variance of at most 1e-10.
+longest search of an arm is what BasicSR is given at equal seconds; where it ended before, unsolved, it counts as
+unsolved. What the policy reads of the data (`pysr_neural.proposer.policy.foresight`) counts in seconds, not in
+evaluations. The policies made {made:.1%} of the children at least. Solved: an unexplained variance of at most 1e-10.
 Intervals over problems, each with the mean of its seeds.
 
 {markdown_table(header, lines)}
@@ -158,18 +181,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = [text.partition("=") for text in options.policies]
     if wrong := [name for name, _, path in named if not path or name == BASIC]:
         raise ConfigError(f"Policies are given as NAME=FILE, with other names than {BASIC!r}; got {wrong[0]!r}.")
+    if len({name for name, _, _ in named}) < len(named) or len(named) > MOST:
+        raise ConfigError(
+            f"At most {MOST} policies, each with a name of its own; got {[name for name, _, _ in named]}."
+        )
     policies = {name: Path(path) for name, _, path in named}
+    digests = {name: sha256(path.read_bytes()).hexdigest()[:12] for name, path in policies.items()}
     groups = [*PRIORS, SUITES]
     given = (options.problems, options.rows)
     tasks: list[Task] = [
-        (arm, group, seed, *given, options.evaluations * (options.longer if arm == BASIC else 1), options.draws)
+        (arm, digests[arm], group, seed, *given, options.evaluations, options.draws)
+        if arm in digests
+        else (arm, "", group, seed, *given, options.evaluations * options.longer, 0)
         for seed in range(1, options.seeds + 1)
         for group in groups
         for arm in (BASIC, *policies)
     ]
     made = complete(partial(run_once, policies=policies), tasks, options.out / "results.jsonl")
     rows: dict[str, dict[str, list[Row]]] = {group: {} for group in groups}
-    for (arm, group, *_), row in zip(tasks, made, strict=True):
+    for (arm, _, group, *_), row in zip(tasks, made, strict=True):
         rows[str(group)].setdefault(str(arm), []).append(row)
     results = {
         arm: {group: compared(rows[group][arm], rows[group][BASIC], options.evaluations) for group in groups}
@@ -215,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=50, help="of the held-out problems' data")
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
-    parser.add_argument("--longer", type=int, default=10, help="times as many evaluations for BasicSR")
+    parser.add_argument("--longer", type=int, default=30, help="times as many evaluations for BasicSR")
     parser.add_argument("--draws", type=int, default=3, help="actions drawn for each that is taken")
     parser.add_argument("--out", type=Path, default=Path("outputs/study_policies"), help="folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")

@@ -87,7 +87,7 @@ class Curve(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, int, int, float]]) -> "Curve":
-        """Take curves one by one."""
+        """Take curves that are given one by one."""
         family, factor, place, theta = zip(*rows, strict=True) if rows else ((), (), (), ())
         numbers = (np.array(each, dtype=np.int64) for each in (family, factor, place))
         return cls(next(numbers), next(numbers), next(numbers), np.array(theta, dtype=np.float64))

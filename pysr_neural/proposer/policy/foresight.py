@@ -8,7 +8,8 @@ Going down from the root, y is taken through the inverse of every operator, and 
 Gauss and Newton).  Where the way up is affine in the node, or in the operator of one operand above it, the loss told is
 exact; elsewhere it is exact where it is 0, and of first order beside that.  Of several inverses that is taken which is
 nearest to what is there; operators without any are taken as linear about the present values.
-Nothing is fitted: a constant that is still to be drawn stands as 1.
+Nothing is fitted: a constant that is still to be drawn stands as 1.  On `ROWS` rows at most, and by the arithmetic of
+IEEE, which the guards of an engine may differ from.
 """
 
 from collections import defaultdict
@@ -22,6 +23,7 @@ from pysr_neural.expression.evaluate import IEEE
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import OPERATORS, Array, Function
 from pysr_neural.problem import Problem
+from pysr_neural.rng import generator
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -30,11 +32,19 @@ ROWS = 32
 """Rows of the data that are looked at, at most."""
 LEAST, MOST = 1e-12, 1e30
 """Relative losses below and above are not told apart."""
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
 LOWEST, HIGHEST = -10.0, 25.0
-NEEDED = 0.9
-"""Share of the rows on which a place has to want something."""
+MISSING = 0.1
+"""Share of the rows at most on which a place may want nothing that can be told."""
 KEPT_TREES = 3000
+PAIRS = 4_000_000
+"""Most pairs of a node and a part that are looked at: more would take seconds, and gigabytes."""
 TURN = 2 * np.pi
+
+
+def _unit(t: Array) -> Array:
+    """Return what may be a sine, rounding mended."""
+    return np.where(np.abs(t) < 1 + 1e-9, np.clip(t, -1, 1), np.nan)
 
 
 def _near(turn: float, v: Array, *angles: Array) -> Array:
@@ -53,8 +63,8 @@ _INVERSES: Mapping[str, Function] = {
     "log": lambda t, v: np.exp(t),
     "tanh": lambda t, v: np.arctanh(t),
     "neg": lambda t, v: -t,
-    "sin": lambda t, v: _near(TURN, v, angle := np.arcsin(np.clip(t, -1, 1)), np.pi - angle),
-    "cos": lambda t, v: _near(TURN, v, angle := np.arccos(np.clip(t, -1, 1)), -angle),
+    "sin": lambda t, v: _near(TURN, v, angle := np.arcsin(_unit(t)), np.pi - angle),
+    "cos": lambda t, v: _near(TURN, v, angle := np.arccos(_unit(t)), -angle),
     "tan": lambda t, v: _near(np.pi, v, np.arctan(t)),
 }
 """From what an operator's value should be, and its argument as it is, to what that should be."""
@@ -111,7 +121,7 @@ class Foresight:
     """
 
     def __init__(self, problem: Problem, scale: float, plants: "Plants") -> None:
-        rows = np.unique(np.linspace(0, len(problem.y) - 1, min(ROWS, len(problem.y))).astype(np.int64))
+        rows = np.sort(generator(0, "foresight").permutation(len(problem.y))[:ROWS])  # Even steps could miss a grid.
         self.columns: Array = np.ascontiguousarray(problem.X[rows].T)
         self.y: Array = np.ascontiguousarray(problem.y[rows])
         self.share = 1.0 / (scale * len(rows))
@@ -140,16 +150,17 @@ class Foresight:
             values, aims, slopes = self._pass([node for own in parts for node in own], starts)
             weights = np.square(slopes, out=slopes)
             weights *= self.share
-            idle = weights == 0  # Whatever stands there, the error stays.
+            idle = weights == 0
             unknown = ~(idle | np.isfinite(aims) & np.isfinite(weights))
-            aims[unknown | idle] = weights[unknown] = 0.0
+            still = unknown | idle  # Whatever stands there, the error stays.
+            aims[still] = weights[unknown] = 0.0
             weighted = weights * aims
-            errors = np.square(values[starts] - self.y) * self.share
             rest = np.einsum("ij,ij->i", weighted, aims)
-            if idle.any():
-                rest += np.einsum("ij,ij->i", idle, np.repeat(errors, ends - starts, axis=0))
+            if still.any():
+                errors = np.square(values[starts] - self.y) * self.share
+                rest += np.where(still, np.repeat(errors, ends - starts, axis=0), 0.0).sum(axis=1)
         kept, finite = _cleaned(values)
-        useless = (unknown.mean(axis=1) > 1 - NEEDED) | ~np.isfinite(rest)
+        useless = (unknown.sum(axis=1) > MISSING * len(self.y)) | ~np.isfinite(rest)
         rest[useless] = np.inf
         each = zip(parts, map(slice, starts, ends), strict=True)
         return [Wanted(own, _unary(own), kept[at], finite[at], weights[at], weighted[at], rest[at]) for own, at in each]
@@ -295,7 +306,7 @@ class Outlook:
     planted : array, shape (nodes, beginnings)
         Prospects with a small tree of `Plants` in place of each node; see `told`.
     mated : array, shape (nodes, trees)
-        With the best node of each tree.
+        With the best node of each tree; nothing is told where nodes times parts are more than `PAIRS`.
     flat : array, shape (nodes,)
         With the mean of its own values: nothing is lost where the node does not matter.
     """
@@ -311,6 +322,8 @@ class Outlook:
         self._part: Ints = np.array([known.setdefault(part, len(known)) for each in own for part in each.parts])
         values, finite, weights, aims, rest = (np.concatenate([each[i] for each in own]) for i in range(2, 7))
         _, at = np.unique(self._part, return_index=True)
+        self.crowded = len(values) * len(at) > PAIRS
+        at = at[: 0 if self.crowded else None]
         first = len(foresight.plant_values)
         candidates = np.concatenate([foresight.plant_values, values[at]])
         unusable = ~np.concatenate([foresight.plant_finite, finite[at]])
@@ -326,12 +339,14 @@ class Outlook:
             losses[above + 1] = _losses(weights[above], aims[above], rest[above], made, unusable | ~usable)
         self._parted = losses[:, first:]
         self.planted = self.told(foresight.plants.lowest(losses[:, :first]))
-        ends = self.starts + sizes
-        blocks = [self._parted[:, self._part[a:b]].min(axis=1) for a, b in zip(self.starts, ends, strict=True)]
-        self.mated = self.told(np.stack(blocks, axis=1))
+        self.mated: Array = np.full((len(values), len(numbers)), LOWEST / 5)
+        if not self.crowded:
+            for i, (a, b) in enumerate(zip(self.starts, self.starts + sizes, strict=True)):
+                self.mated[:, i] = self.told(self._parted[:, self._part[a:b]].min(axis=1))
         means = values.mean(axis=1)
         with np.errstate(all="ignore"):
-            flat = weights.sum(axis=1) * means * means - 2.0 * aims.sum(axis=1) * means + rest
+            flat = weights.sum(axis=1) * means * means + rest
+            flat = np.maximum(flat - 2.0 * aims.sum(axis=1) * means, ROUNDING * flat)
         self.flat = self.told(np.where(finite & ~np.isnan(flat), flat, np.inf))
 
     def told(self, losses: Array) -> Array:
@@ -340,16 +355,19 @@ class Outlook:
 
     def parted(self, nodes: Ints, others: Ints) -> Array:
         """Return the prospects of nodes with other nodes of the population in their place; shapes as of the indices."""
+        if self.crowded:
+            return np.full(np.broadcast_shapes(nodes.shape, others.shape), LOWEST / 5)
         return self.told(self._parted[nodes, self._part[others]])
 
 
 def _losses(weights: Array, aims: Array, rest: Array, candidates: Array, unusable: Flags) -> Array:
     """Return the losses with each candidate in place of each node, infinite where that is not known."""
     with np.errstate(all="ignore"):
-        losses = aims @ candidates.T
-        losses *= -2.0
-        losses += weights @ np.square(candidates).T
+        losses = weights @ np.square(candidates).T
         losses += rest[:, None]
+        told = ROUNDING * losses  # No less can be told from so large terms.
+        losses -= 2.0 * (aims @ candidates.T)
+        np.maximum(losses, told, out=losses)
     losses[:, unusable] = np.inf
     np.copyto(losses, np.inf, where=np.isnan(losses))
     return losses
@@ -359,7 +377,9 @@ def _functions(problem: Problem) -> dict[str, Callable[..., Array]]:
     def unknown(*arguments: Array) -> Array:
         return np.full(np.shape(arguments[0]), np.nan)
 
-    return {name: IEEE.get(name, unknown) for name in problem.operators.names}
+    named = zip(problem.operators.names, problem.operators.arities, strict=True)
+    known = {name for name, arity in named if name in OPERATORS and OPERATORS[name].arity == arity}
+    return {name: IEEE[name] if name in known else unknown for name in problem.operators.names}
 
 
 def _cleaned(values: Array) -> tuple[Array, Flags]:

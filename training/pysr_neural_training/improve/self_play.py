@@ -90,8 +90,9 @@ class SelfPlayConfig:
             raise ConfigError(
                 f"method must be one of {METHODS}; got {self.method!r}." + did_you_mean(self.method, METHODS)
             )
-        for name in ("searches", "evaluations", "held_out", "held_out_seeds"):
+        for name in ("searches", "evaluations", "population_size", "held_out", "held_out_seeds", "draws"):
             whole(name, getattr(self, name), 1)
+        whole("rounds", self.rounds, 0)
         if not 0 <= self.discount <= 1:
             raise ConfigError(f"discount is a share, from 0 to 1; got {self.discount}.")
 
@@ -161,11 +162,15 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path, workers: Worker
         raise ConfigError(f"A run is continued with the settings that it was begun with; {out} has others.")
     plan.write_text(wanted, encoding="utf-8")
     metrics = out / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    text = metrics.read_text(encoding="utf-8") if metrics.exists() else ""
+    whole_lines = text[: text.rfind("\n") + 1]
+    if whole_lines != text:  # A killed process left a part of a line.
+        metrics.write_text(whole_lines, encoding="utf-8")
+    records: list[dict[str, Any]] = [json.loads(line) for line in whole_lines.splitlines()]
     if not records:
         start.save(_checkpoint(out, 0))
         _keep(metrics, records, {"round": 0, **judge(start, config, workers), "basicsr": judge(None, config, workers)})
+    start = PolicyNetwork.load(_checkpoint(out, 0))  # A run that is continued has begun with this one.
     for number in range(len(records), config.rounds + 1):
         if records[-1]["new"] < COLLAPSED:
             print(_collapse(records[-1]), flush=True)
@@ -240,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path, out = options.pop("start"), options.pop("out")
     steps = {name: options.pop(name) for name in ("steps", "learning_rate")}
     given = {name: value for name, value in steps.items() if value is not None}
+    given["seed"] = options["seed"]
     config = SelfPlayConfig(**options, gradient=GradientConfig(**given), expert=ExpertConfig(**given))
     start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
     run(start, config, out, workers)

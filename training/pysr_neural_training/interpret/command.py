@@ -140,7 +140,10 @@ def _decisions(options: argparse.Namespace, given: str) -> int:
     from pysr_neural_training.interpret import decisions
 
     files = [Path(options.checkpoint), *([options.beside] if options.beside else [])]
-    policies = {file.parent.name if file.stem == "policy" else file.stem: PolicyNetwork.load(file) for file in files}
+    names = [file.parent.name if file.stem == "policy" else file.stem for file in files]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Policies are told apart by the names of their files or folders; got {names[0]!r} twice.")
+    policies = {name: PolicyNetwork.load(file) for name, file in zip(names, files, strict=True)}
     out = options.out or Path("outputs/decisions")
     found = decisions.write(policies, options.problems, options.children, options.seed, out, given)
     print((out / decisions.PAGE).read_text(encoding="utf-8"))
