@@ -158,3 +158,33 @@ def test_fits_descend_to_the_constants() -> None:
     assert fits.one.theta[0] / reach == pytest.approx(-0.7)
     assert fits.two.theta[0] / reach == pytest.approx(2.9)
     assert FAMILIES[fits.two.family[0]].size == 4
+
+
+def test_a_minute_of_unix_time_leaves_nothing_to_place_and_harms_nothing():
+    X = 1.7e9 + 60 * np.random.default_rng(0).uniform(0, 1, (200, 1))
+    y = np.sin(9 * (X[:, 0] - 1.7e9) / 60) + 0.01 * np.random.default_rng(1).standard_normal(200)
+    with np.errstate(all="ignore"):
+        tried = CurvePairs(X, ALL, range(1), ROWS, 0.08)
+        assert list(tried.found(targets_of(y, ALL)[0], True, lambda left, size: True)) == []
+    joiner = Joiner(X, y, ALL, 30)
+    joiner.work(12)
+    assert joiner.answers.best()
+
+
+@pytest.mark.parametrize("unit", [1e-104, 1e-150, 1e200])
+def test_units_beyond_all_powers_give_answers_that_can_be_written_or_none(unit):
+    x = np.random.default_rng(0).uniform(1, 6, (200, 1))
+    y = x[:, 0] ** 3 * np.exp(-1.3 * x[:, 0]) + 0.2
+    with np.errstate(all="ignore"):
+        tried = CurvePairs(x * unit, ALL, range(1), ROWS, 0.08)
+        for tree in tried.found(targets_of(y, ALL)[0], True, lambda left, size: True):
+            assert tree.size > 1
+            assert np.isfinite(list(tree.constants())).all()
+
+
+def test_short_answers_are_written_first():
+    truth = "2.5 * x0 * x0 * sin(4.1 * x0)"
+    trees = pairs(truth, uniform((0.5, 4.0)))
+    found = [tree for tree in trees if least([tree], truth, uniform((0.5, 4.0))) < 1e-12]
+    assert min(tree.size for tree in found) <= parse(truth).size + 4
+    assert trees[0].size == min(tree.size for tree in found)

@@ -5,7 +5,6 @@ Does not own: the grid (`pair_grid`), fits (`pair_fits`), one curve beside parts
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,14 +17,12 @@ from pysr_neural.proposer.joins.pair_fits import PairFits
 from pysr_neural.proposer.joins.pair_grid import FAMILIES, Curve, PairGrid, Places
 from pysr_neural.proposer.joins.parts import values_of
 from pysr_neural.proposer.joins.splits import Target
-from pysr_neural.proposer.joins.sums import smallest
+from pysr_neural.proposer.joins.sums import EXACT, smallest
 from pysr_neural.proposer.joins.writing import NEGLIGIBLE, power_law, sum_of
 
 MOST_VARIABLES = 3
 """Laws of more are made smaller first (`reductions`)."""
 MOST_INNER, MOST_FACTORS = 20, 32
-FLAT = 30.0
-"""Largest range of an inner part over its standard deviation."""
 LARGEST_POWERS = (5, 3, 1)
 """Of variables in factors, of one variable, of two, and of three."""
 PRODUCTS, SUMS = (12, 16, 8, 8), 24
@@ -35,8 +32,8 @@ STAGES = ((2, 4, 20), (1, 5, 8), (1, 6, 5))
 LAST_ITERATIONS = 10
 """On all rows."""
 MOST_WRITTEN = 6
-WHOLE = 1e-6
-"""How far twice a fitted power may be from a whole number that it is taken for."""
+MOST_HALVES, WHOLE = 6, 1e-6
+"""Twice the largest power that is written as one, and how far twice a fitted one may be from a whole number."""
 
 
 class CurvePairs:
@@ -64,8 +61,10 @@ class CurvePairs:
         self._factors = [factors[k - 1] if k else None for k in told.tolist()]
         self._scale, self._values = scale[told], values[told] / scale[told, None]
         self._sizes = np.array([0 if each is None else each.size + 1 for each in self._factors], dtype=np.int64)
-        self._grid = PairGrid(
-            self._inner.on(rows), self._values[:, rows], self._sizes, operators, size_price, X.shape[1] == 1
+        inner, single = self._inner.on(rows), X.shape[1] == 1
+        some = bool(self._inner.trees)  # Not where all that could stand inside is constant up to rounding.
+        self._grid = (
+            PairGrid(inner, self._values[:, rows], self._sizes, operators, size_price, single) if some else None
         )
 
     def found(self, target: Target, minus: bool, promises: Callable[[float, int], bool]) -> Iterator[Node]:
@@ -101,7 +100,8 @@ class CurvePairs:
         level = np.arange(len(twice)) < len(chosen)
         fits = fits.on(self._inner, self._values, whole, twice, level)
         fits.descend(LAST_ITERATIONS)
-        for k in smallest(fits.now.left, MOST_WRITTEN).tolist():
+        sizes = fits.sizes(self._sizes) + 2 * (fits.product & fits.level)
+        for k in smallest(np.maximum(fits.now.left, EXACT) * np.exp(self._size_price * sizes), MOST_WRITTEN).tolist():
             tree = self._written(fits, k, target, minus)
             if tree is not None:
                 yield tree
@@ -109,7 +109,7 @@ class CurvePairs:
     def _starts(self, v: Array) -> PairFits | None:
         """Choose points of the grid."""
         grid = self._grid
-        if not (len(self._inner.trees) and len(grid.second.theta)):
+        if grid is None or not len(grid.second.theta):
             return None
         products, sums = grid.products(v, PRODUCTS), grid.sums(v, SUMS)
         if not products and not sums:
@@ -133,6 +133,8 @@ class CurvePairs:
         shares, *_ = np.linalg.lstsq((design / scale[:, None]).T, target.values, rcond=1e-15)
         factors = np.zeros(5)
         factors[[*used, 4]] = shares / scale
+        if ((factors[used] == 0) & (shares[:-1] != 0)).any():  # Too small to be written.
+            return None
         c, spread = factors.tolist(), float(np.ptp(target.values))
         two, two_tree, two_shift = self._curve(fits.two, k, c[2:4])
         if not fits.product[k]:
@@ -147,6 +149,8 @@ class CurvePairs:
             two_tree = sum_of([(two, two_tree)], level, 0.0, minus)
         else:
             factor *= two
+        if not factor:
+            return None
         for each in envelope:
             two_tree = _times(each, two_tree)
         return self._whole(target, [(factor, two_tree)], c[4], spread, minus)
@@ -168,11 +172,11 @@ class CurvePairs:
         inner = self._inner.trees[place]
         middle, reach = float(self._inner.middle[place]), float(self._inner.reach[place])
         halves = 2 * a / reach
-        if family is EXPONENTIAL and inner.operator == "log" and round(halves) and abs(halves - round(halves)) < WHOLE:
-            tree = power_law([(inner.children[0], round(halves))], self._operators)
-            if tree is not None and tree.size <= family.size + inner.size:
-                return factors[0] * math.exp(-a * middle / reach - 0.5 * abs(a)), tree, 0.0
         with np.errstate(all="ignore"):
+            if family is EXPONENTIAL and inner.operator == "log" and _is_power(halves):
+                tree = power_law([(inner.children[0], round(halves))], self._operators)
+                if tree is not None and tree.size <= family.size + inner.size:
+                    return float(factors[0] * np.exp(-a * middle / reach - 0.5 * abs(a))), tree, 0.0
             return family.write(self._operators, inner, (middle, reach), a, factors)
 
     @staticmethod
@@ -183,6 +187,11 @@ class CurvePairs:
         if not np.isfinite([shift, *(factor for factor, _ in pairs), *constants]).all():
             return None
         return target.wrap(sum_of([pair for pair in pairs if pair[0]], shift, spread, minus))
+
+
+def _is_power(halves: float) -> bool:
+    """Tell whether an exponent, counted in halves, is a short power's."""
+    return 0.5 < abs(halves) < MOST_HALVES + 0.5 and abs(halves - round(halves)) < WHOLE
 
 
 def _times(left: Node, right: Node) -> Node:
@@ -205,7 +214,7 @@ def _placed(trees: Sequence[Node], X: Array) -> Places:
     values = values_of(trees, X.T)
     ranges = np.ptp(values, axis=1)
     told = np.isfinite(values).all(axis=1) & (ranges > NEGLIGIBLE * np.abs(values).max(axis=1))
-    chosen = np.flatnonzero(told & (ranges < FLAT * np.std(values, axis=1)))[:MOST_INNER]
+    chosen = np.flatnonzero(told)[:MOST_INNER]
     return Places.of([trees[k] for k in chosen.tolist()], values[chosen])
 
 

@@ -291,8 +291,9 @@ def _first_curves(places: Places, factors: Array, operators: OperatorSet, single
         some = range(2 if single and len(factors) > 1 else 1)
         rows += [(0, factor, k, start) for factor in some for k in range(len(places.trees)) for start in starts]
     curve = Curve.of(rows[: MOST_FIRST_OF_ONE if single else MOST_FIRST])
-    values = EXPONENTIAL.values(places.centred[curve.place], curve.theta[:, None])[:, 0]
-    return curve, _scaled(np.where(curve.place[:, None] < 0, 1.0, values) * factors[curve.factor])
+    values, inside = factors[curve.factor], np.flatnonzero(curve.place >= 0)
+    values[inside] *= EXPONENTIAL.values(places.centred[curve.place[inside]], curve.theta[inside, None])[:, 0]
+    return curve, _scaled(values)
 
 
 def _steepnesses(single: bool, signed: bool) -> tuple[float, ...]:

@@ -60,7 +60,7 @@ SURE_STEPS = 3
 HEAD_START, FOCUSED = 24, 4
 """Steps of work with only the variables that seem to matter, before that with all begins, and for each of its steps."""
 FEW, NEXT_TO_NOTHING = 8, 0.8
-"""Steps after which that is given up if it leaves so much unexplained: others seem to matter after all."""
+"""Steps after which a head start with one variable is given up if it leaves so much unexplained: others matter too."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
 
@@ -218,7 +218,7 @@ class Joiner:
     def _focused_steps(self, most: int) -> Iterator[None]:
         """Do so many steps of that problem's work."""
         for count, (found, joiner) in enumerate(self._focus * most):
-            if count == FEW and joiner.answers.least > NEXT_TO_NOTHING:
+            if count == FEW and found.X.shape[1] == 1 and joiner.answers.least > NEXT_TO_NOTHING:
                 self._focus = []
             if joiner.done or self.solved or not self._focus:
                 return
