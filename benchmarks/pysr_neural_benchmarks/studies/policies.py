@@ -6,7 +6,7 @@ Owns: the arms, the problems, the searches, the report.  Does not own: learning 
 Every arm searches the same held-out problems of three operator sets, of which no training has seen an expression, and
 the problems of BasicSR's own two suites, with the same seeds.  Policies make all children; BasicSR goes on for longer,
 so that it can be compared where it has used as many evaluations, and where it has used as many seconds of the
-processor.  No joins and no least squares in any arm.
+processor, for which it needs a core of its own.  No joins and no least squares in any arm.
 """
 
 import argparse
@@ -53,14 +53,15 @@ def problems_of(group: str, count: int, rows: int) -> tuple[Problem, ...]:
     return tuple(islice(held_out_of(group, FRESH, rows), count))
 
 
-def config_of(evaluations: int, policy: bool) -> BasicSRConfig:
-    """Return the settings of a search."""
-    own = {"proposal_share": 1.0, "levels": ("child",), "guard": GuardRules(max_overhead=1.0)} if policy else {}
-    most = judging.GENERATIONS * evaluations // judging.POPULATION  # A repeated child costs no evaluation.
+def config_of(evaluations: int, seconds: float) -> BasicSRConfig:
+    """Return the settings of a policy's search, or of one of BasicSR that only the time ends."""
+    own: dict[str, Any] = {"timeout_seconds": seconds, "generations": 10**7}
+    if not seconds:
+        most = judging.GENERATIONS * evaluations // judging.POPULATION  # A repeated child costs no evaluation.
+        own = {"max_evaluations": evaluations, "generations": most, "proposal_share": 1.0, "levels": ("child",)}
+        own["guard"] = GuardRules(max_overhead=1.0)
     return BasicSRConfig.reference(
         population_size=judging.POPULATION,
-        generations=most if policy else judging.GENERATIONS * most,
-        max_evaluations=evaluations,
         relative_loss=True,
         early_stop_loss=judging.SOLVED_BELOW,
         extra_generations=0,
@@ -77,6 +78,7 @@ def run_once(
     rows: int,
     evaluations: int,
     draws: int,
+    seconds: float,
     policies: Mapping[str, Path],
 ) -> dict[str, Any]:
     """Search a group's problems with a seed; returns a row of the results file.
@@ -84,7 +86,7 @@ def run_once(
     ``digest`` is of the policy's file: a row stands for a policy, not for a name.
     """
     proposer = None if arm == BASIC else PolicyProposer.from_file(policies[arm], draws=draws)
-    config, found, results = config_of(evaluations, proposer is not None), [], []
+    config, found, results = config_of(evaluations, seconds), [], []
     for number, problem in enumerate(problems_of(group, count, rows)):
         begun = time.process_time()
         result = run_search(problem, config, proposer, seed * APART + number)
@@ -162,8 +164,8 @@ def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace
 
 {options.problems} held-out problems of each operator set (2 to 5 operators, at most 15 nodes, no constants but 1,
 {options.rows} rows) and the {len(problems_of(SUITES, 0, 0))} of BasicSR's suites, {options.seeds} seeds. Population
-{judging.POPULATION}, at most {options.evaluations} evaluations, for BasicSR {options.longer} times as many, of which
-the first {options.evaluations} are compared with at equal evaluations. Seconds of the processor, in one process; the
+{judging.POPULATION}, at most {options.evaluations} evaluations; BasicSR goes on for {options.seconds:g} s, of which the
+first {options.evaluations} evaluations are compared with at equal evaluations. Seconds of the processor, in one process; the
 longest search of an arm is what BasicSR is given at equal seconds; where it ended before, unsolved, it counts as
 unsolved. What the policy reads of the data (`pysr_neural.proposer.policy.foresight`) counts in seconds, not in
 evaluations. The policies made {made:.1%} of the children at least. Solved: an unexplained variance of at most 1e-10.
@@ -190,9 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = [*PRIORS, SUITES]
     given = (options.problems, options.rows)
     tasks: list[Task] = [
-        (arm, digests[arm], group, seed, *given, options.evaluations, options.draws)
+        (arm, digests[arm], group, seed, *given, options.evaluations, options.draws, 0.0)
         if arm in digests
-        else (arm, "", group, seed, *given, options.evaluations * options.longer, 0)
+        else (arm, "", group, seed, *given, 0, 0, options.seconds)
         for seed in range(1, options.seeds + 1)
         for group in groups
         for arm in (BASIC, *policies)
@@ -233,7 +235,7 @@ def _joined(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 def _command(options: argparse.Namespace) -> str:
     names = [text.partition("=")[0] for text in options.policies]
-    numbers = ("problems", "seeds", "rows", "evaluations", "longer", "draws")
+    numbers = ("problems", "seeds", "rows", "evaluations", "seconds", "draws")
     given = " ".join(f"--{name} {getattr(options, name)}" for name in numbers)
     return f"pysr-neural study policies {' '.join(f'{name}=FILE' for name in names)} {given}"
 
@@ -245,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=50, help="of the held-out problems' data")
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
-    parser.add_argument("--longer", type=int, default=30, help="times as many evaluations for BasicSR")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each of BasicSR's searches")
     parser.add_argument("--draws", type=int, default=3, help="actions drawn for each that is taken")
     parser.add_argument("--out", type=Path, default=Path("outputs/study_policies"), help="folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
