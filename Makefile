@@ -44,14 +44,9 @@ docs: $(READY)
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs outputs/docs
 	@echo "Open outputs/docs/index.html"
 
-# Two processes: Julia has to be loaded before torch, and keeps its signals for itself.
+# Two processes at the same time, for two cores: Julia's tests beside the others.
 test: $(READY)
-	$(PYTEST) -m "not slow and not gpu and not julia" $(ARGS)
-	@if $(BIN)/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
-		$(PYTEST) -m "julia and not slow and not gpu" $(ARGS); \
-	else \
-		echo "Julia tests skipped: no Julia on this machine. 'make test-julia' installs one, given a network."; \
-	fi
+	$(BIN)/python -m tests.parts $(ARGS)
 
 test-slow: $(READY)
 	$(PYTEST) -m "slow and not julia" $(ARGS)
@@ -72,12 +67,7 @@ test-newest:
 	$(NEWEST)/bin/python -m pip install --disable-pip-version-check -q --upgrade --upgrade-strategy eager $(PIP_ARGS) \
 		"$(NEWEST_TORCH)" -e ".[dev]"
 	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
-	$(NEWEST)/bin/python -m pytest -m "not slow and not gpu and not julia" $(ARGS)
-	@if $(NEWEST)/bin/python -c 'import sys, pysr_neural; sys.exit(not pysr_neural.julia_available())'; then \
-		$(NEWEST)/bin/python -m pytest -m "julia and not slow and not gpu" $(ARGS); \
-	else \
-		echo "Julia tests skipped: no Julia on this machine."; \
-	fi
+	$(NEWEST)/bin/python -m tests.parts $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -108,6 +98,12 @@ improve-smoke: $(READY)
 	for method in dagger expert-iteration rl; do \
 		$(BIN)/pysr-neural improve $$method --smoke --out outputs/improve-smoke/$$method || exit 1; \
 	done
+	for method in dagger expert gradient; do \
+		$(BIN)/pysr-neural improve policy --method $$method --rounds 1 --searches 6 --evaluations 100 --held-out 6 \
+			--held-out-seeds 1 --steps 10 --out outputs/improve-smoke/policy-$$method || exit 1; \
+	done
+	$(BIN)/pysr-neural interpret outputs/improve-smoke/policy-dagger/round-001/policy.safetensors --problems 3 \
+		--beside outputs/improve-smoke/policy-dagger/round-000/policy.safetensors --out outputs/improve-smoke/decisions
 	$(BIN)/pysr-neural bench improved --seeds 1 --generations 5 \
 		--checkpoint outputs/improve-smoke/expert-iteration/model --out outputs/improve-smoke/improved.jsonl
 	$(BIN)/pysr-neural interpret outputs/improve-smoke/expert-iteration/model --problems 3 --generations 10 --json

@@ -18,6 +18,7 @@ Transport = Literal["auto", "unix", "tcp"]
 LEVELS_IN_PYSR = ("seed", "refresh")
 """The levels that were measured to help there (training/LOG.md, "A front apart")."""
 MAX_BATCH = 4096
+POLICY, POLICY_SUFFIX = "policy", ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class NeuralProposer:
     Parameters
     ----------
     checkpoint : str
-        ``"default"`` (bundled), a directory, or a hub id ``owner/name``.
+        ``"default"`` (bundled), a directory, or a hub id ``owner/name``.  Or a policy of actions, for BasicSR only:
+        ``"policy"`` (bundled), or its safetensors file.
     levels : tuple of str, optional
         Where the model may help: any of ``seed``, ``child``, ``refresh``, ``kind``, ``parents``, ``crossover``,
         ``prior``, ``foresight``; ``"all"`` stands for all.  By default the engine's own choice: ``seed`` and
@@ -155,6 +157,11 @@ def neural_proposer_of(value: object, name: str = "neural_proposer") -> NeuralPr
         f"{name} must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object with the "
         f"Proposer protocol; got {value!r}." + (" Pass an instance, not its class." if isinstance(value, type) else "")
     )
+
+
+def is_policy(checkpoint: str) -> bool:
+    """Tell whether a checkpoint is a policy of actions (`pysr_neural.proposer.policy`), not a transformer."""
+    return checkpoint == POLICY or checkpoint.endswith(POLICY_SUFFIX)
 
 
 def _text(name: str, value: object) -> str:

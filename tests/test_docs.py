@@ -130,10 +130,11 @@ def test_commands_and_their_options_exist(words, capsys):
 
 
 def run_page(page, folder, monkeypatch, when=()):
-    """Run a page's blocks one after the other in one namespace; return it."""
+    """Run a page's blocks one after the other in one namespace, up to the last of those asked for; return it."""
     monkeypatch.chdir(folder)
-    names = {"__name__": "page"}
-    for number, block in enumerate(documents.blocks(page), 1):
+    names, found = {"__name__": "page"}, documents.blocks(page)
+    last = max((i for i, block in enumerate(found, 1) if block.when in when), default=len(found))
+    for number, block in enumerate(found[:last], 1):
         if block.kind == "python" and block.when in ("", *when):
             exec(compile(block.text, f"{page.name}, block {number}", "exec"), names)
         elif block.when in ("run", *when):

@@ -10,9 +10,9 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from pysr_neural_baseline.fitting.style import INK, LAW, LINE, NEURAL, SMALLEST, STYLE
+from pysr_neural_baseline.fitting.style import INK, LAW, LINE, MUTED, NEURAL, SMALLEST, STYLE
 
-COLOURS = (INK, LAW, NEURAL)
+COLOURS = (INK, LAW, NEURAL, MUTED)
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
@@ -30,25 +30,33 @@ def small(value: float) -> str:
 
 
 def panels(
-    curves: Mapping[str, Mapping[str, Curve]], path: Path, x_label: str, y_label: str, columns: int, log: bool = True
+    curves: Mapping[str, Mapping[str, Curve]],
+    path: Path,
+    x_label: str,
+    y_label: str,
+    columns: int,
+    log: bool = True,
+    shared: bool = True,
 ) -> None:
     """Write a picture with one panel per title, and in each one curve per label.
 
     Parameters
     ----------
     curves : mapping of title to mapping of label to (x, y)
-        The same labels in every panel, at most three.
+        The same labels in every panel, at most four.
     path : Path
     x_label, y_label : str
     columns : int
         Panels in a row.
     log : bool, optional
         Whether y is drawn on a logarithmic scale, as x always is.
+    shared : bool, optional
+        Whether all panels have the same x.
     """
     rows = -(-len(curves) // columns)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained", dpi=144)
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=True).ravel()
         for axis, (title, labelled) in zip(axes, curves.items(), strict=False):
             for colour, (label, (x, y)) in zip(COLOURS, labelled.items(), strict=False):
                 shown = [max(value, SMALLEST) for value in y] if log else y

@@ -78,15 +78,15 @@ class DescriptionLength:
         return lengths.index(min(lengths))
 
 
-def formula_bits(tree: Node, fitted: float) -> float:
-    """Return the bits that a formula takes, each of its fitted constants taking so many."""
+def formula_bits(tree: Node, fitted: float, node: float = NODE_BITS) -> float:
+    """Return the bits that a formula takes, each of its fitted constants and each of its nodes taking so many."""
     if tree.value is not None:
-        return NODE_BITS + _constant_bits(tree.value, fitted)
+        return node + _constant_bits(tree.value, fitted)
     others = [child for child in tree.children if child.value is None]
     if tree.operator in _ARITHMETIC and len(tree.children) == 2 and len(others) == 1:
         (by,) = [child.value for child in tree.children if child.value is not None]
-        return _constant_bits(by, fitted) + formula_bits(others[0], fitted)
-    return NODE_BITS + sum(formula_bits(child, fitted) for child in tree.children)
+        return _constant_bits(by, fitted) + formula_bits(others[0], fitted, node)
+    return node + sum(formula_bits(child, fitted, node) for child in tree.children)
 
 
 def _constant_bits(value: float, fitted: float) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysr_neural.checks import AUTO
-from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
+from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, is_policy, neural_proposer_of
 from pysr_neural.errors import ConfigError
 from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
@@ -80,8 +80,11 @@ class NeuralProposerPlugin:
     )
 
     def __post_init__(self) -> None:
-        if neural_proposer_of(self.neural_proposer) is None:
-            raise ConfigError("NeuralProposerPlugin needs a proposer; leave the plugin out for plain PySR.")
+        if is_policy(self.config.checkpoint):
+            raise ConfigError(
+                "PySR makes its own decisions: a policy of actions is for BasicSR(proposer=...); got "
+                f"checkpoint={self.config.checkpoint!r}. Give PySR a transformer, such as 'default'."
+            )
 
     @property
     def config(self) -> NeuralProposer:

@@ -27,9 +27,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from pysr_neural.config import is_policy
 from pysr_neural.errors import ConfigError, NeuralProposerError, WireError
 from pysr_neural.interop.addresses import Address
 from pysr_neural.interop.messages import batch_frame, problem_of, request_of
+from pysr_neural.model.checkpoint import resolve
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Proposer, Session
 from pysr_neural.proposer.load import TRANSFORMER, load_proposer
@@ -204,7 +206,8 @@ def _error(request: int, text: str) -> Frame:
 
 def _loaded(name: str, checkpoint: str, device: str) -> Proposer:
     """Load the proposer that this process serves; a model gets one thread, since the search needs the other cores."""
-    if name == TRANSFORMER:
+    if name == TRANSFORMER and not is_policy(checkpoint):
+        resolve(checkpoint)  # Before torch is imported, which takes seconds.
         import torch
 
         torch.set_num_threads(1)

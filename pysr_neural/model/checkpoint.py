@@ -73,13 +73,13 @@ def load(name: str | os.PathLike[str]) -> "ProposerModel":
     CheckpointError
         See `resolve`; also if the weights are truncated or do not fit the configuration.
     """
+    path = resolve(name)  # Before torch is imported, which takes seconds.
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from pysr_neural.model.config import ProposerConfig
     from pysr_neural.model.policy import ProposerModel
 
-    path = resolve(name)
     try:
         config = ProposerConfig.from_pretrained(path)
         model = ProposerModel(config)

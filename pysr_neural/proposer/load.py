@@ -6,13 +6,11 @@ Owns: `load_proposer`, `proposer_of`.  Does not own: what a user may write (`pys
 
 from importlib import import_module
 
-from pysr_neural.config import NeuralProposer
+from pysr_neural.config import NeuralProposer, is_policy
 from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.base import Proposer
 
 TRANSFORMER = "transformer"
-POLICY_SUFFIX = ".safetensors"
-"""A checkpoint that is one such file is a policy of actions, not a transformer."""
 
 
 def proposer_of(config: NeuralProposer) -> Proposer:
@@ -38,7 +36,7 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
         ``"transformer"``, ``"random"`` (draws from a fixed grammar; needs no torch), or ``"module:attribute"``: a
         proposer, or a class or function without parameters that makes one.
     checkpoint, device : str
-        For the transformer; or the safetensors file of a policy (`pysr_neural.proposer.policy`).
+        For the transformer; or a policy of actions, see `pysr_neural.config.is_policy`.
 
     Raises
     ------
@@ -47,10 +45,10 @@ def load_proposer(name: str, checkpoint: str, device: str) -> Proposer:
     CheckpointError
         If the checkpoint is unusable.
     """
-    if name == TRANSFORMER and checkpoint.endswith(POLICY_SUFFIX):
-        from pysr_neural.proposer.policy.proposer import PolicyProposer
+    if name == TRANSFORMER and is_policy(checkpoint):
+        from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
 
-        return PolicyProposer.from_file(checkpoint)
+        return PolicyProposer.from_file(checkpoint, draws=DRAWS)
     if name == TRANSFORMER:
         from pysr_neural.proposer.neural.transformer import TransformerProposer
 

@@ -301,7 +301,7 @@ class Search:
         temperature = self._temperature(population)
         for child in self._in_time(batch.children):
             parents = [snapshot[position] for position in child.parents]
-            self._try(population, cycle, child, parents, proposed=True, injected=level == "refresh")
+            self._try(population, cycle, child, parents, proposed=True, once=True, injected=level == "refresh")
         count = self.config.children - len(batch.children)
         for action in self._in_time(batch.actions):
             child, fits = self.variation.perform(action, snapshot, temperature, self.rng)
@@ -342,18 +342,20 @@ class Search:
         parents: Sequence[Member],
         fits: bool = True,
         proposed: bool = False,
+        once: bool = False,
         injected: bool = False,
     ) -> None:
-        """Evaluate a child, and put it in if it is accepted; a proposed one with the lowest loss so far always is.
+        """Evaluate a child, and put it in if it is accepted.
 
-        Ordinary variation may come upon a refused child again; a proposer hands each out once.
+        One that is handed out once, and has the lowest loss so far, always is: variation, of which a policy's actions
+        are a sort, may come upon a refused child again, while a proposer hands each out once.
         """
         loss, cost, reason = NAN, NAN, "constraints"
         if fits:
             loss = self.objective.loss(child.tree)
             cost, reason = self.objective.cost(loss, child.tree.size), ""
             rival = parents[0] if parents else cycle.rival()
-            lowest = proposed and loss < self.hall_of_fame.lowest_loss
+            lowest = once and loss < self.hall_of_fame.lowest_loss
             if cycle.judges and rival is not None:
                 kind = "crossover" if injected else child.kind
                 refusal = self.selection.refusal(

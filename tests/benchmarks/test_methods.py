@@ -17,9 +17,12 @@ from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, Step
 from pysr_neural_benchmarks.methods.registry import METHODS, make
 from pysr_neural_benchmarks.report.compare import main as compare_main
 from pysr_neural_benchmarks.runner import catalogue
+from tests.interop.conftest import SMALL
 
 X = np.random.default_rng(0).uniform(0.5, 3.0, (40, 2))
 PROBLEM = Problem(X, X[:, 0] * X[:, 1] + X[:, 0], OperatorSet.of("+", "*"), Limits(max_size=9))
+FOR_PYSR = replace(PROBLEM, operators=OperatorSet.of(*SMALL["binary_operators"]))
+"""With the operators of the other tests in Julia: a search of any others is compiled anew."""
 
 
 @pytest.mark.parametrize("name", ["basicsr", "basicsr:reference"])
@@ -233,7 +236,7 @@ def test_backsolve_gives_pysr_s_own_mutation_a_weight(monkeypatch):
 
 @pytest.mark.julia
 def test_pysr_searches_with_its_own_joiner():
-    outcome = make("pysr-backsolve:weight=0.5").fit(PROBLEM, Budget(seconds=20.0, evaluations=20_000), 0)
+    outcome = make("pysr-backsolve:weight=0.5").fit(FOR_PYSR, Budget(seconds=20.0, evaluations=20_000), 0)
     assert outcome.steps[-1].front
 
 
@@ -308,7 +311,7 @@ def test_two_methods_head_to_head(tmp_path, capsys):
 def test_pysr_s_fronts_have_times():
     assert "torch" not in sys.modules or "juliacall" in sys.modules
     method = make("pysr")
-    outcome = method.fit(PROBLEM, Budget(seconds=5.0), 0)
+    outcome = method.fit(FOR_PYSR, Budget(seconds=5.0), 0)
     times = [step.seconds for step in outcome.steps]
     assert times == sorted(times)
     assert times[0] > 0

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import wilcoxon
 
 from pysr_neural.errors import ConfigError
-from pysr_neural_benchmarks.judging.statistics import band, compare_all, estimate
+from pysr_neural_benchmarks.judging.statistics import band, compare_all, estimate, signed_rank_test
 from pysr_neural_benchmarks.report import command, curve
 from pysr_neural_benchmarks.report.compare import figures, scaling, story
 from pysr_neural_benchmarks.report.page import html, markdown
@@ -91,6 +92,14 @@ def test_verdicts_are_better_worse_or_undecided():
     assert (best.only_first, best.only_second, best.comparisons) == (24, 0, 3)
     assert best.difference.mean == 0.5
     assert best.p_wilcoxon < best.p_corrected < 0.05
+
+
+@pytest.mark.parametrize("count", [6, 7, 8, 13, 14])
+def test_the_signed_rank_test_is_scipy_s(count):
+    rng = np.random.default_rng(count)
+    tied = rng.integers(1, 4, count) * rng.choice([-1.0, 1.0, 1.0], count)
+    for differences in (rng.normal(0.5, 1.0, count), *([tied, np.abs(tied)] if count != 13 else [])):
+        assert signed_rank_test(differences) == pytest.approx(wilcoxon(differences).pvalue, rel=1e-12)
 
 
 def test_few_problems_decide_nothing():

@@ -12,7 +12,7 @@ from pysr_neural.expression.text import parse
 from pysr_neural_benchmarks.runner import store
 from pysr_neural_benchmarks.runner.plan import Limits, Plan
 from pysr_neural_benchmarks.studies import formula
-from pysr_neural_benchmarks.studies.formula import RULES, USED, Front, best, knee, lowest, shortest
+from pysr_neural_benchmarks.studies.formula import RULES, USED, Front, best, corrected, knee, lowest, shortest
 from pysr_neural_benchmarks.suites.data import Case, draw
 from pysr_neural_benchmarks.suites.reader import load_suite
 
@@ -33,6 +33,15 @@ def test_rules_differ_where_they_should():
     for rule in RULES.values():
         assert rule(TREES[:1], losses[:1], Y) == 0
         assert 0 <= rule(TREES, (0.0, 0.0, 0.0, 0.0), Y) < 4
+
+
+def test_constants_as_many_as_rows_are_not_believed():
+    law = "1.2 * x0 + 0.3"
+    trees = [parse(text) for text in ("1.5", law, " + ".join([law, *(f"{i}.1 * sin({i}.2 * x0)" for i in (1, 2, 3))]))]
+    losses = [float(np.var(Y)) * left for left in (1.0, 0.1, 1e-4)]
+    assert corrected(trees, losses, Y) == 2
+    assert corrected(trees, losses, Y[:12]) == 1
+    assert corrected(trees, [losses[0], losses[1], 0.0], Y[:3]) in range(3)
 
 
 def test_right_is_what_solves_or_is_as_good_as_the_best():

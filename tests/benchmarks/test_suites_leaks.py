@@ -42,11 +42,14 @@ def test_a_stale_list_is_found(monkeypatch, tmp_path, capsys):
 
 
 def test_the_generator_is_measured_in_problems_with_the_points_asked_for():
-    count, rejected, seconds, worked = draw(0, 0, 200, 0.3)
+    for asked in (0.3, 3.0, 30.0):  # A busy machine needs longer for as many.
+        count, rejected, seconds, worked = draw(0, 0, 200, asked)
+        assert seconds >= asked
+        assert 0 < worked < 2 * seconds
+        if count > 10:
+            break
     assert count > 10
     assert rejected > 0
-    assert seconds >= 0.3
-    assert 0 < worked < 2 * seconds
 
 
 PRIOR = ProblemPrior(rows=(8,), row_weights=(1.0,))

@@ -140,7 +140,7 @@ def test_the_number_of_tests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     tested: list[int] = []
     excesses = reductions_module._Polynomial.excesses
 
-    def counted(self: reductions_module._Polynomial, k: int, targets: list[np.ndarray]) -> list[float | None]:
+    def counted(self: reductions_module._Polynomial, k: int, targets: list[int]) -> list[float | None]:
         tested.append(len(targets))
         return excesses(self, k, targets)
 

@@ -360,6 +360,24 @@ def test_without_members_or_level_there_is_nothing_to_vary():
     assert session.propose(ProposalRequest(views("x0"), 5, ("kind",), 0)).actions == ()
 
 
+def test_children_that_were_proposed_before_are_passed_over():
+    problem = make_problem(("+", "*"), features=2, limits=Limits(5))
+    weights = PolicyNetwork.initial(PolicyConfig(kinds=("randomize",)))
+    members = views("x0", "x1", "x0 + x1")
+
+    def made(draws):
+        session, found = PolicyProposer(weights, draws=draws).open(problem), []
+        for seed in range(4):
+            actions = session.propose(ProposalRequest(members, 6, ("child",), seed)).actions
+            assert len(actions) == 6
+            found += [edited(a.kind, a.edit, *[members[i].tree for i in a.parents]) for a in actions]
+        return found
+
+    few, many = (len(set(made(draws)) - {member.tree for member in members}) for draws in (1, 6))
+    assert many > few
+    assert many >= 20
+
+
 def test_losses_that_are_not_finite():
     problem = make_problem(limits=Limits(8))
     members = views("x0", "x1 + 1.5", "sin(x0)", losses=[math.inf, math.nan, 0.0])

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -47,12 +48,8 @@ def serve(tmp_path):
         assert not thread.is_alive()
 
 
-def _why_no_julia() -> str | None:
+def why_no_julia_elsewhere() -> str | None:
     """Boot Julia in a process of its own: a start that fails half way cannot be repeated in this one."""
-    if "pysr" in sys.modules:
-        return None
-    if "torch" in sys.modules:
-        return "torch was imported before Julia, which can crash the process: run these tests with -m julia"
     code = "from pysr_neural.interop.julia import load_package; load_package()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     command = [sys.executable, "-c", code]
@@ -63,14 +60,27 @@ def _why_no_julia() -> str | None:
     return None if done.returncode == 0 else f"Julia does not start: {done.stderr.strip()[-500:]}"
 
 
+def _why_no_julia() -> str | None:
+    if "pysr" in sys.modules:
+        return None
+    if "torch" in sys.modules:
+        return "torch was imported before Julia, which can crash the process: run these tests with -m julia"
+    return why_no_julia_elsewhere()
+
+
+def go_on_without_julia(reason: str) -> NoReturn:
+    """Skip the test, or let it fail where Julia is required."""
+    if "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def julia():
     """The running Julia with our package loaded; one for the whole session."""
     reason = _why_no_julia()
     if reason is not None:
-        if "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        go_on_without_julia(reason)
     from pysr_neural import NeuralProposer, PySRRegressor
     from pysr_neural.interop.julia import load_package
 
@@ -87,8 +97,9 @@ SMALL = {
     "population_size": 20,
     "ncycles_per_iteration": 60,
     "maxsize": 12,
-    "binary_operators": ["+", "-", "*", "/"],
-    "unary_operators": ["cos"],
+    # PySR's own, in its order: what depends on them is precompiled; others cost seconds of Julia's compiler, in each of
+    # the workers as well.
+    "binary_operators": ["+", "-", "/", "*"],
     "parallelism": "serial",
     "progress": False,
     "verbosity": 0,
@@ -104,7 +115,7 @@ LONGER = {"niterations": 25, "ncycles_per_iteration": 200}
 
 def small_data(rows: int = 40, features: int = 2, seed: int = 0):
     X = np.random.default_rng(seed).uniform(-2, 2, (rows, features))
-    return X, X[:, 0] ** 2 + np.cos(X[:, -1])
+    return X, X[:, 0] ** 2 + np.cos(X[:, -1])  # Which no search of these operators finds whole.
 
 
 @pytest.fixture
@@ -118,19 +129,3 @@ def small_fit(julia):
         return PySRRegressor(**{**SMALL, **changed}).fit(X, y, **(fit_options or {}))
 
     return fit
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory) -> str:
-    """An untrained model of 2 layers and 32 wide, saved by another process: Julia and torch need not meet."""
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    code = (
-        "import sys, torch; torch.manual_seed(0)\n"
-        "from pysr_neural.model.config import ProposerConfig\n"
-        "from pysr_neural.model.policy import ProposerModel\n"
-        "config = ProposerConfig(width=32, heads=2, layers=2, feedforward=64, latents=4, encoder_layers=1)\n"
-        "ProposerModel(config).save_pretrained(sys.argv[1])"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, timeout=120, env=environment)
-    return str(folder)

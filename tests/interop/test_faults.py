@@ -113,10 +113,10 @@ def test_errors_from_the_server(search_against):
 
 
 def test_impossible_children_are_refused_one_by_one(search_against):
-    # Codes: 0 constant, 1-2 variables, 3 cos, 4 +, 5 -, 6 *, 7 /
+    # Codes: 0 constant, 1-2 variables, 3 +, 4 -, 5 /, 6 *
     def answer(message):
-        wrong = [([4, 1], []), ([1, 1], []), ([99], []), ([-1], []), ([4] * 20 + [1] * 21, [])]
-        return children(message, [*wrong, ([4, 1, 2], [])])
+        wrong = [([3, 1], []), ([1, 1], []), ([99], []), ([-1], []), ([3] * 20 + [1] * 21, [])]
+        return children(message, [*wrong, ([3, 1, 2], [])])
 
     report, _ = search_against(answer, neural_proposer=PATIENT)
     assert sum(report.invalid.values()) > 0
@@ -129,7 +129,7 @@ def test_weights_of_the_wrong_length_are_refused(search_against):
     report, _ = search_against(
         lambda message: children(
             message,
-            [([4, 1, 2], [])],
+            [([3, 1, 2], [])],
             kind_weights=[1.0] * 3,
             parent_weights=[0.5] * 500,
             operator_weights=[1.0] * 99,
@@ -147,11 +147,11 @@ def test_weights_that_are_no_numbers(search_against):
     def answer(message):
         return children(
             message,
-            [([4, 1, 2], [])],
+            [([3, 1, 2], [])],
             kind_weights=[np.nan] * 14,
-            operator_weights=[np.nan] * 5,
+            operator_weights=[np.nan] * 4,
             variable_weights=[-1.0, np.inf],
-            pair_weights=np.full((6, 7), np.nan),
+            pair_weights=np.full((5, 6), np.nan),
             crossover_probability=np.nan,
         )
 

@@ -10,9 +10,11 @@ import pytest
 
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
+from pysr_neural.proposer.scripted import RandomProposer
 from pysr_neural_baseline.fitting import command
 from pysr_neural_baseline.fitting.engines import PySREngine, Settings, operators_of
 from pysr_neural_baseline.fitting.measurements import Measurements
+from tests.interop.conftest import SMALL
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
 
@@ -20,7 +22,7 @@ X = np.random.default_rng(0).uniform(1, 3, (40, 2))
 DATA = Measurements(
     X=X, y=2.5 * X[:, 0] / X[:, 1] + 1.5, features=("a", "T/K"), labels=("a", "b"), target="f", target_label="f"
 )
-SETTINGS = Settings(operators_of(["+", "-", "*", "/", "exp"]), 12, 3.0)
+SETTINGS = Settings(operators_of(SMALL["binary_operators"]), 12, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def engine(julia):
 def test_the_command_runs_pysr(julia, tmp_path, capsys):
     rows = "\n".join(f"{a},{b},{f}" for (a, b), f in zip(DATA.X, DATA.y, strict=True))
     (tmp_path / "data.csv").write_text(f"a,T/K,f\n{rows}\n")
-    options = ["--engine", "pysr", "--operators", "+,-,*,/", "--maxsize", "9", "--seconds", "6", "--json"]
+    options = ["--engine", "pysr", "--operators", "+,-,/,*", "--maxsize", "9", "--seconds", "3", "--json"]
     options += ["--neural-proposer", "none", "--out", str(tmp_path / "page.html"), "--state", str(tmp_path / "state")]
     assert command.main([str(tmp_path / "data.csv"), "--target", "f", *options]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -62,8 +64,9 @@ def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
         engine.search(DATA, Settings(SETTINGS.operators, 12, 3.0, units=("parsecond", "K", "m")))
 
 
-def test_units_are_compiled_before_the_clock_runs(engine):
-    settings = Settings(SETTINGS.operators, 12, 6.0, units=("m", "s", "m/s"))
+def test_units_are_compiled_before_the_clock_runs(julia):
+    engine = PySREngine(RandomProposer())  # With help, as the searches with units of the other tests.
+    settings = Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s"))
     engine.warm_up(settings, lambda text: None)
     assert engine.search(DATA, settings).members
 

@@ -191,6 +191,7 @@ def test_recorder_and_pysr_s_own_tracing_tell_the_same(julia, tmp_path):
 
     path = tmp_path / "tracing.jsonl"
     settings = {**SMALL, "deterministic": True, "random_state": 3, "niterations": 4, "populations": 2}
+    settings |= {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos"]}
     proposer = NeuralProposer(levels=(), trace=str(tmp_path / "trace"), trace_rate=1.0)
     model = PySRRegressor(**settings, use_tracing=True, tracing_file=str(path), neural_proposer=proposer)
     model.fit(*small_data())

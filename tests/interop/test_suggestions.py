@@ -73,7 +73,7 @@ def test_a_front_at_its_limit_wants_more_room_and_lost_digits_want_precision(X):
 
 
 @pytest.mark.julia
-def test_what_is_suggested_can_be_pasted(julia, X):
+def test_what_is_suggested_can_be_pasted_and_templates_fall_back(julia, X):
     from pysr import TemplateExpressionSpec
 
     from pysr_neural import PySRRegressor
@@ -84,8 +84,11 @@ def test_what_is_suggested_can_be_pasted(julia, X):
     first, *_ = model.neural_report_.suggestions
     name, _, code = first.code.partition("=")
     spec = eval(code, {"TemplateExpressionSpec": TemplateExpressionSpec})
-    again = PySRRegressor(**{**SMALL, name: spec}).fit(X, y, variable_names=NAMES)
+    again = PySRRegressor(**{**SMALL, name: spec}, neural_proposer="default").fit(X, y, variable_names=NAMES)
+    assert np.isfinite(again.equations_["loss"]).all()
     assert np.isfinite(again.predict(X)).all()
+    assert "plain expressions" in str(again.neural_report_.disabled)
+    assert again.neural_report_.served == 0
 
 
 def test_the_report_shows_them_and_stays_plain_data():

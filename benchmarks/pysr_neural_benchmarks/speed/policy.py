@@ -3,11 +3,11 @@
 Owns: the measurement and its table.  Does not own: the policy (`pysr_neural.proposer.policy`), the transformer's
 sampling, how good either is.
 
-One request for a generation of children of a population that is new to the policy: encoding it counts, as do the
-decisions and the trees that are planted.  The transformer makes as many children, in turns with the policy, in two
-ways: by its default without joins, which fits the constants of its samples, and as `proposals` does, which samples
-tokens and does nothing else.  Both see the best members only, as many as in training.  The faster of the two is
-compared with.
+One request for a generation of children of a population that is new to the policy, in a search that has begun:
+encoding it counts, looking ahead, the decisions and the trees that are planted.  The transformer makes as many
+children, in turns with the policy, in two ways: by its default without joins, which fits the constants of its samples,
+and as `proposals` does, which samples tokens and does nothing else.  Both see the best members only, as many as in
+training.  The faster of the two is compared with.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from pysr_neural.expression.node import variable
 from pysr_neural.model.checkpoint import DEFAULT, load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
@@ -26,7 +27,8 @@ from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.neural.asking import SHOWN_MEMBERS
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.proposer.policy.network import PolicyNetwork
-from pysr_neural.proposer.policy.proposer import PolicyProposer
+from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
+from pysr_neural.state import MemberView
 from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.speed.proposals import State, make_state, propose
 
@@ -41,14 +43,17 @@ def request_of(state: State, seed: int) -> ProposalRequest:
     return ProposalRequest(state.members, len(state.members), ("child",), seed, progress=0.5)
 
 
-def ways(state: State, policy: PolicyNetwork, model: ProposerModel) -> dict[str, Work]:
-    """Return what is measured, by name."""
+def ways(state: State, policy: PolicyNetwork, model: ProposerModel, repeats: int) -> dict[str, Work]:
+    """Return what is measured, by name, with seeds from 0 to ``repeats``."""
     transformer = TransformerProposer(model, combine=False).open(state.problem)
     best = sorted(state.members, key=lambda member: member.loss)[:SHOWN_MEMBERS]
     shown = State(state.problem, tuple(best))
-    opened = PolicyProposer(policy)
+    sessions = [PolicyProposer(policy, draws=DRAWS).open(state.problem) for _ in range(repeats + 1)]
+    other = ProposalRequest((MemberView(variable(0), 1.0, 1),), 1, ("child",), 0)
+    for session in sessions:
+        session.propose(other)
     return {
-        "policy": lambda seed: len(opened.open(state.problem).propose(request_of(state, seed)).actions),
+        "policy": lambda seed: len(sessions[seed].propose(request_of(state, seed)).actions),
         "onestep": lambda seed: len(propose(model, shown, len(state.members), seed)),
         "default": lambda seed: len(transformer.propose(request_of(state, seed)).children),
     }
@@ -56,7 +61,7 @@ def ways(state: State, policy: PolicyNetwork, model: ProposerModel) -> dict[str,
 
 def measure(population: int, size: int, policy: PolicyNetwork, model: ProposerModel, repeats: int) -> dict[str, Any]:
     """Measure one case, in turns, after a warm-up of each."""
-    working = ways(make_state(0, population, size), policy, model)
+    working = ways(make_state(0, population, size), policy, model, repeats)
     rates: dict[str, list[float]] = {name: [] for name in working}
     generations = []
     for turn in range(-1, repeats):

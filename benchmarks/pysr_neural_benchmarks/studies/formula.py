@@ -31,6 +31,8 @@ from pysr_neural_benchmarks.suites.reader import SuiteProblem, load_suite
 AS_GOOD = 2.0
 ACCEPTED_LOSS_RATIO = 1.5
 LEAST_LOSS = 1e-300
+LEAST_LEFT = 0.5
+"""Rows left over by the constants, where there are none."""
 USED = "description length"
 OUT = Path("outputs/formula")
 Rule = Callable[[Sequence[Node], Sequence[float], Array], int]
@@ -122,6 +124,24 @@ def plain_length(node_bits: float, constant_bits: float) -> Rule:
     return rule
 
 
+def corrected(trees: Sequence[Node], losses: Sequence[float], y: Array) -> int:
+    """Choose by a description length with AICc's correction for few rows.
+
+    A node takes 1.5 bits, a fitted constant ``log2(n) / 2`` and at least 4, whatever is left unexplained.  With ``p``
+    fitted constants, the noise counted as one, fresh rows are expected to take ``p * (p + 1) / (n - p - 1)`` nats more
+    than with many rows (C. M. Hurvich, C.-L. Tsai, Biometrika 76, 1989).
+    """
+    scale, n = choice.DescriptionLength(y).scale, len(y)
+    fitted = max(4.0, 0.5 * math.log2(n))
+    lengths = []
+    for tree, loss in zip(trees, losses, strict=True):
+        p = 1 + sum(node.value is not None and node.value != round(node.value) for node in tree)
+        few = p * (p + 1) / max(n - p - 1, LEAST_LEFT) / math.log(2.0)
+        data = 0.5 * n * math.log2(max(loss / scale, choice.FLOOR))
+        lengths.append(data + few + choice.formula_bits(tree, fitted, 1.5))
+    return lengths.index(min(lengths))
+
+
 def criterion(trees: Sequence[Node], losses: Sequence[float], y: Array) -> int:
     """Choose by the Bayesian information criterion, every node a parameter."""
     bits = 0.5 * math.log2(len(y))
@@ -130,6 +150,7 @@ def criterion(trees: Sequence[Node], losses: Sequence[float], y: Array) -> int:
 
 RULES: Mapping[str, Rule] = {
     USED: shortest,
+    "with AICc's correction": corrected,
     "4 bits a node, 8 a constant": plain_length(4.0, 8.0),
     "4 bits a node, 32 a constant": plain_length(4.0, 32.0),
     "BIC, nodes as parameters": criterion,

@@ -49,6 +49,8 @@ class Family(NamedTuple):
         Nodes beside those of f.
     write : callable
         From the operators, f, its place, the constant and the columns' coefficients.
+    anchored : bool
+        Whether u is f itself over the range, as what is subtracted from f would change more than coefficients.
     """
 
     values: Values
@@ -56,6 +58,7 @@ class Family(NamedTuple):
     starts: tuple[float, ...]
     size: int
     write: Callable[[OperatorSet, Node, Placed, float, Sequence[float]], Written]
+    anchored: bool = False
 
 
 def _exponential(operators: OperatorSet, inner: Node, placed: Placed, a: float, factors: Sequence[float]) -> Written:
@@ -95,6 +98,18 @@ def _beyond(side: int, name: str) -> Callable[[OperatorSet, Node, Placed, float,
     return write
 
 
+def _quantum(sign: float) -> Callable[[OperatorSet, Node, Placed, float, Sequence[float]], Written]:
+    def write(operators: OperatorSet, inner: Node, placed: Placed, a: float, factors: Sequence[float]) -> Written:
+        power, name = apply("exp", scaled(a / placed[1], inner)), "+"
+        if sign < 0 and ("-", 2) in operators.index:
+            name, sign_written = "-", 1.0
+        else:
+            sign_written = sign
+        return factors[0], apply("/", constant(1.0), apply(name, power, constant(sign_written))), 0.0
+
+    return write
+
+
 def _shifted(sign: int, factor: float, inner: Node, shift: float) -> Node:
     """Write ``factor f + shift``, or ``shift - factor f`` for a sign of -1."""
     if sign < 0:
@@ -105,7 +120,7 @@ def _shifted(sign: int, factor: float, inner: Node, shift: float) -> Node:
 
 
 def _columns(*each: Array) -> Array:
-    return np.stack(each, axis=1)
+    return each[0][:, None] if len(each) == 1 else np.stack(each, axis=1)
 
 
 def _place(side: int, u: Array, a: Array) -> tuple[Array, Array]:
@@ -150,6 +165,24 @@ _WAVE = Family(
     4,
     _wave,
 )
+
+
+def _family_quantum(sign: float) -> Family:
+    def values(u: Array, a: Array) -> Array:
+        return _columns(1 / (np.exp(a * u) + sign))
+
+    def slopes(u: Array, a: Array) -> Array:
+        half = 0.5 * a * u
+        root = np.cosh(half) if sign > 0 else np.sinh(half)
+        return _columns(-u / np.square(2 * root))
+
+    return Family(values, slopes, STEEPNESSES, 6, _quantum(sign), anchored=True)
+
+
+EXPONENTIAL, WAVE = _EXPONENTIAL, _WAVE
+"""``exp(a f)``; ``sin(a f + b)``."""
+QUANTA = (_family_quantum(-1.0), _family_quantum(1.0))
+"""``1 / (exp(a f) - 1)``, of radiation, and ``1 / (exp(a f) + 1)``."""
 
 
 def families(operators: OperatorSet) -> list[Family]:

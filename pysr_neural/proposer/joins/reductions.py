@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node, apply, variable
@@ -36,6 +37,11 @@ MOST = 2
 """Substitutions that are followed."""
 TESTED = 48
 """Substitutions of one kind of regression that are tested beyond their slopes: all of them, up to seven variables."""
+MOST_WORK = TESTED * 1000 * 76**2
+"""Rows times squares of terms of all of these tests: those of ten variables on a thousand rows; of more variables fewer
+are tested."""
+DEPENDENT = 1e-9
+"""Share of a term below which what the others leave of it is rounding."""
 
 
 class Merge(NamedTuple):
@@ -142,15 +148,6 @@ def similar(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
     return Reduction(column[:, None], rest, (group,), outer, 0 if outer is None else outer.size + 1, found.sure)
 
 
-class _Regression:
-    """Least squares on a second-degree polynomial, with what is needed to tell how sure its coefficients are."""
-
-    def __init__(self, columns: Array, y: Array) -> None:
-        self.z, self.scale = _standardized(columns)
-        self.y = (y - y.mean()) / np.std(y)
-        self.spread = float(np.std(y))
-
-
 def _standardized(columns: Array) -> tuple[Array, Array]:
     """Return columns of mean 0 and deviation 1, and the deviations that they had."""
     centred = columns - columns.mean(axis=1)[:, None]
@@ -158,11 +155,18 @@ def _standardized(columns: Array) -> tuple[Array, Array]:
     return centred / scale[:, None], scale
 
 
+def _standard(y: Array) -> Array:
+    """Return targets, the last axis, with mean 0 and deviation 1."""
+    y = y - y.mean(axis=-1, keepdims=True)
+    return np.asarray(y / np.std(y, axis=-1, keepdims=True), dtype=np.float64)
+
+
 @functools.lru_cache(maxsize=64)
-def _terms(count: int) -> tuple[tuple[int, ...], ...]:
-    """Return the variables of each term of a second-degree polynomial, and of cubes."""
-    single = [(i,) for i in range(count)]
-    return (*single, *itertools.combinations_with_replacement(range(count), 2), *((i, i, i) for i in range(count)))
+def _terms(count: int, mixed: bool = True) -> tuple[tuple[int, ...], ...]:
+    """Return the variables of each term of a second-degree polynomial, mixed terms or none, and of cubes."""
+    pairs = itertools.combinations_with_replacement(range(count), 2)
+    second = [(i, j) for i, j in pairs if mixed or i == j]
+    return (*((i,) for i in range(count)), *second, *((i, i, i) for i in range(count)))
 
 
 def _enough(count: int, rows: int) -> bool:
@@ -170,10 +174,10 @@ def _enough(count: int, rows: int) -> bool:
     return ROWS_PER_COLUMN * (count + count * (count + 1) // 2 + count + 1) <= rows
 
 
-def _design(z: Array) -> Array:
-    """Return the values of all `_terms`, shape (terms, rows)."""
-    first, second = np.triu_indices(len(z))
-    return np.concatenate([z, z[first] * z[second], z * z * z])
+def _design(z: Array, mixed: bool = True) -> Array:
+    """Return 1 and the values of all `_terms`, shape (1 + terms, rows)."""
+    first, second = np.triu_indices(len(z)) if mixed else (np.arange(len(z)),) * 2
+    return np.concatenate([np.ones((1, z.shape[1])), z, z[first] * z[second], z * z * z])
 
 
 def _least_squares(design: Array, y: Array, robust: bool = False) -> tuple[Array, Array]:
@@ -200,21 +204,18 @@ def _factored(X: Array, y: Array, operators: OperatorSet) -> Reduction | None:
     target = np.log(np.abs(y))
     if not (_usable(logs) and np.isfinite(target).all() and np.ptp(target) > 0):
         return None
-    regression = _Regression(logs, target)
-    terms = _terms(len(logs))
-    if _enough(len(logs), len(y)):
-        columns = _design(regression.z)
-    else:
-        terms = tuple(term for term in terms if len(set(term)) == 1)
-        if ROWS_PER_COLUMN * (len(terms) + 1) > len(y):
-            return None
-        columns = np.concatenate([regression.z, regression.z**2, regression.z * regression.z * regression.z])
-    factors, errors = _least_squares(np.vstack([np.ones(len(y)), columns]).T, regression.y, robust=True)
+    mixed = _enough(len(logs), len(y))
+    terms = _terms(len(logs), mixed)
+    if ROWS_PER_COLUMN * (len(terms) + 1) > len(y):
+        return None
+    z, scale = _standardized(logs)
+    spread = float(np.std(target))
+    factors, errors = _least_squares(_design(z, mixed).T, _standard(target), robust=True)
     factors, errors = factors[1:], errors[1:]
     halves = {}
     for i in range(len(logs)):
         others = [k for k, term in enumerate(terms) if i in term and term != (i,)]
-        unit = regression.spread / regression.scale[i]
+        unit = spread / scale[i]
         slope, error = float(factors[terms.index((i,))]) * unit, float(errors[terms.index((i,))]) * unit
         half = 2 * round(slope) if error > BLURRED else round(2 * slope)
         if error > SHARP or abs(slope - half / 2) > FAR * error + 1e-9 or abs(half) > LARGEST_POWER:
@@ -249,12 +250,19 @@ def _divided(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
     while len(kept) > 1:
         if not _usable(columns[kept]):
             break
-        polynomial, tests = _Polynomial(columns[kept]), []
+        targets, what = list[Array](), list[tuple[int, int]]()
         for k, i in enumerate(kept):
-            divided = {power: rest / columns[i] ** power for power in (0, *POWERS)}
-            divided = {power: y for power, y in divided.items() if np.isfinite(y).all() and np.ptp(y) > 0}
-            excesses = polynomial.excesses(k, list(divided.values()))
-            tests += [(excess, i, power) for excess, power in zip(excesses, divided, strict=True) if excess is not None]
+            for power in (0, *POWERS):
+                divided = rest / columns[i] ** power
+                if np.isfinite(divided).all() and np.ptp(divided) > 0:
+                    targets.append(divided)
+                    what.append((k, power))
+        tests = []
+        polynomial = _Polynomial(columns[kept], _standard(np.array(targets).reshape(-1, len(y))))
+        for k, i in enumerate(kept):
+            mine = [t for t, (variable_tested, _) in enumerate(what) if variable_tested == k]
+            excesses = zip(polynomial.excesses(k, mine), mine, strict=True)
+            tests += [(excess, i, what[t][1]) for excess, t in excesses if excess is not None]
         if not tests:
             break
         _, i, power = min(tests)
@@ -273,7 +281,7 @@ def _divided(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
 def _merged(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
     """Replace two variables by one that y depends on them through."""
     found: list[tuple[float, int, int, int, str]] = []
-    target = np.log(np.abs(y)) if y.all() and (np.all(y > 0) or np.all(y < 0)) else y
+    target = _standard(np.log(np.abs(y)) if y.all() and (np.all(y > 0) or np.all(y < 0)) else y)
     for kind, merge in MERGES.items():
         columns = merge.replaced(X.T)
         if not _usable(columns):
@@ -283,7 +291,7 @@ def _merged(X: Array, y: Array, operators: OperatorSet) -> Iterator[Reduction]:
             new = (merge.opposite if sign else merge.alike)(X[:, i], X[:, j])
             new = new if kind == "squares" else merge.replaced(new)
             some = np.vstack([new[None], columns[others], columns[i][None]])
-            excess = _Polynomial(some).excesses(len(others) + 1, [target])[0] if _usable(some) else None
+            excess = _Polynomial(some, target[None]).excesses(len(others) + 1, [0])[0] if _usable(some) else None
             if excess is not None:
                 found.append((excess, i, j, sign, kind))
     ranked = [(i, j, sign, kind) for _, i, j, sign, kind in sorted(found)]
@@ -319,48 +327,59 @@ def _writable(tree: Node, operators: OperatorSet) -> bool:
 
 
 def _alike(columns: Array, y: Array) -> list[tuple[int, int, int]]:
-    """Return pairs along which y's slopes may be equal, or opposite (1), the likeliest first; none for too few rows."""
+    """Return pairs along which slopes of a standardized y may be equal, or opposite (1), the likeliest first; none for
+    too few rows."""
     if not _enough(len(columns), len(y)):
         return []
-    regression = _Regression(columns, y)
-    design = np.vstack([np.ones(len(y)), _design(regression.z)])
-    factors, errors = _least_squares(design.T, regression.y)
+    z, scale = _standardized(columns)
+    factors, errors = _least_squares(_design(z).T, y)
     some = slice(1, 1 + len(columns))
-    slopes, errors = factors[some] / regression.scale, errors[some] / regression.scale
+    slopes, errors = factors[some] / scale, errors[some] / scale
     apart = []
     for i, j in itertools.combinations(range(len(columns)), 2):
         for sign in (0, 1):
             difference = slopes[i] + slopes[j] if sign else slopes[i] - slopes[j]
             apart.append((abs(difference) / np.hypot(errors[i], errors[j]), i, j, sign))
-    return [(i, j, sign) for far, i, j, sign in sorted(apart)[:TESTED] if far <= FAR]
+    work = len(y) * (1 + len(_terms(len(columns)))) ** 2
+    most = min(TESTED, MOST_WORK // work)
+    return [(i, j, sign) for far, i, j, sign in sorted(apart)[:most] if far <= FAR]
 
 
 class _Polynomial:
-    """A second-degree polynomial of variables, to be tested for what single ones add to it."""
+    """A second-degree polynomial of variables, to be tested for what single ones add to it for some standardized
+    targets, shape (targets, rows)."""
 
-    def __init__(self, columns: Array) -> None:
+    def __init__(self, columns: Array, targets: Array) -> None:
         self._count, self._rows = columns.shape
         self._enough = _enough(*columns.shape)
         if self._enough:
-            z, _ = _standardized(columns)
-            self._q, self._r = np.linalg.qr(np.vstack([np.ones(self._rows), _design(z)]).T)
+            design = _design(_standardized(columns)[0])
+            triangle: Array = np.asarray(np.linalg.qr(np.concatenate([design, targets]).T, mode="r"))
+            size = len(design)
+            self._r, self._explained = triangle[:size, :size], triangle[:size, size:].T
+            left = np.square(targets).sum(axis=1) - np.square(self._explained).sum(axis=1)
+            self._left = np.maximum(left, ROUNDING * self._rows) / (self._rows - size)
+            sizes = np.abs(np.diagonal(self._r))
+            self._inverse = np.linalg.inv(self._r) if sizes.min() > DEPENDENT * sizes.max() else None
 
-    def excesses(self, k: int, targets: Sequence[Array]) -> list[float | None]:
-        """Return how much variable k helps each target beside the others, by the F-test; None where it does."""
-        if not self._enough:
+    def _beside(self, with_it: npt.NDArray[np.bool_]) -> Array:
+        """Return a basis of what some terms say that the others do not, shape (terms, these)."""
+        if self._inverse is not None:  # Their coefficients are functions of what they alone say.
+            return np.linalg.qr(self._inverse[with_it].T)[0]
+        turned, _ = np.linalg.qr(self._r[:, np.argsort(with_it, kind="stable")])
+        return np.asarray(turned[:, -int(with_it.sum()) :], dtype=np.float64)
+
+    def excesses(self, k: int, targets: Sequence[int]) -> list[float | None]:
+        """Return how much variable k helps some of the targets beside the others, by the F-test; None where it does."""
+        if not self._enough or not targets:
             return [None] * len(targets)
         with_it = np.array([False, *(k in term for term in _terms(self._count))])
-        more, freedom = int(with_it.sum()), self._rows - len(with_it)
-        turned, _ = np.linalg.qr(self._r[:, np.argsort(with_it, kind="stable")])
+        more = int(with_it.sum())
         # Where it does not help the ratio is about 1, give or take sqrt(2 / more).
         bound = 1 + FAR * np.sqrt(2 / more)
-        ratios = []
-        for y in targets:
-            y = (y - y.mean()) / np.std(y)
-            shares = np.square(turned.T @ (self._q.T @ y))
-            left = max(float(y @ y - shares.sum()), ROUNDING * self._rows) / freedom
-            ratios.append(float(shares[-more:].sum()) / more / left)
-        return [float(ratio / bound) if ratio < bound else None for ratio in ratios]
+        shares = np.square(self._explained[targets] @ self._beside(with_it)).sum(axis=1)
+        ratios = shares / more / self._left[targets]
+        return [float(ratio / bound) if ratio < bound else None for ratio in ratios.tolist()]
 
 
 def _merged_node(merge: Pair) -> Node:

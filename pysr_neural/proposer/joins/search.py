@@ -12,7 +12,7 @@ then with many.
 
 import heapq
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,15 +21,14 @@ from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
-from pysr_neural.proposer.joins.beside import Beside
-from pysr_neural.proposer.joins.curve_search import Curves, with_curves
+from pysr_neural.proposer.joins.curve_pairs import MOST_VARIABLES, CurvePairs
+from pysr_neural.proposer.joins.exact import Exact
 from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
-from pysr_neural.proposer.joins.groups import distances, logarithms, monomial
+from pysr_neural.proposer.joins.further import AGAIN, Further
+from pysr_neural.proposer.joins.groups import distances
 from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
-from pysr_neural.proposer.joins.polynomials import monomials, polynomial, values_of
-from pysr_neural.proposer.joins.quotients import Quotients, bases_of
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -42,8 +41,6 @@ ROWS_PER_TERM = 8
 ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10000, 400, 30, 4, 150))
 """Of each round: enumerated parts, first parts, width of the beam, parts beside which all pairs are tried, steps
 below factors.  After the last the second comes again."""
-AGAIN = 12
-"""Answers whose subexpressions are parts of the next round."""
 MOST_GIVEN = 150
 MOST_TERMS, GIVEN = 5, 2
 SPLITS, NESTED_SPLITS = 20, 6
@@ -51,7 +48,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "quotients", "reductions", "relevance"})
+WAYS = frozenset({"beside", "curves", "groups", "pairs", "quotients", "reductions", "relevance"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -62,8 +59,8 @@ SURE_STEPS = 3
 """Steps of smaller problems' work for each of the whole one's, if one of them is sure; otherwise one."""
 HEAD_START, FOCUSED = 24, 4
 """Steps of work with only the variables that seem to matter, before that with all begins, and for each of its steps."""
-CURVED = 2
-"""Nodes around a target, as of a factor, up to which parts with free constants are tried."""
+FEW, NEXT_TO_NOTHING = 8, 0.8
+"""Steps after which a head start with one variable is given up if it leaves so much unexplained: others matter too."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
 
@@ -129,15 +126,12 @@ class Joiner:
             self.answers = Answers(self.X, self.y, max_size, self.size_price, allowed)
             self._order = order = by_correlation(self.X, self.y)
             self.parts = Parts(self.X, operators, order)
-            self._monomials = monomials(order, len(self.y))
-            self._powers = values_of(self._monomials, self.X.T)
-            self._logs = logarithms(self.X)
+            self._exact = Exact(self.X, order, operators)
         self.given: list[int] = []
-        self._curves: Curves | None = None
-        self._beside: Beside | None = None
-        self._quotients: list[Quotients] = []
+        self._further: Further | None = None
         self._plain: set[int] = set()
         self._width = self._fixed = self._eager = 0
+        self._pairs_left = "pairs" in ways and X.shape[1] <= MOST_VARIABLES
         self._below: list[tuple[Reduction, Joiner]] = []
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
@@ -223,8 +217,10 @@ class Joiner:
 
     def _focused_steps(self, most: int) -> Iterator[None]:
         """Do so many steps of that problem's work."""
-        for found, joiner in self._focus * most:
-            if joiner.done or self.solved:
+        for count, (found, joiner) in enumerate(self._focus * most):
+            if count == FEW and found.X.shape[1] == 1 and joiner.answers.least > NEXT_TO_NOTHING:
+                self._focus = []
+            if joiner.done or self.solved or not self._focus:
                 return
             for tree in joiner.work(1):
                 self.answers.rate(found.whole(tree))
@@ -252,17 +248,15 @@ class Joiner:
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
-            if number and "quotients" in self.ways and "/" in self.names:
-                sets = bases_of(self._order, self.operators, self.answers.best()[:AGAIN])
-                self._quotients = [Quotients(bases, self.parts.columns) for bases in sets]
-            self._curves = Curves(library, self.operators, self._plain) if number and "curves" in self.ways else None
-            few = self._monomials, self._powers, self.minus
-            self._beside = Beside(library, *few) if number and "beside" in self.ways and self._monomials else None
+            if number:  # Not in the first round, which is to be quick.
+                self._further = Further(
+                    library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
+                )
             queues: dict[str, Queue] = {}
-            order, seen = itertools.count(), set[tuple[str, str]]()
-            for each in targets_of(self.y, self.operators):
+            order, seen, empty = itertools.count(), set[tuple[str, str]](), True
+            bases = targets_of(self.y, self.operators)
+            for each in bases:
                 queues[each.base] = [(0.0, next(order), partial(_itself, each))]
-            empty = True
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -271,6 +265,8 @@ class Joiner:
                     steps -= target.weights is not None
                     if steps < 0:
                         break
+                    if target.weights is not None:  # All that is quicker was tried on y.
+                        self._try_pairs(bases[0])
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     empty = False
@@ -308,18 +304,14 @@ class Joiner:
         v = frame.target(target.values[library.rows])
         if v is None:
             return []
-        self._try_polynomial(target)
-        self._try_monomial(target)
+        self._rate(self._exact.found(target))
         if self.solved:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
         if not nested:
             self._try_products(library, target, v)
-            self._try_beside(target)
-        if target.size <= CURVED:
-            self._try_curves(library, target)
-            self._try_quotients(target)
+        self._rate(self._further.found(target) if self._further is not None else ())
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
 
     def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
@@ -328,8 +320,7 @@ class Joiner:
         found: list[tuple[float, Pending]] = []
         for split in factored(library, target, self.names, NESTED_SPLITS if nested else SPLITS):
             if not nested and split.rank < self._eager and (below := split.below(library, target)) is not None:
-                self._try_polynomial(below)
-                self._try_monomial(below)
+                self._rate(self._exact.found(below))
                 if split.rank < PER_FORM:
                     self._offer(library, below, [split.partner], split.left)
             price = float(np.log(split.cost)) + self.size_price * target.size
@@ -339,37 +330,20 @@ class Joiner:
     def _try_products(self, library: Library, target: Target, v: Array) -> None:
         if self.solved:
             return
-        for tree in products(library, target, v, self.minus, self.names):
-            self.answers.rate(tree)
+        self._rate(products(library, target, v, self.minus, self.names))
         if target.size == 0:
-            for tree in powers(library, target, self.operators, self.minus):
-                self.answers.rate(tree)
+            self._rate(powers(library, target, self.operators, self.minus))
 
-    def _try_curves(self, library: Library, target: Target) -> None:
-        v = library.base.target(target.values[library.rows])
-        if self._curves is not None and v is not None and not self.solved:
-            for tree in with_curves(self._curves, target, v, self.minus):
-                self.answers.rate(tree)
-
-    def _try_beside(self, target: Target) -> None:
-        if self._beside is not None and not self.solved and (tree := self._beside.found(target)) is not None:
+    def _rate(self, trees: Iterable[Node]) -> None:
+        for tree in trees:
             self.answers.rate(tree)
 
-    def _try_quotients(self, target: Target) -> None:
-        for quotients in () if self.solved else self._quotients:
-            if (tree := quotients.found(target, self.minus)) is not None:
-                self.answers.rate(tree)
-
-    def _try_polynomial(self, target: Target) -> None:
-        tree = polynomial(target, self._monomials, self._powers, self.minus)
-        if tree is not None:
-            self.answers.rate(tree)
-
-    def _try_monomial(self, target: Target) -> None:
-        if self._logs is not None:
-            tree = monomial(target, self._logs, self.X, self.operators)
-            if tree is not None:
-                self.answers.rate(tree)
+    def _try_pairs(self, target: Target) -> None:
+        """Try products and sums of two curves, once a search: rounds change nothing of what they depend on."""
+        if self._pairs_left and not self.solved:
+            self._pairs_left = False
+            pairs = CurvePairs(self.X, self.operators, self._order, slice(0, SCREENED_ROWS), self.size_price)
+            self._rate(pairs.found(target, self.minus, self.answers.promises))
 
     def _offer(self, library: Library, target: Target, terms: list[int], left: float) -> None:
         """Write a sum of parts down, unless there is much better already."""

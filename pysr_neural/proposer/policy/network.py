@@ -149,11 +149,11 @@ class PolicyNetwork:
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors, with the settings as metadata."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         facts = {"policy_version": str(POLICY_VERSION), "width": str(self.config.width)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(self.weights, path, {**facts, "kinds": json.dumps(self.config.kinds)})
+        path.write_bytes(save(self.weights, {**facts, "kinds": json.dumps(self.config.kinds)}))  # Others may read it.
 
     @classmethod
     def load(cls, path: Path) -> "PolicyNetwork":

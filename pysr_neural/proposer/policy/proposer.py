@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysr_neural.expression.edits import edited
-from pysr_neural.expression.node import Node
+from pysr_neural.checks import whole
+from pysr_neural.config import POLICY
+from pysr_neural.errors import ConfigError
+from pysr_neural.expression.edits import drawn, edited
+from pysr_neural.expression.node import Node, constant
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Action, ProposalBatch, ProposalRequest
 from pysr_neural.proposer.policy.choosers import Sampler, Watch
@@ -19,10 +22,14 @@ from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 
 CHILD_LEVELS = ("child", "refresh")
+DRAWS = 3
+"""How many actions the bundled policy draws for each that is taken."""
+BUNDLED = Path(__file__).parents[2] / "checkpoints" / "policy.safetensors"
 BY_ENGINE = ("simplify", "optimize", "constant")
 """Kinds that an edit alone does not carry out."""
 MET = 200_000
-"""Trees that a session remembers."""
+"""Trees that a session remembers, about."""
+ONE = constant(1.0)
 
 
 def state_of(language: Language, request: ProposalRequest) -> PopulationState:
@@ -43,22 +50,40 @@ class PolicyProposer:
         Times that of the request.
     draws : int
         Times as many actions are drawn as are asked for: those are passed over first whose child was proposed before.
+        Probabilities are those of the draw.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is out of range.
     """
 
     network: PolicyNetwork
     temperature: float = 1.0
     draws: int = 1
 
+    def __post_init__(self) -> None:
+        whole("draws", self.draws, 1)
+        if not 1e-6 <= self.temperature <= 1e6:
+            raise ConfigError(f"temperature must lie in 1e-6..1e6; got {self.temperature}.")
+
     @classmethod
     def from_file(cls, path: str | Path, temperature: float = 1.0, draws: int = 1) -> "PolicyProposer":
         """Load a policy from its safetensors file.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``"policy"`` for the bundled one: imitation of BasicSR's reference preset, then DAgger (`training/LOG.md`).
+        temperature, draws
+            See the class.
 
         Raises
         ------
         CheckpointError
             If it is none.
         """
-        return cls(PolicyNetwork.load(Path(path)), temperature, draws)
+        return cls(PolicyNetwork.load(BUNDLED if path == POLICY else Path(path)), temperature, draws)
 
     def open(self, problem: Problem) -> "PolicySession":
         """Start a search."""
@@ -97,6 +122,8 @@ class PolicySession:
 
     def _fresh(self, actions: Sequence[Action], state: PopulationState, count: int) -> tuple[Action, ...]:
         """Return so many actions, those first that lead to something new."""
+        if len(self._met) > MET:
+            self._met.clear()
         self._met.update([member.tree for member in state.members])
         taken, left = list[Action](), list[Action]()
         for action in actions:
@@ -109,8 +136,14 @@ class PolicySession:
         """Tell whether an action's child was met before; from now on it was."""
         if action.kind in BY_ENGINE:
             return False
-        child = edited(action.kind, action.edit, *[state.members[i].tree for i in action.parents])
+        child = child_of(action, state)
         known = child in self._met
-        if len(self._met) < MET:
-            self._met.add(child)
+        self._met.add(child)
         return known
+
+
+def child_of(action: Action, state: PopulationState) -> Node:
+    """Return an action's child, with 1 for constants that are still to be drawn; not of the kinds `BY_ENGINE`."""
+    edit = action.edit
+    planted = None if edit.planted is None else drawn(edit.planted, lambda: ONE)
+    return edited(action.kind, edit._replace(planted=planted), *[state.members[i].tree for i in action.parents])

@@ -42,6 +42,29 @@ def draw(records: Sequence[Record], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def draw_policy(records: Sequence[Record], path: Path) -> None:
+    """Draw what a policy of actions solves by round, with intervals, and its evaluations, beside BasicSR."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    rounds, basic = [record["round"] for record in records], records[0]["basicsr"]
+    for axes, name in zip(figure.subplots(1, 2), ("solved", "evaluations"), strict=True):
+        (line,) = axes.plot(rounds, [record[name] for record in records], "o-", label="policy")
+        axes.axhline(basic[name], color="gray", linestyle="--", label="BasicSR")
+        if name == "solved":
+            bounds = [[record[bound] for record in records] for bound in ("low", "high")]
+            axes.fill_between(rounds, *bounds, color=line.get_color(), alpha=0.15, lw=0)
+        axes.set_xlabel("round")
+        axes.set_ylabel("share of held-out problems solved" if name == "solved" else "evaluations of a search")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
 def value_of(result: dict[str, Any], name: str) -> float:
     """Return a measure of a result."""
     return float(result["solved"] / max(result["searches"], 1) if name == "solve_rate" else result[name])

@@ -1,7 +1,7 @@
 """`pysr-neural improve policy`: the policy of actions gets better by its own searches.
 
-Owns: the rounds, what an action earned, the command.  Does not own: rewards (`rewards`), the steps of learning
-(`pysr_neural_training.policy`), the policy (`pysr_neural.proposer.policy`).
+Owns: the rounds, their judge, the command.  Does not own: searches and what they teach (`policy_searches`), the steps
+of learning (`pysr_neural_training.policy`), the policy (`pysr_neural.proposer.policy`).
 
 Every round searches fresh training problems of three operator sets with BasicSR's reference preset, in which the policy
 makes all children.  An action that led to a lower loss than any before earns the decrease of its logarithm; ancestors
@@ -14,6 +14,7 @@ all rounds, judge every round at equal evaluations.
 import argparse
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -24,26 +25,25 @@ import numpy as np
 
 from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, did_you_mean
-from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.network import PolicyNetwork
-from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession, state_of
 from pysr_neural_baseline.config import BasicSRConfig
-from pysr_neural_baseline.objective import scale_of
-from pysr_neural_baseline.observer import Proposal
-from pysr_neural_baseline.population import Member
-from pysr_neural_baseline.search import SearchResult, run_search
-from pysr_neural_training.improve.rewards import credited, log_decrease
-from pysr_neural_training.policy.experts import ExpertConfig, LookAhead, imitate
+from pysr_neural_training.improve.policy_searches import LABELS, OWN, SOLVED_BELOW, Job, run_all
+from pysr_neural_training.improve.report import draw_policy
+from pysr_neural_training.policy.experts import ExpertConfig, imitate
 from pysr_neural_training.policy.gradient import GradientConfig, improve
-from pysr_neural_training.policy.lessons import Lessons, merged
 from pysr_neural_training.policy.lessons import load as load_lessons
+from pysr_neural_training.policy.lessons import merged
 from pysr_neural_training.policy.lessons import save as save_lessons
 from pysr_neural_training.policy.problems import held_out_problems, mixed
+from pysr_neural_training.workers import Workers
 
-SOLVED_BELOW = 1e-10
+ALONE = Workers(0)
+COLLAPSED = 0.02
+"""Share of new children below which a policy has collapsed: BasicSR makes a fifth."""
+TOGETHER = 10
+"""Problems of a job."""
 GRADIENT, EXPERT, DAGGER = METHODS = ("gradient", "expert", "dagger")
 
 
@@ -90,8 +90,9 @@ class SelfPlayConfig:
             raise ConfigError(
                 f"method must be one of {METHODS}; got {self.method!r}." + did_you_mean(self.method, METHODS)
             )
-        for name in ("searches", "evaluations", "held_out", "held_out_seeds"):
+        for name in ("searches", "evaluations", "population_size", "held_out", "held_out_seeds", "draws"):
             whole(name, getattr(self, name), 1)
+        whole("rounds", self.rounds, 0)
         if not 0 <= self.discount <= 1:
             raise ConfigError(f"discount is a share, from 0 to 1; got {self.discount}.")
 
@@ -110,170 +111,44 @@ class SelfPlayConfig:
         )
 
 
-class Watched:
-    """The policy as a proposer whose decisions become lessons.
-
-    Parameters
-    ----------
-    policy : PolicyProposer
-    lessons : Lessons
-    """
-
-    def __init__(self, policy: PolicyProposer, lessons: Lessons) -> None:
-        self.policy, self.lessons = policy, lessons
-
-    def open(self, problem: Problem) -> "_WatchedSession":
-        """Start a search."""
-        return _WatchedSession(self.policy, problem, self.lessons)
-
-
-class _WatchedSession(PolicySession):
-    def __init__(self, policy: PolicyProposer, problem: Problem, lessons: Lessons) -> None:
-        super().__init__(policy, problem, lessons.watch)
-        self.lessons = lessons
-
-    def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Answer, and count the actions as lessons."""
-        answer = super().propose(request)
-        self.lessons.advance(len(answer.actions))
-        return answer
-
-
-class Guided:
-    """The policy as a proposer whose states an expert labels.
-
-    Parameters
-    ----------
-    policy : PolicyProposer
-    expert : LookAhead
-    """
-
-    def __init__(self, policy: PolicyProposer, expert: LookAhead) -> None:
-        self.policy, self.expert = policy, expert
-
-    def open(self, problem: Problem) -> "_GuidedSession":
-        """Start a search."""
-        return _GuidedSession(self.policy, problem, self.expert)
-
-
-class _GuidedSession(PolicySession):
-    def __init__(self, policy: PolicyProposer, problem: Problem, expert: LookAhead) -> None:
-        super().__init__(policy, problem)
-        self.expert = expert
-
-    def propose(self, request: ProposalRequest) -> ProposalBatch:
-        """Answer, and let the expert see what was answered to."""
-        answer = super().propose(request)
-        if answer.actions:
-            self.expert.see(state_of(self.language, request))
-        return answer
-
-
-class Ledger:
-    """Observes a search, and says what each proposed action earned.
-
-    Parameters
-    ----------
-    scale : float
-        What losses are divided by.
-    discount : float
-    """
-
-    def __init__(self, scale: float, discount: float) -> None:
-        self.scale, self.discount, self.best = scale, discount, math.inf
-        self.refs: list[int] = []
-        self.gains: dict[int, float] = {}
-        self.parents: dict[int, tuple[int, ...]] = {}
-
-    def population(self, population: int, iteration: int, members: Sequence[Member]) -> None:
-        """Take the losses of the initial members."""
-        if iteration == 0:
-            self.best = min([self.best, *(member.loss / self.scale for member in members)])
-
-    def proposal(self, told: Proposal) -> None:
-        """Take a child."""
-        if told.neural:
-            self.refs.append(told.child_ref)
-        if told.accepted:
-            loss = told.after[0] / self.scale
-            self.parents[told.child_ref] = told.parents
-            self.gains[told.child_ref] = log_decrease(self.best, loss)
-            self.best = min(self.best, loss)
-
-    def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
-        """Take a member that replaces another: it earns nothing, its descendants may."""
-        self.parents[member.ref] = member.parents
-
-    def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
-        """Take a death: nothing is earned."""
-
-    def earned(self) -> list[float]:
-        """Return what each proposed action earned, with its share of what its descendants did."""
-        credit = credited(self.gains, self.parents, self.discount)
-        return [credit.get(ref, 0.0) for ref in self.refs]
-
-
-def play(
-    network: PolicyNetwork, problems: Sequence[Problem], config: SelfPlayConfig, seed: int
-) -> tuple[Lessons, Array, list[bool]]:
-    """Search problems with a policy.
-
-    Returns
-    -------
-    lessons : Lessons
-    earned : array, shape (actions,)
-        What every action earned; NaN where that is not known.
-    solved : list of bool
-    """
-    lessons, earned, solved = Lessons(), list[float](), list[bool]()
-    proposer = Watched(PolicyProposer(network), lessons)
-    for number, problem in enumerate(problems):
-        ledger = Ledger(scale_of(problem.y), config.discount)
-        found = run_search(problem, config.search(), proposer, seed + number, observer=ledger)
-        own, made = ledger.earned(), lessons.actions - len(earned)
-        earned += own if len(own) == made else [math.nan] * made  # An action beyond a limit has no child.
-        solved.append(is_solved(found, problem))
-    return lessons, np.array(earned), solved
-
-
-def is_solved(found: SearchResult, problem: Problem) -> bool:
-    """Tell whether a search met a member that explains all but 1e-10 of the variance."""
-    return found.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
-
-
-def guided(
-    network: PolicyNetwork, problems: Sequence[Problem], config: SelfPlayConfig, seed: int
-) -> tuple[Lessons, list[bool]]:
-    """Search problems with a policy, and let an expert that looks ahead say what it should have done.
-
-    Returns
-    -------
-    lessons : Lessons
-        Its labels.
-    solved : list of bool
-    """
-    lessons, solved = Lessons(), list[bool]()
-    proposer = Guided(PolicyProposer(network, draws=config.draws), LookAhead(network, config.expert, lessons, seed))
-    for number, problem in enumerate(problems):
-        solved.append(is_solved(run_search(problem, config.search(), proposer, seed + number), problem))
-    return lessons, solved
-
-
-def judge(network: PolicyNetwork | None, config: SelfPlayConfig) -> dict[str, float]:
+def judge(network: PolicyNetwork | None, config: SelfPlayConfig, workers: Workers = ALONE) -> dict[str, float]:
     """Return the solve rate on held-out problems with a 95 % interval over problems; without a policy, BasicSR's."""
-    problems = held_out_problems(config.held_out)
-    proposer = None if network is None else PolicyProposer(network, draws=config.draws)
-    rates, evaluations = [], []
-    for number, problem in enumerate(problems):
-        seeds = [10_000 * (1 + i) + number for i in range(config.held_out_seeds)]  # Of one, searches draw alike.
-        found = [run_search(problem, config.search(), proposer, seed) for seed in seeds]
-        rates.append(np.mean([is_solved(each, problem) for each in found]))
-        evaluations += [each.evaluations for each in found]
+    problems = held_out_problems(config.held_out) * config.held_out_seeds
+    jobs = _jobs(network, problems, config, 10_000, "")
+    played = run_all(jobs, workers)
+    rates = np.reshape(played.solved, (config.held_out_seeds, config.held_out)).mean(axis=0)
     mean, half = float(np.mean(rates)), 1.96 * float(np.std(rates)) / math.sqrt(len(rates))
-    return {"solved": mean, "low": mean - half, "high": mean + half, "evaluations": float(np.mean(evaluations))}
+    return {
+        "solved": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "evaluations": float(np.mean(played.evaluations)),
+        "new": float(
+            np.maximum(np.subtract(played.evaluations, config.population_size), 0).sum() / sum(played.children)
+        ),
+    }
 
 
-def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[str, Any]]:
+def _jobs(
+    network: PolicyNetwork | None, problems: Sequence[Problem], config: SelfPlayConfig, seed: int, learns: str
+) -> list[Job]:
+    return [
+        Job(
+            at,
+            network,
+            tuple(problems[at : at + TOGETHER]),
+            tuple(range(seed + at, seed + min(at + TOGETHER, len(problems)))),
+            config.search(),
+            learns,
+            config.discount,
+            config.draws,
+            config.expert,
+        )
+        for at in range(0, len(problems), TOGETHER)
+    ]
+
+
+def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path, workers: Workers = ALONE) -> list[dict[str, Any]]:
     """Make the rounds that a folder lacks; returns the records of all, BasicSR's and the start's first.
 
     Raises
@@ -287,37 +162,52 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path) -> list[dict[st
         raise ConfigError(f"A run is continued with the settings that it was begun with; {out} has others.")
     plan.write_text(wanted, encoding="utf-8")
     metrics = out / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    text = metrics.read_text(encoding="utf-8") if metrics.exists() else ""
+    whole_lines = text[: text.rfind("\n") + 1]
+    if whole_lines != text:  # A killed process left a part of a line.
+        metrics.write_text(whole_lines, encoding="utf-8")
+    records: list[dict[str, Any]] = [json.loads(line) for line in whole_lines.splitlines()]
     if not records:
         start.save(_checkpoint(out, 0))
-        _keep(metrics, records, {"round": 0, **judge(start, config), "basicsr": judge(None, config)})
+        _keep(metrics, records, {"round": 0, **judge(start, config, workers), "basicsr": judge(None, config, workers)})
+    start = PolicyNetwork.load(_checkpoint(out, 0))  # A run that is continued has begun with this one.
     for number in range(len(records), config.rounds + 1):
+        if records[-1]["new"] < COLLAPSED:
+            print(_collapse(records[-1]), flush=True)
+            break
         network = PolicyNetwork.load(_checkpoint(out, number - 1))
-        learned, facts = _round(network, start, config, out, number)
+        learned, facts = _round(network, start, config, out, number, workers)
         learned.save(_checkpoint(out, number))
-        _keep(metrics, records, {"round": number, **facts, **judge(learned, config)})
+        _keep(metrics, records, {"round": number, **facts, **judge(learned, config, workers)})
     return records
 
 
+def _collapse(record: dict[str, Any]) -> str:
+    return (
+        f"Of the children of round {record['round']} {record['new']:.1%} are new: the policy makes the same ones again "
+        "and again, and has stopped. Go on from an earlier round with a smaller learning rate."
+    )
+
+
 def _round(
-    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, out: Path, number: int
+    network: PolicyNetwork, start: PolicyNetwork, config: SelfPlayConfig, out: Path, number: int, workers: Workers
 ) -> tuple[PolicyNetwork, dict[str, Any]]:
     problems = list(islice(mixed(config.seed, f"self-play {number}"), config.searches))
-    seed = config.seed + 100_000 * number
-    if config.method == DAGGER:
-        lessons, solved = guided(network, problems, config, seed)
-        save_lessons(lessons.finished() if lessons.actions else {}, _labels(out, number))
+    learns = LABELS if config.method == DAGGER else OWN
+    begun = time.perf_counter()
+    played = run_all(_jobs(network, problems, config, config.seed + 100_000 * number, learns), workers)
+    told = {"train_solved": float(np.mean(played.solved)), "actions": len(played.earned)}
+    told["search_seconds"] = round(time.perf_counter() - begun, 1)
+    if config.method == GRADIENT:
+        learned, facts = improve(network, start, played.lessons, played.earned, config.gradient, number)
+    elif config.method == EXPERT:
+        learned, facts = imitate(network, played.lessons, played.earned, config.expert, number)
+    else:
+        save_lessons(played.lessons, _labels(out, number))
         labels = merged([load_lessons(_labels(out, i)) for i in range(1, number + 1)])
         every = np.ones(len(labels["cross"].chosen) if labels else 0)
         learned, facts = imitate(network, labels, every, config.expert, number)
-        return learned, {"train_solved": float(np.mean(solved)), "labels": lessons.actions, **facts}
-    lessons, earned, solved = play(network, problems, config, seed)
-    if config.method == GRADIENT:
-        learned, facts = improve(network, start, lessons, earned, config.gradient, number)
-    else:
-        learned, facts = imitate(network, lessons.finished(), earned, config.expert, number)
-    return learned, {"train_solved": float(np.mean(solved)), "actions": len(earned), **facts}
+    return learned, {**told, **facts}
 
 
 def _checkpoint(out: Path, number: int) -> Path:
@@ -334,6 +224,7 @@ def _keep(metrics: Path, records: list[dict[str, Any]], record: dict[str, Any]) 
     with metrics.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
     print(json.dumps(record), flush=True)
+    draw_policy(records, metrics.with_name("rounds.png"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -347,13 +238,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=METHODS, default=DAGGER)
     parser.add_argument("--steps", type=int, help="of learning, per round")
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--workers", type=int, default=0, help="Dask workers for searches; 0 searches in this process")
+    parser.add_argument("--scheduler", default="", help="address of a Dask scheduler to use instead")
     options: dict[str, Any] = vars(parser.parse_args(argv))
+    workers = Workers(options.pop("workers"), options.pop("scheduler"))
     path, out = options.pop("start"), options.pop("out")
     steps = {name: options.pop(name) for name in ("steps", "learning_rate")}
     given = {name: value for name, value in steps.items() if value is not None}
+    given["seed"] = options["seed"]
     config = SelfPlayConfig(**options, gradient=GradientConfig(**given), expert=ExpertConfig(**given))
     start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
-    run(start, config, out)
+    run(start, config, out, workers)
     return 0
 
 

@@ -95,7 +95,13 @@ def write(found: Interpretation, out: Path, command: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="pysr-neural interpret", description=__doc__.partition("\n")[0])
-    parser.add_argument("checkpoint", nargs="?", default="default", help="'default', a directory or a hub id")
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        default="default",
+        help="'default', a directory or a hub id, or a policy's safetensors file",
+    )
+    parser.add_argument("--beside", type=Path, help="another policy's safetensors file, where one is interpreted")
     parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}")
     parser.add_argument("--export", metavar="TARGET", help="print the static form for 'pysr' instead of the table")
     parser.add_argument("--problems", type=int, default=16, help="held-out problems, each searched twice")
@@ -106,14 +112,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.export is not None:
         check_target(options.export)
+    given = shlex.join(["pysr-neural", "interpret", *(sys.argv[1:] if argv is None else argv)])
+    if options.checkpoint.endswith(".safetensors"):
+        return _decisions(options, given)
     from pysr_neural.proposer.neural.transformer import TransformerProposer
 
     proposer = TransformerProposer.from_checkpoint(options.checkpoint)
     name = Path(options.checkpoint).name
     found = interpret(name, proposer, options.problems, options.generations, options.children, options.seed)
     if options.out is not None:
-        given = sys.argv[1:] if argv is None else argv
-        write(found, options.out, shlex.join(["pysr-neural", "interpret", *given]))
+        write(found, options.out, given)
     if options.export is not None:
         print(export(options.export, found.distilled))
         return 0
@@ -124,6 +132,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             json.dumps({**summary(found.groups, found.distilled), "distilled": json.loads(found.distilled.to_json())})
         )
+    return 0
+
+
+def _decisions(options: argparse.Namespace, given: str) -> int:
+    from pysr_neural.proposer.policy.network import PolicyNetwork
+    from pysr_neural_training.interpret import decisions
+
+    files = [Path(options.checkpoint), *([options.beside] if options.beside else [])]
+    names = [file.parent.name if file.stem == "policy" else file.stem for file in files]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Policies are told apart by the names of their files or folders; got {names[0]!r} twice.")
+    policies = {name: PolicyNetwork.load(file) for name, file in zip(names, files, strict=True)}
+    out = options.out or Path("outputs/decisions")
+    found = decisions.write(policies, options.problems, options.children, options.seed, out, given)
+    print((out / decisions.PAGE).read_text(encoding="utf-8"))
+    print(f"Written to {out}: {decisions.PAGE}, {decisions.PICTURE}.")
+    if options.json:
+        print(json.dumps(found))
     return 0
 
 

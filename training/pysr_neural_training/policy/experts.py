@@ -18,22 +18,19 @@ import torch
 
 from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError
-from pysr_neural.expression.edits import drawn, edited
 from pysr_neural.expression.fit import mean_squared_error
-from pysr_neural.expression.node import Node, constant
+from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
-from pysr_neural.proposer.base import Action
 from pysr_neural.proposer.policy.choosers import Recorded, Sampler
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.proposer.policy.proposer import BY_ENGINE, child_of
 from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 from pysr_neural_training.policy.gradient import Decisions
 from pysr_neural_training.policy.learner import TorchPolicy
 from pysr_neural_training.policy.lessons import Lesson, Lessons
 
-BY_ENGINE = ("simplify", "optimize", "constant", "do_nothing")
-"""Kinds that an edit alone does not carry out, or that change nothing."""
 MOST_EARNED = 3.0
 """Nats beyond which an action counts for no more: one lucky step is not worth a hundred good ones."""
 
@@ -102,7 +99,7 @@ def imitate(
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - step / config.steps)
-        actions = np.unique(rng.choice(len(weights), config.batch_size, p=weights / weights.sum()))
+        actions = rng.choice(len(weights), config.batch_size, p=weights / weights.sum())
         loss = torch.zeros(())
         for head, lesson in finished.items():
             rows, _ = decisions.of(head, actions)
@@ -146,23 +143,15 @@ class LookAhead:
         best, lowest = None, min(member.loss for member in state.members)
         known: set[Node] = {member.tree for member in state.members}
         for action in actions_of(made, sampler.log_probability, sampler.entropy):
-            child = _child(action, state)
-            if child is None or child in known or child.size > state.max_size:
+            if action.kind in (*BY_ENGINE, "do_nothing"):
+                continue
+            child = child_of(action, state)
+            if child in known or child.size > state.max_size:
                 continue
             known.add(child)
             problem = state.language.problem
             if (loss := mean_squared_error(child, problem.X, problem.y)) < lowest:
                 best, lowest = action, loss
         if best is not None:
-            Walk(state, 1).run(Recorded([best], state.language, self.lessons.watch))
+            Walk(state, 1, self.network.config.kinds).run(Recorded([best], state.language, self.lessons.watch))
             self.lessons.advance(1)
-
-
-def _child(action: Action, state: PopulationState) -> Node | None:
-    """Return an action's child with constants of 1; None for kinds that only an engine carries out."""
-    if action.kind in BY_ENGINE:
-        return None
-    parents = [state.members[i].tree for i in action.parents]
-    edit = action.edit
-    planted = None if edit.planted is None else drawn(edit.planted, lambda: constant(1.0))
-    return edited(action.kind, edit._replace(planted=planted), *parents)

@@ -24,7 +24,7 @@ from pysr_neural.proposer.policy.language import Ints
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.rng import generator
 from pysr_neural_training.policy.learner import TorchPolicy
-from pysr_neural_training.policy.lessons import Lesson, Lessons
+from pysr_neural_training.policy.lessons import Lesson
 
 RIDGE = 1.0
 
@@ -105,7 +105,7 @@ def advantages(lesson: Lesson, earned: Array) -> Array:
 def improve(
     network: PolicyNetwork,
     start: PolicyNetwork,
-    lessons: Lessons,
+    finished: Mapping[str, Lesson],
     earned: Array,
     config: GradientConfig,
     number: int = 0,
@@ -118,7 +118,7 @@ def improve(
         Which acted.
     start : PolicyNetwork
         From which the divergence counts.
-    lessons : Lessons
+    finished : dict of str to Lesson
     earned : array, shape (actions,)
     config : GradientConfig
     number : int
@@ -130,7 +130,6 @@ def improve(
     facts : dict
         ``earned`` on average, ``kl``, ``entropy`` and ``start_entropy`` per action at the end.
     """
-    finished = lessons.finished()
     gains = advantages(finished["cross"], earned) if finished else np.zeros(0)
     policy, before, reference = TorchPolicy(network), TorchPolicy(network), TorchPolicy(start)
     decisions, rng = Decisions(finished), generator(config.seed, "policy gradient", number)

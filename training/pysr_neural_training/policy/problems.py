@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle, islice
 
+from pysr_neural.expression.canonical import canonical
 from pysr_neural.problem import Problem
 from pysr_neural.rng import generator
-from pysr_neural_training.problems.generate import ProblemPrior, Sampler
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler, split_key
 
 PRIOR = ProblemPrior(
     operators=("+", "-", "*", "/"),
@@ -31,6 +32,16 @@ PRIORS = {
     "roots": replace(PRIOR, operators=("sqrt", "square", "inv", "+", "-", "*")),
 }
 """Three operator sets."""
+
+
+def held_out_of(kind: str, seed: int, rows: int = 50) -> Iterator[Problem]:
+    """Yield problems of one operator set whose expressions no training sees, no expression twice."""
+    prior, met = replace(PRIORS[kind], rows=(rows,)), set[str]()
+    for each in Sampler(prior, generator(seed, "policies", kind), held_out=True):
+        key = split_key(canonical(each.tree))
+        if key not in met:
+            met.add(key)
+            yield each.problem
 
 
 def mixed(seed: int, name: str, held_out: bool = False) -> Iterator[Problem]:
