@@ -18,7 +18,7 @@ native_table(names, arities) =
     y = Float64.(entry["y"])
     X = permutedims(reshape(Float64.(entry["X"]), length(y), 2))
     foresight = Foresight(X, y, table, Float64.(NATIVE["weights"]))
-    tree = decode(Node{Float64,2}, Int32.(entry["codes"]), Float64.(entry["constants"]), table, 2)
+    tree = decode(Node{Float64,2}, Int32.(entry["codes"]), Vector{Float64}(entry["constants"]), table, 2)
     @test look!(foresight, tree) == length(entry["codes"])
     @test foresight.loss ≈ entry["present"] rtol = 1e-6
     limit = entry["limit"]
