@@ -8,6 +8,7 @@ from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import OPERATORS
 from pysr_neural.problem import Limits, OperatorSet, Problem
+from pysr_neural.proposer.policy import foresight
 from pysr_neural.proposer.policy.foresight import _INVERSES, HIGHEST, LOWEST, ROWS
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.population import PopulationState
@@ -140,3 +141,58 @@ def test_rows_are_bounded(rows, features):
 def test_many_variables_leave_trees_of_two_leaves_out():
     problem = make_problem(operators=(*ARITHMETIC, "exp"), features=40)
     assert max(tree.size for tree in Language(problem).foresight.plants.trees) == 2
+
+
+def looking(X, y, trees, operators=("+", "-", "*", "/", "sin", "square")):
+    language = Language(Problem(X, y, OperatorSet.of(*operators), Limits(max_size=15)))
+    trees = [parse(text) for text in trees]
+    losses = [loss(tree, language) for tree in trees]
+    members = [MemberView(tree, at, tree.size, birth=i) for i, (tree, at) in enumerate(zip(trees, losses, strict=True))]
+    return PopulationState(language, members, 15, 0.3)
+
+
+def test_values_that_no_sine_has_are_not_taken_for_right_ones():
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (ROWS, 2))
+    own = looking(X, 5 * X[:, 0] + 3, ["sin(x0 + x1)", "x1"])
+    assert own.outlook.parted(own.places[0, 2:3], own.places[1, :1])[0] < 0.1
+    assert own.outlook.planted[own.places[0, 2]].max() < 0.1
+
+
+def test_a_few_rows_that_cannot_be_right_keep_their_error():
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (ROWS, 2))
+    y = np.square(X[:, 0] + X[:, 1])
+    y[:2] = -50.0
+    own = looking(X, y, ["square(x0 + x0)", "x1"])
+    told_of_it = own.outlook.parted(own.places[0, 3:4], own.places[1, :1])[0]
+    assert told_of_it == pytest.approx(told(own, parse("square(x0 + x1)")), abs=0.3)
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e5, 1e6, 1e7])
+def test_rounding_is_no_prospect(offset):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 3.0, (ROWS, 2))
+    y = offset + X[:, 0] + 0.1 * rng.standard_normal(ROWS)
+    own = looking(X, y, [f"x0 + {offset}"])
+    assert own.outlook.parted(own.places[0, :1], own.places[0, :1])[0] <= 0.01
+
+
+def test_the_rows_of_a_grid_keep_its_variables_apart():
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 32), np.linspace(0, 1, 32)), axis=-1).reshape(-1, 2)
+    columns = looking(grid, grid[:, 0], ["x0"]).language.foresight.columns
+    assert abs(np.corrcoef(columns)[0, 1]) < 0.5
+
+
+def test_a_population_of_many_nodes_is_looked_at_in_part(monkeypatch):
+    monkeypatch.setattr(foresight, "PAIRS", 10)
+    own = state(["x0 * x1 + x1", "x1 + x0"])
+    assert own.outlook.crowded
+    assert (own.outlook.mated == LOWEST / 5).all()
+    assert own.outlook.parted(own.places[0, :2], own.places[1, :2]).shape == (2,)
+    assert own.outlook.planted[own.places[0, 4]].max() > 3
+    assert np.isfinite(own.member_features).all()
+
+
+def test_an_operator_of_another_arity_is_not_known():
+    X = np.random.default_rng(0).uniform(0.5, 3.0, (20, 1))
+    language = Language(Problem(X, X[:, 0], OperatorSet(("-", "+"), (1, 2)), Limits(max_size=15)))
+    assert np.isfinite(PopulationState(language, [MemberView(parse("x0 + x0"), 1.0, 3)], 9, 0.0).member_features).all()

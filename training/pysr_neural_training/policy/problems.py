@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle, islice
 
-from pysr_neural.expression.canonical import canonical
+from pysr_neural.expression.text import to_string
 from pysr_neural.problem import Problem
 from pysr_neural.rng import generator
-from pysr_neural_training.problems.generate import ProblemPrior, Sampler, split_key
+from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 
 PRIOR = ProblemPrior(
     operators=("+", "-", "*", "/"),
@@ -38,9 +38,8 @@ def held_out_of(kind: str, seed: int, rows: int = 50) -> Iterator[Problem]:
     """Yield problems of one operator set whose expressions no training sees, no expression twice."""
     prior, met = replace(PRIORS[kind], rows=(rows,)), set[str]()
     for each in Sampler(prior, generator(seed, "policies", kind), held_out=True):
-        key = split_key(canonical(each.tree))
-        if key not in met:
-            met.add(key)
+        if (text := to_string(each.tree)) not in met:
+            met.add(text)
             yield each.problem
 
 
