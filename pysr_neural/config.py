@@ -32,8 +32,9 @@ class NeuralProposer:
         ``"policy"`` (bundled), or its safetensors file.
     levels : tuple of str, optional
         Where the model may help: any of ``seed``, ``child``, ``refresh``, ``kind``, ``parents``, ``crossover``,
-        ``prior``; ``"all"`` stands for all.  By default the engine's own choice: ``seed`` and ``refresh`` in PySR,
-        ``seed`` and ``child`` in BasicSR.  An empty tuple records only: the search is that of plain PySR.
+        ``prior``, ``foresight``; ``"all"`` stands for all.  By default the engine's own choice: ``seed`` and
+        ``refresh`` in PySR, ``seed`` and ``child`` in BasicSR.  ``foresight`` is PySR's own step that looks ahead:
+        it asks no model, and alone needs no server.  An empty tuple records only: the search is that of plain PySR.
     max_overhead : float
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
         are for the model, the rest for the engine's own work on proposals.  ``"auto"``: half of the time as long as

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.expression.node import Node
 
-LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
+LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior", "foresight")
+NATIVE_LEVELS = ("foresight",)
+"""Levels that PySR's engine carries out itself: nobody is asked.  BasicSR has none of them."""
 KINDS = (
     "constant",
     "operator",

@@ -13,7 +13,7 @@ change of the user's Julia project, is precompiled like any package, and local w
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -150,6 +150,14 @@ def vector_of_strings(values: Sequence[str]) -> Any:
     from juliacall import convert
 
     return convert(jl.seval("Vector{String}"), list(values))
+
+
+def vector_of_floats(values: Iterable[float]) -> Any:
+    """Make a Julia ``Vector{Float64}``; Julia must run."""
+    from juliacall import Main as jl
+    from juliacall import convert
+
+    return convert(jl.seval("Vector{Float64}"), [float(value) for value in values])
 
 
 def plain(value: Any) -> Any:

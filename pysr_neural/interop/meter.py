@@ -15,10 +15,13 @@ using SymbolicRegression: SymbolicRegression
 struct Meter <: SymbolicRegression.AbstractSRLogger
     times::Vector{Float64}
     evaluations::Vector{Float64}
+    processor::Vector{Float64}
 end
+const CLOCKS_PER_SECOND = Sys.iswindows() ? 1e3 : 1e6
 function SymbolicRegression.logging_callback!(meter::Meter; state, kws...)
     push!(meter.times, time())
     push!(meter.evaluations, sum(sum, state.num_evals))
+    push!(meter.processor, ccall(:clock, Clong, ()) / CLOCKS_PER_SECOND)
     return nothing
 end
 end
@@ -37,7 +40,7 @@ class EvaluationMeter:
 
         if not jl.seval("isdefined(Main, :NeuralProposerMeter)"):
             jl.seval(_METER)
-        self._live = jl.seval("() -> NeuralProposerMeter.Meter(Float64[], Float64[])")()
+        self._live = jl.seval("() -> NeuralProposerMeter.Meter(Float64[], Float64[], Float64[])")()
         return self._live
 
     def write_hparams(self, logger: Any, hparams: dict[str, Any]) -> None:
@@ -57,8 +60,16 @@ class EvaluationMeter:
 
         NaN if fewer than two iterations finished.
         """
+        return self._rate("times")
+
+    @property
+    def processor_rate(self) -> float:
+        """As `rate`, per second of this process's processors: on a busy machine the steadier one (not on Windows)."""
+        return self._rate("processor")
+
+    def _rate(self, clock: str) -> float:
         if self._live is None or len(self._live.times) < 2:
             return float("nan")
-        times, evaluations = self._live.times, self._live.evaluations
+        times, evaluations = getattr(self._live, clock), self._live.evaluations
         seconds = float(times[-1]) - float(times[0])
         return (float(evaluations[-1]) - float(evaluations[0])) / seconds if seconds > 0 else float("nan")

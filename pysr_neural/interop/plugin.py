@@ -23,9 +23,11 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.interop import julia
 from pysr_neural.interop.process import ServerHandle, servers
 from pysr_neural.interop.report import NeuralReport
+from pysr_neural.proposer.policy import native
+from pysr_neural.state import NATIVE_LEVELS
 
-RECORD_ONLY = ""
-"""Address given to the engine where no level is on, so that there is nothing to ask."""
+NOBODY = ""
+"""Address given to the engine where no level is on that asks anybody."""
 
 
 @dataclass
@@ -42,6 +44,12 @@ class NeuralProposerPlugin:
         Name of this machine as remote workers reach it; the server then listens on TCP at that name.
     verbose : bool
         Whether the engine may warn; the report tells everything anyway.
+    foresight : sequence of float, optional
+        Weights of the level ``foresight`` in place of the bundled ones; none at all: all changes are equally likely.
+    foresight_share : float
+        Share of mutations that look ahead, between 0 and 1.
+    foresight_places : int
+        Places of a tree that such a step looks at; its price grows with them.
 
     Attributes
     ----------
@@ -63,6 +71,9 @@ class NeuralProposerPlugin:
     synchronous: bool = False
     host: str | None = None
     verbose: bool = True
+    foresight: Sequence[float] | None = None
+    foresight_share: float = 0.1
+    foresight_places: int = 4
     session: str = field(default="", init=False, repr=False, compare=False)
     _data: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = field(
         default=None, init=False, repr=False, compare=False
@@ -91,7 +102,7 @@ class NeuralProposerPlugin:
 
     def start_server(self) -> ServerHandle | None:
         """Start the server, without waiting for it, so that it loads while Julia compiles; None if none is needed."""
-        return servers.get(self.config, self.host) if self.levels else None
+        return servers.get(self.config, self.host) if set(self.levels) - set(NATIVE_LEVELS) else None
 
     def julia_plugin(self) -> Any:
         """Make the Julia plugin; called by PySR before each search.
@@ -108,7 +119,7 @@ class NeuralProposerPlugin:
         config, server = self.config, self.start_server()
         trace = _prepared(config.trace)
         package = julia.load_package()
-        address = RECORD_ONLY if server is None else server.wait_until_ready(config.start_timeout)
+        address = NOBODY if server is None else server.wait_until_ready(config.start_timeout)
         self.session = uuid.uuid4().hex
         if self._data is not None:
             package.keep_data(self.session, *self._data)
@@ -121,6 +132,9 @@ class NeuralProposerPlugin:
             temperature=float(config.temperature),
             seed=int(config.seed),
             weight=float(config.weight),
+            foresight=julia.vector_of_floats(self._weights()),
+            foresight_share=float(self.foresight_share),
+            foresight_places=int(self.foresight_places),
             synchronous=self.synchronous,
             seed_timeout=float(config.seed_timeout),
             request_timeout=float(config.request_timeout),
@@ -130,6 +144,11 @@ class NeuralProposerPlugin:
             cores=cores(),
             verbose=self.verbose,
         )
+
+    def _weights(self) -> Sequence[float]:
+        if "foresight" not in self.levels:
+            return ()
+        return native.load().tolist() if self.foresight is None else self.foresight
 
     @contextmanager
     def on_data(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Iterator[None]:

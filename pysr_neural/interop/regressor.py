@@ -19,13 +19,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from pysr_neural.config import NeuralProposer, neural_proposer_of
+from pysr_neural.config import LEVELS_IN_PYSR, NeuralProposer, neural_proposer_of
 from pysr_neural.errors import DataError
 from pysr_neural.interop import julia
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.precision import lost_in
 from pysr_neural.interop.report import WEIGHTS, NeuralReport
 from pysr_neural.interop.suggestions import Suggestion, suggestions
+from pysr_neural.state import NATIVE_LEVELS
 
 _Parent = julia.boot().PySRRegressor
 PARAMETER = "neural_proposer"
@@ -128,7 +129,8 @@ class PySRRegressor(_Parent):  # type: ignore[misc, valid-type]
         if notes:
             more = f" And so for {len(notes) - SHOWN} more." if len(notes) > SHOWN else ""
             self._warn("PySR's numbers cannot hold all of these data: " + " ".join(notes[:SHOWN]) + more, UserWarning)
-        if config.levels != () and config.proposer is None:
+        asking = set(LEVELS_IN_PYSR if config.levels is None else config.levels) - set(NATIVE_LEVELS)
+        if asking and config.proposer is None:
             from pysr_neural.model.checkpoint import resolve
 
             resolve(config.checkpoint)

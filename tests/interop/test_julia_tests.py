@@ -11,7 +11,7 @@ from tests.interop.conftest import go_on_without_julia, why_no_julia_elsewhere
 
 pytestmark = [pytest.mark.julia, pytest.mark.julia_package, pytest.mark.timeout(1600)]
 TESTS = Path(__file__).parents[2] / "julia" / "NeuralProposer" / "test"
-QUICK = ("wire", "parts", "levels", "determinism", "recording", "faults")
+QUICK = ("wire", "parts", "foresight", "levels", "determinism", "recording", "faults")
 SLOW = ("kinds_of_search", "parallel")
 
 

@@ -8,6 +8,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.interop import plugin as plugin_module
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.process import Servers
+from pysr_neural.proposer.policy import native
 
 
 class FakeServer:
@@ -36,6 +37,7 @@ def package(monkeypatch):
     monkeypatch.setattr(plugin_module.julia, "load_package", lambda: made)
     monkeypatch.setattr(plugin_module.julia, "boot", lambda: types.SimpleNamespace(__version__="2.7.2"))
     monkeypatch.setattr(plugin_module.julia, "vector_of_strings", list)
+    monkeypatch.setattr(plugin_module.julia, "vector_of_floats", lambda values: values)
     monkeypatch.setattr(plugin_module, "servers", Servers(FakeServer, FakeServer))
     return made
 
@@ -99,6 +101,20 @@ def test_recording_starts_no_server(package, monkeypatch):
     settings = NeuralProposerPlugin(NeuralProposer(levels=())).julia_plugin()
     assert settings["address"] == ""
     assert settings["levels"] == []
+
+
+def test_looking_ahead_starts_no_server_and_brings_its_weights(package, monkeypatch):
+    def fail(*_):
+        raise AssertionError("started")
+
+    monkeypatch.setattr(plugin_module, "servers", Servers(fail, fail))
+    settings = NeuralProposerPlugin(NeuralProposer(levels=("foresight",))).julia_plugin()
+    assert settings["address"] == ""
+    assert settings["levels"] == ["foresight"]
+    assert settings["foresight"] == native.load().tolist()
+    assert NeuralProposerPlugin(NeuralProposer(levels=())).julia_plugin()["foresight"] == ()
+    untrained = NeuralProposerPlugin(NeuralProposer(levels=("foresight",)), foresight=(), foresight_share=0.4)
+    assert (untrained.julia_plugin()["foresight"], untrained.julia_plugin()["foresight_share"]) == ((), 0.4)
 
 
 def test_a_plugin_needs_a_proposer():

@@ -16,7 +16,7 @@ from tests.interop.conftest import LONGER, SMALL, small_data
 
 pytestmark = [pytest.mark.julia, pytest.mark.filterwarnings("default")]
 
-LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior")
+LEVELS = ("seed", "kind", "parents", "child", "crossover", "refresh", "prior", "foresight")
 RANDOM = NeuralProposer(proposer="pysr_neural.proposer.scripted:RandomProposer", levels=LEVELS, max_overhead=1.0)
 CHECKPOINT = str(resolve("default"))
 """A directory, as users have them."""

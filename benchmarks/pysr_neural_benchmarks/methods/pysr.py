@@ -14,6 +14,7 @@ from typing import Any
 
 from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
+from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural.interop.precision import TYPES
 from pysr_neural.problem import Problem
 from pysr_neural_benchmarks.methods.base import Budget, Found, Outcome, solved_loss
@@ -114,6 +115,33 @@ def neural(argument: str, checkpoint: str) -> PySR:
     """Make PySR with the transformer; the argument as for `proposer_of`, and ``precision=64`` for double precision."""
     rest, parameters = with_precision(argument)
     return PySR({"neural_proposer": proposer_of(rest, checkpoint), **parameters})
+
+
+def foresight(argument: str, checkpoint: str) -> PySR:
+    """Make PySR with the step that looks ahead, ``untrained`` for a network that likes all changes alike.
+
+    Raises
+    ------
+    ConfigError
+        If the argument is something else.
+    """
+    del checkpoint
+    rest, parameters = with_precision(argument)
+    given: dict[str, Any] = {}
+    for word in rest.split(",") if rest else ():
+        name, _, value = word.partition("=")
+        try:
+            given |= {"foresight": ()} if word == "untrained" else {"foresight_share": float(value)}
+        except ValueError:
+            name = ""
+        if name not in ("untrained", "share"):
+            raise ConfigError(f"pysr-foresight takes untrained and share=NUMBER; got {word!r}.")
+    return PySR({"plugins": [looking_ahead(**given)], **parameters})
+
+
+def looking_ahead(**settings: Any) -> NeuralProposerPlugin:
+    """Return the plugin that looks ahead and does nothing else."""
+    return NeuralProposerPlugin(NeuralProposer(levels=("foresight",)), verbose=False, **settings)
 
 
 def with_precision(argument: str) -> tuple[str, dict[str, Any]]:

@@ -75,6 +75,11 @@ METHODS: dict[str, Entry] = {
         "PySR with the transformer",
         argument="levels such as seed,child, or all; overhead=SHARE; precision=64",
     ),
+    "pysr-foresight": Entry(
+        "pysr:foresight",
+        "PySR with the step that looks ahead, and no other help",
+        argument="untrained; share=NUMBER, default 0.1; precision=64",
+    ),
     "pysr-restarts": Entry(
         "controls:restarts", "control: PySR started anew with other seeds", argument="seconds per start, default 2"
     ),

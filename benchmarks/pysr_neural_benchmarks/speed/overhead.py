@@ -163,7 +163,7 @@ def _fit(way: str, settings: Settings) -> tuple[float, NeuralReport | None]:
     from pysr_neural.interop.meter import EvaluationMeter
     from pysr_neural.interop.regressor import PySRRegressor
 
-    X, y = _data(settings.seed)
+    X, y = data(settings.seed)
     meter = EvaluationMeter()
     model = PySRRegressor(
         **OPERATORS,
@@ -191,11 +191,11 @@ def _proposer(way: str, settings: Settings) -> NeuralProposer | None:
     return NeuralProposer(checkpoint=settings.checkpoint, max_overhead=settings.max_overhead)
 
 
-def _data(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def data(seed: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     """Draw data of a law that no search solves in the time given, so that all three search to the end."""
     rng = generator(seed, "bench overhead")
-    X = rng.uniform(-2.0, 2.0, size=(ROWS, FEATURES))
-    y = np.cos(2.3 * X[:, 0]) * np.exp(-(X[:, 1] ** 2)) + X[:, 2] / (1.5 + X[:, 0] ** 2) + rng.normal(0, 0.1, ROWS)
+    X = rng.uniform(-2.0, 2.0, size=(rows, FEATURES))
+    y = np.cos(2.3 * X[:, 0]) * np.exp(-(X[:, 1] ** 2)) + X[:, 2] / (1.5 + X[:, 0] ** 2) + rng.normal(0, 0.1, rows)
     return X, y
 
 

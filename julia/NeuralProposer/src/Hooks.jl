@@ -43,13 +43,14 @@ end
 
 """A state that does nothing, for when even the first one cannot be made."""
 function inert_state(options)
-    positions = Positions(0, 0, Tuple{Int,Int}[], Int[])
+    positions = Positions(0, 0, 0, Tuple{Int,Int}[], Int[])
     return ProposerState(0, 1, 0, 1.0, positions, length(options.mutations), Levels(0))
 end
 
 """`default_mutations=` makes the engine leave out the kinds of plugins: their levels are then off, and that is said."""
 function drop_absent_levels!(state::ProposerState, search::Search)
-    for (level, absent) in ((CHILD, state.positions.neural == 0), (PRIOR, isempty(state.positions.native)))
+    (; neural, foresight, native) = state.positions
+    for (level, absent) in ((CHILD, neural == 0), (FORESIGHT, foresight == 0), (PRIOR, isempty(native)))
         if has(state.levels, level) && absent
             state.levels &= ~level
             disable!(search, only(level_names(level)), "The options leave out the mutations of plugins.")

@@ -15,6 +15,9 @@ fixed; this kind raises the share of recombination towards the predicted one (it
 """
 struct NeuralMating <: OwnMutation end
 
+"""Make a small change out of those whose effect was looked at, here and now (Changes.jl)."""
+struct ForesightMutation <: OwnMutation end
+
 abstract type NativeMutation <: OwnMutation end
 
 """Like `AddNodeMutation`, sampling from the predicted prior."""
@@ -56,6 +59,7 @@ function contributed_mutations(plugin::NeuralProposerPlugin)
     kinds = Pair{AbstractMutation,Float64}[]
     has(plugin.levels, CHILD) && push!(kinds, NeuralMutation() => NOMINAL_WEIGHT)
     has(plugin.levels, CROSSOVER) && push!(kinds, NeuralMating() => NOMINAL_WEIGHT)
+    has(plugin.levels, FORESIGHT) && push!(kinds, ForesightMutation() => NOMINAL_WEIGHT)
     has(plugin.levels, PRIOR) && append!(kinds, (own => NOMINAL_WEIGHT for (own, _) in NATIVE_KINDS))
     return kinds
 end
@@ -66,7 +70,7 @@ function Positions(options)
     native = [(at(typeof(own)), at(typeof(other))) for (own, other) in NATIVE_KINDS]
     filter!(pair -> first(pair) > 0, native)
     kinds = [something(findfirst(==(get(WIRE_KINDS, type, :none)), KINDS), 0) for type in types]
-    return Positions(at(NeuralMutation), at(NeuralMating), native, kinds)
+    return Positions(at(NeuralMutation), at(NeuralMating), at(ForesightMutation), native, kinds)
 end
 
 """
@@ -89,10 +93,15 @@ function condition!(weights::AbstractVector, state::ProposerState, plugin::Neura
     end
     positions.neural == 0 || set_weight!(weights, positions.neural, 0.0)
     positions.mating == 0 || set_weight!(weights, positions.mating, 0.0)
+    positions.foresight == 0 || set_weight!(weights, positions.foresight, 0.0)
     total = sum(last, weights)
     if positions.mating != 0
         extra = mating_share(state, search, options)
         set_weight!(weights, positions.mating, total * extra / (1 - extra))
+    end
+    if positions.foresight != 0 && has(state.levels, FORESIGHT)
+        share = plugin.foresight_share
+        set_weight!(weights, positions.foresight, total * share / (1 - share))
     end
     positions.neural == 0 || weigh_children!(weights, state, plugin, total)
     return nothing
@@ -193,6 +202,19 @@ end
     isnothing(factors) && return 1.0
     factor = get(factors, member.ref, 1.0)
     return member.cost < 0 ? 1 / factor : factor
+end
+
+"""The parent with a change that was looked at first; `nothing` where nothing can be told."""
+function foreseen_child(ex, state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, limit::Int)
+    live = state.live
+    isnothing(live.foresight) && (live.foresight = foresight_of(plugin, full_dataset(dataset), options))
+    tree = change!(default_rng(), live.foresight, get_contents(ex), min(limit, FORESEEN_NODES))
+    return isnothing(tree) ? nothing : with_contents(ex, tree)
+end
+
+function foresight_of(plugin::NeuralProposerPlugin, dataset, options)
+    table = OperatorTable(options.operators.ops)
+    return Foresight(dataset.X, dataset.y, table, plugin.foresight; most_places=plugin.foresight_places)
 end
 
 """The parent edited by a native kind, or `nothing` while no prior is known."""

@@ -60,6 +60,8 @@ export NeuralProposerPlugin, report
 include("Frames.jl")
 include("Operators.jl")
 include("Codes.jl")
+include("Foresight.jl")
+include("Changes.jl")
 include("Plugin.jl")
 include("Probe.jl")
 include("Counters.jl")

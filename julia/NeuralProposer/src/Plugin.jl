@@ -4,7 +4,7 @@
 # nothing live may sit here; live things are in the process-global registry (Searches.jl).
 
 """The proposer's levels in wire order; bit i - 1 of a level mask stands for `LEVELS[i]`."""
-const LEVELS = (:seed, :kind, :parents, :child, :crossover, :refresh, :prior)
+const LEVELS = (:seed, :kind, :parents, :child, :crossover, :refresh, :prior, :foresight)
 
 """Variation kinds in wire order."""
 const KINDS = (
@@ -26,7 +26,7 @@ function level_mask(names)
 end
 
 @inline level_bit(name::Symbol) = Levels(1) << (findfirst(==(name), LEVELS)::Int - 1)
-const SEED, KIND, PARENTS, CHILD, CROSSOVER, REFRESH, PRIOR = level_bit.(LEVELS)
+const SEED, KIND, PARENTS, CHILD, CROSSOVER, REFRESH, PRIOR, FORESIGHT = level_bit.(LEVELS)
 @inline has(mask::Levels, level::Levels) = mask & level != 0
 level_names(mask::Levels) = String[String(name) for name in LEVELS if has(mask, level_bit(name))]
 
@@ -47,6 +47,9 @@ Ask a proposer server during a search.
 - `seed`: of the requests.
 - `weight`: share of mutations that take a proposed child while some are in stock.
 - `prior_share`: share of add, insert, operator, feature and randomize mutations that sample from the predicted prior.
+- `foresight_share`: share of mutations that look ahead themselves (Changes.jl), without the server.
+- `foresight_places`: places of a tree, drawn anew, that such a step looks at; its price grows with them.
+- `foresight`: weights of the network that chooses among the changes looked at; empty: all are equally likely.
 - `crossover_weight`: weight of the neural crossover beside the subtree crossover's 1.
 - `seed_count`, `seed_share`, `seed_timeout`: children asked for before the search, largest share of initial members
   made of them, seconds to wait for them.
@@ -74,6 +77,9 @@ struct NeuralProposerPlugin{ChoosesParents} <: AbstractPlugin
     seed::Int64
     weight::Float64
     prior_share::Float64
+    foresight_share::Float64
+    foresight_places::Int
+    foresight::Vector{Float64}
     crossover_weight::Float64
     seed_count::Int
     seed_share::Float64
@@ -99,6 +105,9 @@ function NeuralProposerPlugin(;
     seed::Integer=0,
     weight::Real=0.1,
     prior_share::Real=0.5,
+    foresight_share::Real=FORESIGHT_SHARE,
+    foresight_places::Integer=FORESEEN_PLACES,
+    foresight::AbstractVector{<:Real}=Float64[],
     crossover_weight::Real=0.25,
     seed_count::Integer=64,
     seed_share::Real=0.1,
@@ -118,6 +127,12 @@ function NeuralProposerPlugin(;
     check_setting(temperature > 0 && isfinite(temperature), "temperature", "finite and above 0", temperature)
     check_setting(0 < weight < 1, "weight", "between 0 and 1", weight)
     check_setting(0 <= prior_share <= 1, "prior_share", "in 0..1", prior_share)
+    check_setting(0 < foresight_share < 1, "foresight_share", "between 0 and 1", foresight_share)
+    check_setting(1 <= foresight_places <= 64, "foresight_places", "in 1:64", foresight_places)
+    check_setting(
+        length(foresight) in (0, FORESIGHT_WEIGHTS) && all(isfinite, foresight), "foresight",
+        "nothing or $FORESIGHT_WEIGHTS finite weights", "$(length(foresight)) numbers",
+    )
     check_setting(crossover_weight >= 0, "crossover_weight", "at least 0", crossover_weight)
     check_setting(1 <= seed_count <= 4096, "seed_count", "in 1:4096", seed_count)
     check_setting(0 <= seed_share < 1, "seed_share", "at least 0 and below 1", seed_share)
@@ -129,7 +144,7 @@ function NeuralProposerPlugin(;
     mask = without_missing_hooks(level_mask(levels), verbose)
     return NeuralProposerPlugin{has(mask, PARENTS)}(
         address, token, mask, max_overhead == AUTO ? NaN : max_overhead, batch_size, temperature, seed, weight,
-        prior_share, crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
+        prior_share, foresight_share, foresight_places, Vector{Float64}(foresight), crossover_weight, seed_count, seed_share, seed_timeout, refine, interval,
         request_timeout, synchronous, isempty(session) ? fresh_session() : session, trace, trace_rate, cores,
         verbose,
     )
@@ -137,6 +152,7 @@ end
 
 is_auto(plugin::NeuralProposerPlugin) = isnan(plugin.max_overhead)
 const AUTO = "auto"
+const FORESIGHT_SHARE = 0.1
 
 function check_setting(holds::Bool, name::String, must::String, got)
     return holds || throw(ArgumentError("$name must be $must; got $got."))

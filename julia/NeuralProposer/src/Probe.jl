@@ -34,6 +34,7 @@ const NEEDED_HOOKS = Dict{Symbol,Vector{Symbol}}(
     :crossover => [:plugin_crossovers, :plugin_mutations, :condition_mutation_weights!],
     :refresh => [:on_generation_end!],
     :prior => [:plugin_mutations, :condition_mutation_weights!],
+    :foresight => [:plugin_mutations, :condition_mutation_weights!],
 )
 
 """Fields that each level reads, as `(type name, field)`."""

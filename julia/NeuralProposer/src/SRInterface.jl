@@ -186,6 +186,35 @@ end
 function SymbolicRegression.mutate!(
     new_tree::N,
     parent_member::P,
+    ::ForesightMutation,
+    options::AbstractOptions;
+    attempt::Int=1,
+    trace=nothing,
+    dataset,
+    curmaxsize,
+    plugin_states,
+    kws...,
+) where {N<:AbstractExpression,P<:AbstractPopMember}
+    found = find_state(options.plugins, plugin_states)
+    if !isnothing(found)
+        plugin, state = found
+        child = guarded(state, "mutate!", nothing) do
+            attempt > 1 ? nothing : foreseen_child(new_tree, state, plugin, dataset, options, curmaxsize)
+        end
+        if !isnothing(child)
+            note_type!(trace, "foresight")
+            return MutationResult{N,P}(; tree=child)
+        end
+        state.counters.fallbacks += 1
+    end
+    return ordinary_mutation(
+        new_tree, parent_member, options; attempt, trace, dataset, curmaxsize, plugin_states, kws...
+    )
+end
+
+function SymbolicRegression.mutate!(
+    new_tree::N,
+    parent_member::P,
     ::NeuralMating,
     options::AbstractOptions;
     trace=nothing,

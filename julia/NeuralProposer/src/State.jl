@@ -6,19 +6,20 @@
 """
 The way from a state to the live search of this process; empty after a journey between processes. `stock` is the
 population's own, `common` the head's, where initial members go that came too late; `recording` is there if the population is
-recorded.
+recorded; `foresight` once the population has looked ahead.
 """
 mutable struct Live
     search::Union{Nothing,Search}
     stock::Union{Nothing,Stock}
     common::Union{Nothing,Stock}
     recording::Union{Nothing,Recording}
+    foresight::Union{Nothing,Foresight}
 end
-Live() = Live(nothing, nothing, nothing, nothing)
+Live() = Live(nothing, nothing, nothing, nothing, nothing)
 function Live(search::Search, population::Int)
     recorded = search.tracing && is_recorded(search.plugin, search.output, population)
     recording = recorded ? Recording(population) : nothing
-    return Live(search, stock_of(search, population), stock_of(search, 0), recording)
+    return Live(search, stock_of(search, population), stock_of(search, 0), recording, nothing)
 end
 
 """How many children a population could take now."""
@@ -41,6 +42,7 @@ Base.deepcopy_internal(live::Live, ::IdDict) = live
 struct Positions
     neural::Int
     mating::Int
+    foresight::Int
     native::Vector{Tuple{Int,Int}}
     kinds::Vector{Int}
 end

@@ -12,7 +12,7 @@ include("scripted_server.jl")
 include("searches.jl")
 include("scripts.jl")
 
-const FILES = ["wire", "parts", "levels", "determinism", "recording", "faults", "kinds_of_search", "parallel"]
+const FILES = ["wire", "parts", "foresight", "levels", "determinism", "recording", "faults", "kinds_of_search", "parallel"]
 
 @testset "NeuralProposer" begin
     for name in FILES
