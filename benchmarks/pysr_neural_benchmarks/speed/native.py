@@ -131,7 +131,7 @@ def step_ratios(settings: Settings) -> list[float]:
     from pysr import jl
 
     jl.seval(_STEPS)
-    steps = []
+    steps: list[float] = []
     for plugins in ([], [looking_ahead(foresight_share=ALL_STEPS, foresight_places=settings.places)]):
         model, _ = searched(settings, COMPILES, plugins, crossover_probability=0.0)
         if not steps:
