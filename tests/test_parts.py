@@ -53,6 +53,7 @@ def test_what_ends_the_run_ends_its_parts_and_their_children(number, tmp_path):
     never = tmp_path / "never"
     todo = {"A": [python(stubborn)], "B": [python(polite), python(f"open({str(never)!r}, 'w')")]}
     code = f"from tests import parts; parts.GRACE = 0.5; parts.side_by_side({todo!r})"
+    code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {code}"  # A job has it ignored.
     run = subprocess.Popen(python(code), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not all(name.exists() and name.read_text() for name in names) and time.monotonic() < until:
