@@ -187,6 +187,13 @@ def test_ctrl_c_writes_everything_and_exits_with_130(fit, tmp_path, capsys):
     assert json.loads((tmp_path / "state" / "state.json").read_text())["front"]
 
 
+def test_ctrl_c_before_anything_was_found_says_so(fit, tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        fit("--out", tmp_path / "page.html", answers=(KeyboardInterrupt(),))
+    assert "Interrupted before anything was found" in capsys.readouterr().out
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_a_page_that_cannot_be_written_loses_nothing_else(fit, tmp_path, monkeypatch, capsys):
     def full(path, text):
         raise OSError("No space left on device")

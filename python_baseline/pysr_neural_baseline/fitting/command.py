@@ -43,8 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     say = _say_aside if arguments.json else _say
     task = _prepared(arguments, say)
     started = monotonic()
-    with progress(task.settings.seconds):
-        found = task.engine.search(task.seen, task.settings)
+    try:
+        with progress(task.settings.seconds):
+            found = task.engine.search(task.seen, task.settings)
+    except KeyboardInterrupt:
+        say("Interrupted before anything was found; nothing was written, and the same command begins anew.")
+        raise
     result = _concluded(task, found, monotonic() - started)
     code = INTERRUPTED if found.interrupted else 0
     for write in (_write_state, _tell, _write_page):

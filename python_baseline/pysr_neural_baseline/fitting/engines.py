@@ -122,7 +122,7 @@ class PySREngine:
 
     def warm_up(self, settings: Settings, say: Say) -> None:
         """Compile the search, once, on a problem that is thrown away; units compile anew."""
-        say("Starting Julia and compiling the search; this takes half a minute.")
+        say("Starting Julia and compiling the search; this takes half a minute, and minutes the first time of all.")
         X = np.linspace(1.0, 2.0, 8 * max(1, len(settings.units) - 1)).reshape(8, -1)
         with tempfile.TemporaryDirectory(prefix="pysr-neural-fit-") as folder:
             model = self._model(replace(settings, seconds=2.0, guesses=()), folder)
