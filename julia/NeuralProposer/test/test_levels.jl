@@ -105,6 +105,10 @@ end
 
 @testset "before a search that leaves no core the server is asked until its head start is used up" begin
     nothing_yet(request, _) = batch(request, Vector{Int32}[])
+    scripted_server(nothing_yet) do server  # Compiles: a busy machine takes long for that.
+        plugin = plugin_for(server, ["seed", "refresh"]; max_overhead="auto", cores=1)
+        search([plugin]; niterations=1, populations=1, ncycles_per_iteration=1, timeout_in_seconds=5)
+    end
     for (levels, cores, several) in ((["seed", "refresh"], 1, true), (["seed"], 1, false), (["seed", "refresh"], 64, false))
         scripted_server(nothing_yet) do server
             plugin = plugin_for(server, levels; max_overhead="auto", cores)
