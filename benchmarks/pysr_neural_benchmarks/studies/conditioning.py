@@ -28,6 +28,7 @@ from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.single import HiddenBatches, SingleLayout
 from pysr_neural_training.examples.build import ExampleConfig, Layouts
+from pysr_neural_training.improve.policy_searches import is_solved
 from pysr_neural_training.learning.config import TrainConfig, load_config
 from pysr_neural_training.learning.recovery import held_out_problems, prior_candidates, recovers
 from pysr_neural_training.learning.train import train
@@ -168,7 +169,7 @@ def search_row(given: Sequence[judging.HeldOut], evaluations: int, proposer: Pro
     problems = [each.problem for each, _, _ in given]
     results = judging.searched(problems, judging.search_settings(evaluations), proposer, range(len(problems)))
     return {
-        "searched": [judging.is_solved(result, each) for result, each in zip(results, problems, strict=True)],
+        "searched": [is_solved(result, each) for result, each in zip(results, problems, strict=True)],
         "made": judging.made_share(results),
     }
 

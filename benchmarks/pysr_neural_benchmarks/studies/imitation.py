@@ -31,6 +31,7 @@ from pysr_neural_baseline.replay import config_of
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
+from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.agreement import ASPECTS, agreement
 from pysr_neural_training.policy.from_traces import Visit, learn_visit, lessons_from, visits_in
 from pysr_neural_training.policy.learner import FitConfig, fit, likelihood
@@ -70,7 +71,7 @@ def search_settings(preset: str, evaluations: int) -> dict[str, Any]:
         "generations": judging.GENERATIONS * evaluations // population,  # A repeated child costs no evaluation.
         "max_evaluations": evaluations,
         "relative_loss": True,
-        "early_stop_loss": judging.SOLVED_BELOW,
+        "early_stop_loss": SOLVED_BELOW,
         "extra_generations": 0,
     }
 
@@ -144,7 +145,7 @@ def run_once(
     seeds = [seed * APART + i for i in range(len(given))]  # With one for all, they would draw the same numbers.
     found = judging.searched(given, config, proposer, seeds)
     return {
-        "solved": [judging.is_solved(*pair) for pair in zip(found, given, strict=True)],
+        "solved": [is_solved(*pair) for pair in zip(found, given, strict=True)],
         "evaluations": float(np.mean([result.evaluations for result in found])),
         "generations": float(np.mean([result.generations for result in found])),
         "made": judging.made_share(found),

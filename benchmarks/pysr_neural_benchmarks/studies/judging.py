@@ -18,18 +18,16 @@ from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.many import fit_many
-from pysr_neural_baseline.objective import scale_of
 from pysr_neural_baseline.search import SearchResult
 from pysr_neural_benchmarks.judging.statistics import interval
 from pysr_neural_benchmarks.studies.single import SingleLayout, hide
 from pysr_neural_training.examples.build import IGNORED, Example, ExampleConfig, collate, make_example
+from pysr_neural_training.improve.policy_searches import SOLVED_BELOW
 from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior
 
 HeldOut = tuple[GeneratedProblem, Array, Array]
 """A problem with points to test on; see `recovery.held_out_problems`."""
 POPULATION = 20
-SOLVED_BELOW = 1e-10
-"""Mean squared error over the variance of y that counts as solved in a search."""
 CHUNK = 32
 TOGETHER = 128
 """Searches that ask the model in one pass."""
@@ -89,11 +87,6 @@ def searched(
     parts = range(0, len(problems), TOGETHER)
     found = [fit_many(problems[i : i + TOGETHER], config, proposer, seeds[i : i + TOGETHER]) for i in parts]
     return [result for results in found for result in results]
-
-
-def is_solved(result: SearchResult, problem: Problem) -> bool:
-    """Tell whether a search met a member that explains all but 1e-10 of the variance."""
-    return result.hall_of_fame.lowest_loss <= SOLVED_BELOW * scale_of(problem.y)
 
 
 def made_share(results: Sequence[SearchResult]) -> float:

@@ -32,6 +32,7 @@ from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import Curve, markdown_table, panels
 from pysr_neural_benchmarks.studies import judging, reference
 from pysr_neural_benchmarks.suites.reader import load_suite
+from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.problems import PRIORS, held_out_of
 
 BASIC = "basicsr"
@@ -63,7 +64,7 @@ def config_of(evaluations: int, seconds: float) -> BasicSRConfig:
     return BasicSRConfig.reference(
         population_size=judging.POPULATION,
         relative_loss=True,
-        early_stop_loss=judging.SOLVED_BELOW,
+        early_stop_loss=SOLVED_BELOW,
         extra_generations=0,
         **own,
     )
@@ -91,7 +92,7 @@ def run_once(
         begun = time.process_time()
         result = run_search(problem, config, proposer, seed * APART + number)
         results.append(result)
-        found.append((judging.is_solved(result, problem), result.evaluations, time.process_time() - begun))
+        found.append((is_solved(result, problem), result.evaluations, time.process_time() - begun))
     solved, used, took = zip(*found, strict=True)
     made = 1.0 if proposer is None else judging.made_share(results)
     times = [round(each, 4) for each in took]

@@ -33,6 +33,7 @@ from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.single import SingleLayout, SingleSession
+from pysr_neural_training.improve.policy_searches import SOLVED_BELOW
 from pysr_neural_training.learning.recovery import held_out_problems, recovers
 from pysr_neural_training.problems.generate import GeneratedProblem
 
@@ -151,7 +152,7 @@ def _search(
     config = BasicSRConfig(
         generations=ENDLESS,
         max_size=given.problem.limits.max_size,
-        early_stop_loss=judging.SOLVED_BELOW,
+        early_stop_loss=SOLVED_BELOW,
         extra_generations=0,
     )
     search = Search(given.problem, config, None, seed, clock)

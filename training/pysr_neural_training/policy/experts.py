@@ -95,11 +95,11 @@ def imitate(
     policy, decisions = TorchPolicy(network), Decisions(finished)
     rng = generator(config.seed, "expert", number)
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
-    losses: list[float] = []
+    shares, losses = weights / weights.sum(), list[float]()
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 - step / config.steps)
-        actions = rng.choice(len(weights), config.batch_size, p=weights / weights.sum())
+        actions = rng.choice(len(weights), config.batch_size, p=shares)
         loss = torch.zeros(())
         for head, lesson in finished.items():
             rows, _ = decisions.of(head, actions)
