@@ -57,7 +57,8 @@ class InTurns:
 
     def open(self, problem: Problem) -> "_TurnsSession":
         """Start a search."""
-        return _TurnsSession(self.seeds.open(problem), self.children and self.children.open(problem))
+        children = None if self.children is None else self.children.open(problem)
+        return _TurnsSession(self.seeds.open(problem), children)
 
 
 class _TurnsSession:
