@@ -62,8 +62,13 @@ class Split(NamedTuple):
 
 def fitted_sum(library: Library, target: Target, terms: list[int], minus: bool) -> Node | None:
     """Fit a sum of parts, and a constant, to a target on all rows; returns the whole answer."""
+    return fitted_terms(target, list(library.values[terms]), [library.tree(term) for term in terms], minus)
+
+
+def fitted_terms(target: Target, values: list[Array], trees: list[Node], minus: bool) -> Node | None:
+    """Fit a sum of expressions, told with their values, and a constant; returns the whole answer."""
     weights = target.weight_of_rows
-    columns = np.vstack([*library.values[terms], np.ones_like(weights)]) * weights
+    columns = np.vstack([*values, np.ones_like(weights)]) * weights
     scale = np.abs(columns).max(axis=1)
     shares, *_ = np.linalg.lstsq((columns / scale[:, None]).T, target.values * weights, rcond=1e-15)
     factors = shares / scale
@@ -73,7 +78,7 @@ def fitted_sum(library: Library, target: Target, terms: list[int], minus: bool) 
     told = np.flatnonzero(reach > NEGLIGIBLE * reach.max())
     if not len(told):
         return None
-    pairs = [(float(factors[k]), library.tree(terms[k])) for k in told]
+    pairs = [(float(factors[k]), trees[k]) for k in told]
     return target.wrap(sum_of(pairs, float(factors[-1]), float(np.ptp(target.values)), minus))
 
 

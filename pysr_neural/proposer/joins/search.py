@@ -23,7 +23,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
 from pysr_neural.proposer.joins.curve_pairs import MOST_VARIABLES, CurvePairs
 from pysr_neural.proposer.joins.exact import Exact
-from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products
+from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, fitted_terms, powers, products
 from pysr_neural.proposer.joins.further import AGAIN, Further
 from pysr_neural.proposer.joins.groups import distances
 from pysr_neural.proposer.joins.groups import products as groups_of
@@ -31,6 +31,7 @@ from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
+from pysr_neural.proposer.joins.rests import Matching, matched
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
 from pysr_neural.proposer.joins.sums import SIZE_PRICE, sums
 
@@ -43,12 +44,14 @@ ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10
 below factors.  After the last the second comes again."""
 MOST_GIVEN = 150
 MOST_TERMS, GIVEN = 5, 2
+MANY = 2000
+"""Parts of a library from which on sums are looked for by what shorter ones leave."""
 SPLITS, NESTED_SPLITS = 20, 6
 EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "pairs", "quotients", "reductions", "relevance"})
+WAYS = frozenset({"beside", "curves", "groups", "pairs", "quotients", "reductions", "relevance", "rests"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -252,9 +255,11 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
+            bases = targets_of(self.y, self.operators)
+            if number == 1 and "rests" in self.ways and not self.solved:
+                self._match(self._library(ROUNDS[2][0], 1), bases[0])
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
-            bases = targets_of(self.y, self.operators)
             for each in bases:
                 queues[each.base] = [(0.0, next(order), partial(_itself, each))]
             while any(queues.values()) and steps >= 0:
@@ -309,10 +314,23 @@ class Joiner:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
+        if "rests" in self.ways and len(library) > MANY:
+            self._match(library, target)
+        if self.solved:
+            return []
         if not nested:
             self._try_products(library, target, v)
         self._rate(self._further.found(target) if self._further is not None else ())
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
+
+    def _match(self, library: Library, target: Target) -> None:
+        """Try sums by what shorter ones leave."""
+        matching = Matching(library, target, np.isin(library.kept, np.fromiter(self._plain, dtype=np.intp)))
+        for left, terms in matched(matching, self.most_terms):
+            trees = [matching.tree(term) for term in terms]
+            if not self.solved and self.answers.promises(left, target.size + sum(tree.size for tree in trees)):
+                tree = fitted_terms(target, [matching.values(term) for term in terms], trees, self.minus)
+                self._rate([] if tree is None else [tree])
 
     def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
         """Return what is left when a factor is split off, with its price; try simple forms below the first at once."""
