@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pysr_neural.expression.node import Node, apply
 from pysr_neural.operators import Array
-from pysr_neural.proposer.joins.library import NESTED_PARTS, Library
+from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.splits import Target
 from pysr_neural.proposer.joins.sums import smallest
 
@@ -40,13 +40,12 @@ class Matching:
     ----------
     library : Library
     target : Target
-    plain : bool array, shape (parts,)
+    kept : array of int
         Which parts take part.
     """
 
-    def __init__(self, library: Library, target: Target, plain: npt.NDArray[np.bool_]) -> None:
-        most = len(library) if target.weights is None else min(NESTED_PARTS, len(library))
-        self._library, self._kept = library, np.flatnonzero(plain[:most])
+    def __init__(self, library: Library, target: Target, kept: npt.NDArray[np.int64]) -> None:
+        self._library, self._kept = library, kept
         self._weights = target.weight_of_rows[library.rows]
         self._whole = target.values[library.rows] * self._weights
         self._raw: Array = library.scaled[self._kept]

@@ -44,8 +44,8 @@ ROUNDS = ((400, 80, 16, 0, 0), (400, 80, 16, 6, 12), (3000, 250, 30, 6, 60), (10
 below factors.  After the last the second comes again."""
 MOST_GIVEN = 150
 MOST_TERMS, GIVEN = 5, 2
-MANY = 2000
-"""Parts of a library from which on sums are looked for by what shorter ones leave."""
+SHORT, MANY = 400, 2000
+"""Short parts of which sums are looked for by what shorter sums leave; so many parts that all of them are tried too."""
 SPLITS, NESTED_SPLITS = 20, 6
 EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
@@ -257,6 +257,7 @@ class Joiner:
                 )
             bases = targets_of(self.y, self.operators)
             if number == 1 and "rests" in self.ways and not self.solved:
+                self._match(library, bases[0], SHORT)
                 self._match(self._library(ROUNDS[2][0], 1), bases[0])
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
@@ -314,8 +315,10 @@ class Joiner:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
-        if "rests" in self.ways and len(library) > MANY:
-            self._match(library, target)
+        if "rests" in self.ways and self._further is not None:
+            self._match(library, target, SHORT)
+            if not nested and len(library) > MANY:
+                self._match(library, target)
         if self.solved:
             return []
         if not nested:
@@ -323,9 +326,12 @@ class Joiner:
         self._rate(self._further.found(target) if self._further is not None else ())
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
 
-    def _match(self, library: Library, target: Target) -> None:
-        """Try sums by what shorter ones leave."""
-        matching = Matching(library, target, np.isin(library.kept, np.fromiter(self._plain, dtype=np.intp)))
+    def _match(self, library: Library, target: Target, most: int | None = None) -> None:
+        """Try sums by what shorter ones leave, of so many parts."""
+        if self.solved:
+            return
+        kept = np.flatnonzero(np.isin(library.kept, np.fromiter(self._plain, dtype=np.intp)))[:most]
+        matching = Matching(library, target, kept)
         for left, terms in matched(matching, self.most_terms):
             trees = [matching.tree(term) for term in terms]
             if not self.solved and self.answers.promises(left, target.size + sum(tree.size for tree in trees)):
