@@ -17,7 +17,7 @@ A. D. Cliff, J. K. Ord, Spatial Processes, 1981, chapter 2.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,9 +126,7 @@ class LackOfFit:
         if not signal.any():
             return Leftover((), False)
         kinds = list(self._kinds(signal, predictions[self._taken], tuple(sorted(set(used)))))
-        found = [
-            Dependence(on, min(1.0, chance * len(tests) * len(kinds))) for tests in kinds for on, chance in tests
-        ]
+        found = [Dependence(on, min(1.0, chance * len(tests) * len(kinds))) for tests in kinds for on, chance in tests]
         return Leftover(tuple(sorted(found, key=lambda each: each.chance)), self.total >= needed)
 
     def _kinds(
