@@ -79,8 +79,10 @@ class Leftover:
 
     @property
     def structure(self) -> tuple[Dependence, ...]:
-        """What the residuals depend on, the strongest first; empty if they were not seen to depend on anything."""
-        return tuple(each for each in self.dependences if each.chance < STRUCTURE)
+        """What the residuals depend on: variables first, then pairs of them, the formula's values, the neighbourhood;
+        empty if they were not seen to depend on anything."""
+        found = [each for each in self.dependences if each.chance < STRUCTURE]
+        return tuple(sorted(found, key=lambda each: (each.on == NEIGHBOURHOOD, each.on == PREDICTION, len(each.on))))
 
     @property
     def is_noise(self) -> bool:

@@ -28,7 +28,7 @@ from pysr_neural_baseline.fitting.progress import progress
 from pysr_neural_baseline.fitting.state import State, merged, replace_text
 from pysr_neural_baseline.fitting.tables import read_table
 from pysr_neural_baseline.fitting.uncertainty import Verdict, parted, verdict
-from pysr_neural_baseline.fitting.words import front_in_words, verdict_in_words
+from pysr_neural_baseline.fitting.words import front_in_words, leftover_in_words, verdict_in_words
 
 OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
 SECONDS, MAX_SIZE = 30.0, 20
@@ -205,7 +205,8 @@ def _tell(task: Task, result: Result, command: list[str]) -> None:
     outcome = result.outcome
     ended = "Interrupted; this is what was found so far.\n\n" if result.interrupted else ""
     task.say(f"\n{ended}{front_in_words(outcome)}\n")
-    task.say(f"  {outcome.data.target} = {outcome.shown(outcome.law)}\n{verdict_in_words(result.verdict)}\n")
+    task.say(f"  {outcome.data.target} = {outcome.shown(outcome.law)}")
+    task.say(f"{verdict_in_words(result.verdict)}\n  {leftover_in_words(outcome)}\n")
 
 
 def _write_page(task: Task, result: Result, command: list[str]) -> None:
