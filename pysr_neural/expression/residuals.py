@@ -79,10 +79,10 @@ class Leftover:
 
     @property
     def structure(self) -> tuple[Dependence, ...]:
-        """What the residuals depend on: variables first, then pairs of them, the formula's values, the neighbourhood;
-        empty if they were not seen to depend on anything."""
+        """What the residuals depend on, each kind by strength: variables first, then pairs of them and the formula's
+        values, then the neighbourhood; empty if they were not seen to depend on anything."""
         found = [each for each in self.dependences if each.chance < STRUCTURE]
-        return tuple(sorted(found, key=lambda each: (each.on == NEIGHBOURHOOD, each.on == PREDICTION, len(each.on))))
+        return tuple(sorted(found, key=lambda each: (each.on == NEIGHBOURHOOD, len(each.on) > 1)))
 
     @property
     def is_noise(self) -> bool:
@@ -141,7 +141,7 @@ class LackOfFit:
         if len(among) > 1:
             yield [(pair, _smooth(self._pair(pair), signal)) for pair in itertools.combinations(among, 2)]
         yield [(PREDICTION, _smooth(_independent(_cosines(_ranks(predictions), self._waves)), signal))]
-        for columns in {tuple(range(self.features)), used} - {()}:
+        for columns in {tuple(range(self.features)), used} - {()} if self._rows >= 4 * NEIGHBOURS else ():
             yield [(NEIGHBOURHOOD, self._moran(columns, signal))]
 
     def _pair(self, pair: tuple[int, int]) -> Array:
