@@ -182,7 +182,7 @@ end
     @test !isnothing(NeuralProposer.offer!(state, found, noise, dataset, options, options.maxsize))
     let_in(false)
     @test findall(hall.exists) == [length(NEARLY)]
-    @test @atomic found.explained
+    @test (@atomic found.explained)
 end
 
 @testset "front: the share of time is what was earned" begin
