@@ -11,6 +11,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def imports(package: str) -> set[Edge]:
     found, folder = set(), folder_of(package)
     for path in sorted(folder.rglob("*.py")):
         room = path.relative_to(folder).parts[0].removesuffix(".py")
-        for name in _imported(ast.parse(path.read_text())):
+        for name in _imported(path):
             if name.startswith(f"{package}.") and room != "__init__":
                 other = name.removeprefix(f"{package}.").split(".")[0]
                 found.add((room, other))
@@ -74,9 +75,10 @@ def imports(package: str) -> set[Edge]:
     return {(room, other) for room, other in found if room != other and other in known}
 
 
-def _imported(tree: ast.AST) -> list[str]:
+@cache
+def _imported(path: Path) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -69,7 +69,7 @@ def test_short_run_learns_and_resumes(tmp_path: Path) -> None:
 
 @QUIET
 def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
-    limits = ["schedule.steps=60", "schedule.save_every=10", "schedule.minutes=inf", "schedule.workers=2"]
+    limits = ["schedule.steps=30", "schedule.save_every=5", "schedule.minutes=inf", "schedule.workers=2"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(config(*limits), whole)
     given = [f"--set={setting}" for setting in (*SMALL, *limits)]
@@ -82,7 +82,7 @@ def test_a_run_that_is_killed_ends_with_the_same_weights_bit_for_bit(tmp_path: P
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert 0 < last_step(killed) < 60
+    assert 0 < last_step(killed) < 30
     train(config(*limits), killed)
     steps = [record["step"] for record in records(killed) if "loss" in record]
     assert steps == [record["step"] for record in records(whole) if "loss" in record]  # None is missing, none twice.
@@ -149,7 +149,7 @@ def test_an_incomplete_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
 
 @QUIET
 def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Path) -> None:
-    limits = ["schedule.steps=10", "schedule.minutes=inf", "schedule.warmup=1", "schedule.log_every=1"]
+    limits = ["schedule.steps=6", "schedule.minutes=inf", "schedule.warmup=1", "schedule.log_every=1"]
     alone, together = tmp_path / "alone", tmp_path / "together"
     train(config(*limits, "schedule.accumulate=2"), alone)
     given = [f"--set={setting}" for setting in (*SMALL, *limits)]
@@ -169,16 +169,16 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
         "pysr_neural_training.learning.train",
         "tiny",
     ]
-    given += ["--set=evaluation.every=5", "--set=evaluation.problems=2", "--set=evaluation.draws=4"]
+    given += ["--set=evaluation.every=3", "--set=evaluation.problems=2", "--set=evaluation.draws=4"]
     ran = subprocess.run([*command, "--out", str(together), *given], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    assert len(losses(alone)) == 10
+    assert len(losses(alone)) == 6
     np.testing.assert_allclose(losses(together), losses(alone), rtol=1e-3)
     assert (together / "metrics.jsonl").read_text().count("eval_loss") == 2  # By the first process only.
     cards = [json.loads((out / "model/card.json").read_text()) for out in (alone, together)]
     given = config()
     stream = batches(given.prior, given.examples, given.seed)
-    assert cards[0]["examples"] == cards[1]["examples"] == sum(len(next(stream)["labels"]) for _ in range(10 * 2))
+    assert cards[0]["examples"] == cards[1]["examples"] == sum(len(next(stream)["labels"]) for _ in range(6 * 2))
 
 
 @QUIET
@@ -194,7 +194,7 @@ def test_training_starts_from_another_checkpoint_of_the_same_size(tmp_path: Path
 
 @QUIET
 def test_one_batch_is_learned_to_the_last_token(tmp_path: Path) -> None:
-    settings = load_config(CONFIGS / "overfit.toml", [])
+    settings = load_config(CONFIGS / "overfit.toml", ["schedule.steps=240", "schedule.save_every=240"])  # Enough here.
     model = load(str(train(settings, tmp_path)))
     batch = make_batch(settings.prior, settings.examples, settings.seed, 0)
     with torch.inference_mode():

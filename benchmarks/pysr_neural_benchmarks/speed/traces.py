@@ -169,7 +169,7 @@ def _pysr_speed(seconds: float, recording: bool, seed: int) -> float:
     return meter.rate
 
 
-def _measured_pysr(seconds: float, rounds: int) -> float | None:
+def measured_pysr(seconds: float, rounds: int) -> float | None:
     """Measure PySR where Julia is there and it starts; says why where it does not."""
     if not pysr_neural.julia_available():
         return None
@@ -215,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
         small = BasicSRConfig(generations=max(1, options.generations // 4))
         default = measure_basic(searched, small, options.rounds, Path(second))
         speed = read_speed(Path(first), options.rounds)
-    pysr = _measured_pysr(options.seconds, options.rounds)
+    pysr = measured_pysr(options.seconds, options.rounds)
     print(report(reference, default, pysr, speed))
     result = {
         "bytes_per_proposal": reference.stored / reference.proposals,
