@@ -35,7 +35,8 @@ def test_the_command_runs_pysr(julia, tmp_path, capsys):
     (tmp_path / "data.csv").write_text(f"a,T/K,f\n{rows}\n")
     options = ["--engine", "pysr", "--operators", "+,-,/,*", "--maxsize", "9", "--seconds", "3", "--json"]
     options += ["--neural-proposer", "none", "--out", str(tmp_path / "page.html"), "--state", str(tmp_path / "state")]
-    assert command.main([str(tmp_path / "data.csv"), "--target", "f", *options]) == 0
+    given = [str(tmp_path / "data.csv"), "--target", "f", *options]
+    assert command.fit(command._parser().parse_args(given), given, lambda stage: None) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["engine"] == "pysr"
     assert told["held_out_r2"] > 0.99
