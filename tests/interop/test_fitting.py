@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -68,7 +69,9 @@ def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
 def test_units_are_compiled_before_the_clock_runs(julia):
     engine = PySREngine(RandomProposer())  # With help, as the searches with units of the other tests.
     settings = Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s"))
-    engine.warm_up(settings, lambda text: None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*random_state.*")
+        engine.warm_up(settings, lambda text: None)
     assert engine.search(DATA, settings).members
 
 
