@@ -62,8 +62,8 @@ def attend(command: Sequence[str]) -> int:
         with _listening(told) as process_of:
             process = process_of[0] = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,  # Not in the terminal's foreground, it would be stopped for looking at it.
-                process_group=0,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Not merely a group: outside the foreground, a terminal would stop it.
                 pass_fds=[its_line.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: str(its_line.fileno())},
             )
