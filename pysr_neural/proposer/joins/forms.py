@@ -80,7 +80,7 @@ def whole_sum(target: Target, values: Array, trees: Sequence[Node], minus: bool)
     told = np.flatnonzero(reach > NEGLIGIBLE * reach.max())
     if not len(told):
         return None
-    pairs = [(float(factors[k]), trees[k]) for k in told]
+    pairs = [(float(factors[k]), trees[k]) for k in told.tolist()]
     return target.wrap(sum_of(pairs, float(factors[-1]), float(np.ptp(target.values)), minus))
 
 
