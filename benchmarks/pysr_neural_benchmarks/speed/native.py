@@ -11,7 +11,6 @@ users get.  All times are of the processor, so that a busy machine does no harm;
 
 import argparse
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -20,7 +19,7 @@ from typing import Any
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural_benchmarks.methods.pysr import looking_ahead
 from pysr_neural_benchmarks.pages import markdown_table
-from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, ROWS, data
+from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, QUIET, ROWS, data
 
 STEP_AIM, EVALUATIONS_AIM = 1.3, 0.9
 ALL_STEPS = 0.999
@@ -109,20 +108,13 @@ def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **chang
     model = PySRRegressor(
         **OPERATORS,
         plugins=list(plugins),
+        **QUIET,
         timeout_in_seconds=seconds,
-        niterations=10**6,
         parallelism="serial",
-        progress=False,
-        verbosity=0,
         logger_spec=meter,
-        temp_equation_file=True,
-        input_stream="devnull",
-        maxsize=30,
         **changes,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Meant: searches that time ends are not deterministic.
-        model.fit(*data(settings.seed, settings.rows))
+    model.fit(*data(settings.seed, settings.rows))
     return model, meter.processor_rate
 
 

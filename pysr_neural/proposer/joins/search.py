@@ -48,7 +48,7 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "pairs", "quotients", "reductions", "relevance"})
+WAYS = frozenset({"beside", "curves", "groups", "interactions", "pairs", "quotients", "reductions", "relevance"})
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -139,7 +139,8 @@ class Joiner:
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
-        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else []
+        focused = "relevance" in ways and depth == 0 and screen is None
+        self._focus = self._focused(X, y) if focused else None
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -147,7 +148,8 @@ class Joiner:
         if self.usable:
             new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
             self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
-            for found, joiner in self._focus:
+            if self._focus is not None:
+                found, joiner = self._focus
                 joiner.add([part for part in map(found.part, most_frequent(trees)) if part is not None])
 
     def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
@@ -202,25 +204,29 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _focused(self, X: Array, y: Array) -> "list[tuple[Selection, Joiner]]":
+    def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
         with np.errstate(all="ignore"):
             kept = relevant(X, y) if self.usable else []
         if not 0 < len(kept) < X.shape[1]:
-            return []
+            return None
         found, ways = selection(X, y, kept), self.ways - {"relevance"}
 
         def allowed(tree: Node) -> bool:
             return self.answers.allowed(found.whole(tree))
 
-        return [(found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways))]
+        return found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways)
 
     def _focused_steps(self, most: int) -> Iterator[None]:
         """Do so many steps of that problem's work."""
-        for count, (found, joiner) in enumerate(self._focus * most):
+        if self._focus is None:
+            return
+        found, joiner = self._focus
+        for count in range(most):
             if count == FEW and found.X.shape[1] == 1 and joiner.answers.least > NEXT_TO_NOTHING:
-                self._focus = []
-            if joiner.done or self.solved or not self._focus:
+                self._focus = None
+                return
+            if joiner.done or self.solved:
                 return
             for tree in joiner.work(1):
                 self.answers.rate(found.whole(tree))

@@ -111,9 +111,8 @@ def plain_number(value: float) -> str:
 
 
 def _score(score: Score) -> str:
-    low, high = score.r2_interval
-    worst, best = score.rmse_interval
-    return (
-        f"R² {r2_in_words(score.r2)} (95 %: {r2_in_words(low)} to {r2_in_words(high)}), "
-        f"mean error {plain_number(score.rmse)} ({plain_number(worst)} to {plain_number(best)})"
-    )
+    r2, rmse = score.r2_interval, score.rmse_interval
+    known = not math.isnan(rmse[0])
+    of_r2 = f" (95 %: {r2_in_words(r2[0])} to {r2_in_words(r2[1])})" if known else ""
+    of_rmse = f" ({plain_number(rmse[0])} to {plain_number(rmse[1])})" if known else ""
+    return f"R² {r2_in_words(score.r2)}{of_r2}, mean error {plain_number(score.rmse)}{of_rmse}"
