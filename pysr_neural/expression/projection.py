@@ -12,7 +12,6 @@ G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import frexp, inf, isfinite, ldexp, sqrt
@@ -25,6 +24,8 @@ from pysr_neural.operators import Array
 
 DEPENDENT = 1e-12
 """A column of which no more than this share is independent of those before it gets the coefficient 0."""
+ALREADY = 0.1
+"""Share of a column's sum of squares that is left by one pass if no second pass is needed."""
 MODERATE = 1e100
 """Columns whose sum of squares lies within this factor of 1 are not scaled."""
 
@@ -126,7 +127,7 @@ class Projection:
         return target.values if fixed == -1 else (target.y - self.tape.values[fixed]) * target.unit
 
     def _extend(self, basis: list[Array], triangle: list[list[float]], columns: list[int]) -> None:
-        """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice; see `_solved`."""
+        """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice if needed; see `_solved`."""
         values, cores = self.tape.values, self.form.cores
         for i in columns:
             column = values[cores[i]]
@@ -144,12 +145,16 @@ class Projection:
                 continue
             shares = [0.0] * len(basis)
             rest = column
+            left = size
             for _ in range(2 if basis else 0):
                 for j, direction in enumerate(basis):
                     share = float(np.dot(direction, rest))
                     rest = rest - share * direction
                     shares[j] += share
-            length = sqrt(float(np.dot(rest, rest)))
+                left = float(np.dot(rest, rest))
+                if left > ALREADY * size:
+                    break
+            length = sqrt(left)
             if not length > DEPENDENT * sqrt(size):
                 triangle.append([])
                 basis.append(np.zeros_like(self.target.y))
@@ -157,9 +162,9 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice, target: Target | None = None, more: Iterable[int] = ()) -> Projection:
-        """Return the same fit to some of the rows, the target being that of those rows; more slots are kept."""
-        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed, *more])
+    def on(self, rows: slice, target: Target | None = None) -> Projection:
+        """Return the same fit to some of the rows, the target being that of those rows."""
+        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed])
         return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
 
     def at(self, theta: Array) -> Fit:
@@ -191,28 +196,30 @@ class Projection:
 
         A row whose value is not finite counts as if nothing were explained there, and more.
         """
-        values, rows = self.tape.values, len(self.target.y)
-        shape = (sets, rows)
-        target = np.broadcast_to(self._without_fixed(), shape)
-        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self.order]
+        values, shape = self.tape.values, (sets, len(self.target.y))
+        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self._rest]
+        known, target = np.array(self._basis), self._rests
+        if self._fixed_changes:
+            target = self._without_fixed()
+            if len(known):
+                target = target - (target @ known.T) @ known
+        squares = _unexplained(np.broadcast_to(target, shape), columns, known)
+        bad = np.flatnonzero(~np.isfinite(squares))
+        if len(bad):
+            squares[bad] = self._losses_with_gaps(bad, shape)
+        return squares
+
+    def _losses_with_gaps(self, chosen: Array, shape: tuple[int, int]) -> Array:
+        """Return sums of squares for some sets, values that are not finite left out, large ones scaled."""
+        values, rows = self.tape.values, shape[1]
+        target = np.broadcast_to(self._without_fixed(), shape)[chosen]
+        columns = [np.broadcast_to(values[self.form.cores[i]], shape)[chosen] for i in self.order]
         finite = np.isfinite(sum(columns, start=target))
-        bad = rows - np.count_nonzero(finite, axis=1)
-        if bad.any():
-            target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
-        basis: list[Array] = []
-        for column in columns:
-            largest = np.abs(column).max(axis=1, keepdims=True)
-            rest = column / np.where(largest > 0, largest, 1.0)
-            before = np.einsum("sr,sr->s", rest, rest)
-            for direction in basis:
-                rest = rest - np.einsum("sr,sr->s", direction, rest)[:, None] * direction
-            length = np.einsum("sr,sr->s", rest, rest)
-            length = np.where(length > 1e-20 * before, length, np.inf)
-            rest = rest / np.sqrt(length)[:, None]
-            basis.append(rest)
-            target = target - np.einsum("sr,sr->s", rest, target)[:, None] * rest
-        squares = np.einsum("sr,sr->s", target, target)
-        squares = squares + bad * (4.0 * self.target.total / rows)
+        target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
+        sizes = [np.abs(column).max(axis=1, keepdims=True) for column in columns]
+        columns = [column / np.where(size > 0, size, 1.0) for column, size in zip(columns, sizes, strict=True)]
+        squares = _unexplained(target, columns, np.empty(0))
+        squares = squares + (rows - np.count_nonzero(finite, axis=1)) * (4.0 * self.target.total / rows)
         return np.where(np.isfinite(squares), squares, np.inf)
 
     def polished(self, fit: Fit) -> list[float]:
@@ -229,10 +236,7 @@ class Projection:
         return coefficients
 
     def jacobian(self, fit: Fit) -> Array:
-        """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows).
-
-        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
-        """
+        """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows)."""
         fit = self.at(fit.theta)
         self.spent += 1
         factors: dict[int, Array | float] = {}
@@ -242,14 +246,45 @@ class Projection:
             factors[core] = factors.get(core, 0.0) + value * self.target.unit
         rows = np.zeros((len(fit.theta), len(self.target.y)))
         for row, slope in zip(rows, self.tape.pull(factors), strict=True):
-            if slope is None:
-                continue
-            if not isinstance(slope, np.ndarray) or slope.ndim == 0:
-                slope = np.full(len(self.target.y), slope)
-            projected, _ = _projected(slope, fit.basis)
-            if isfinite(float(np.dot(projected, projected))):
-                row[:] = projected
+            if slope is not None:
+                row[:] = slope
+        if fit.basis:
+            basis = np.array(fit.basis)
+            rows -= (rows @ basis.T) @ basis
         return rows
+
+    def normal(self, fit: Fit) -> tuple[list[list[float]], list[float]]:
+        """Return the matrix and the right side of the normal equations of a change of the parameters.
+
+        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
+        """
+        rows = self.jacobian(fit)
+        matrix = (rows @ rows.T).tolist()
+        bad = [i for i, row in enumerate(matrix) if not isfinite(row[i])]
+        if bad:
+            rows[bad] = 0.0
+            matrix = (rows @ rows.T).tolist()
+        return matrix, (rows @ fit.residuals).tolist()
+
+
+def _unexplained(target: Array, columns: list[Array], known: Array) -> Array:
+    """Return the sums of squares that columns leave of a target, (sets, rows) each; not finite where they are not.
+
+    The target has no part in the span of the `known` orthonormal rows, and columns count without theirs.
+    """
+    basis: list[Array] = []
+    for column in columns:
+        before = np.einsum("sr,sr->s", column, column)
+        if len(known):
+            column = column - (column @ known.T) @ known
+        for direction in basis:
+            column = column - np.einsum("sr,sr->s", direction, column)[:, None] * direction
+        length = np.einsum("sr,sr->s", column, column)
+        length = np.where(length <= 1e-20 * before, np.inf, length)
+        target = target - (np.einsum("sr,sr->s", column, target) / length)[:, None] * column
+        if len(columns) > 1:
+            basis.append(column / np.sqrt(length)[:, None])
+    return np.einsum("sr,sr->s", target, target)
 
 
 def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:

@@ -115,4 +115,5 @@ def _first(count: int, exponents: tuple[bool, ...]) -> Array:
     powers[same] = np.array(EXPONENTS)[(places[same] // 3 % len(EXPONENTS)).astype(int)][:, None]
     low, high = DECADES
     sizes = np.where(drawn < 0.5, 1.0, -1.0) * 10 ** (low + (high - low) * np.mod(2 * drawn, 1.0))
-    return np.where(exponents, powers, sizes)
+    drawn = np.where(exponents, powers, sizes)
+    return drawn[np.sort(np.unique(drawn, axis=0, return_index=True)[1])]

@@ -37,10 +37,15 @@ def positive_power(logs: Array, exponent: Array) -> Array:
 def power(logs: Array, exponent: Array, negative: Array) -> Array:
     """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
     size = np.exp(exponent * logs)
+    if exponent.ndim == 0:
+        if not negative.any():
+            return size
+        rest = float(exponent) % 2.0
+        if rest == 0:
+            return size
+        return np.where(negative, -size if rest == 1 else np.nan, size)
     whole = exponent == np.round(exponent)
     sign = np.where(whole, 1.0 - 2.0 * np.mod(exponent, 2.0), np.nan)
-    if sign.ndim == 0 and sign == 1:
-        return size
     return np.where(negative, sign * size, size)
 
 
