@@ -18,6 +18,8 @@ from pysr_neural.operators import Array
 INITIAL_DAMPING = 1e-4
 GROWTH = 2.0
 """By how much the damping grows after a step that does not help, twice as much after each further one."""
+LEAST_SHARE = 0.1
+"""By how much the damping shrinks at most after a step that helps."""
 REFUSALS = 8
 """Steps in a row that may not help."""
 TOLERANCE = 1.5e-8
@@ -56,7 +58,7 @@ def descend(projection: Projection, fit: Fit, most: float, least_gain: float = T
         if done:
             return fit
         quality = min(gain / expected, 1.0) if expected > 0 else 1.0
-        damping *= max(1 / 3, 1 - (2 * quality - 1) ** 3)
+        damping *= max(LEAST_SHARE, 1 - (2 * quality - 1) ** 3)
         growth = GROWTH
     return fit
 

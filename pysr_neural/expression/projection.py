@@ -194,7 +194,7 @@ class Projection:
     def losses(self, sets: int) -> Array:
         """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
 
-        A row whose value is not finite counts as if nothing were explained there, and more.
+        A set that has values that are not finite counts as if it explained nothing, and more the more there are.
         """
         values, shape = self.tape.values, (sets, len(self.target.y))
         columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self._rest]
@@ -203,24 +203,14 @@ class Projection:
             target = self._without_fixed()
             if len(known):
                 target = target - (target @ known.T) @ known
-        squares = _unexplained(np.broadcast_to(target, shape), columns, known)
-        bad = np.flatnonzero(~np.isfinite(squares))
-        if len(bad):
-            squares[bad] = self._losses_with_gaps(bad, shape)
+        target = np.broadcast_to(target, shape)
+        squares = _unexplained(target, columns, known)
+        unknown = np.flatnonzero(~np.isfinite(squares))
+        if len(unknown):
+            finite = np.isfinite(sum([column[unknown] for column in columns], start=target[unknown]))
+            gaps = shape[1] - np.count_nonzero(finite, axis=1)
+            squares[unknown] = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
         return squares
-
-    def _losses_with_gaps(self, chosen: Array, shape: tuple[int, int]) -> Array:
-        """Return sums of squares for some sets, values that are not finite left out, large ones scaled."""
-        values, rows = self.tape.values, shape[1]
-        target = np.broadcast_to(self._without_fixed(), shape)[chosen]
-        columns = [np.broadcast_to(values[self.form.cores[i]], shape)[chosen] for i in self.order]
-        finite = np.isfinite(sum(columns, start=target))
-        target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
-        sizes = [np.abs(column).max(axis=1, keepdims=True) for column in columns]
-        columns = [column / np.where(size > 0, size, 1.0) for column, size in zip(columns, sizes, strict=True)]
-        squares = _unexplained(target, columns, np.empty(0))
-        squares = squares + (rows - np.count_nonzero(finite, axis=1)) * (4.0 * self.target.total / rows)
-        return np.where(np.isfinite(squares), squares, np.inf)
 
     def polished(self, fit: Fit) -> list[float]:
         """Return the coefficients of a point, with one step of iterative refinement."""

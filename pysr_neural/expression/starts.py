@@ -22,9 +22,9 @@ ROWS = 20
 """About as many rows are looked at."""
 WORTH = 1.0
 """Largest sum of squares of a set that is followed, as a share of that of the fit so far."""
-ROUNDS = 4
+ROUNDS = 2
 """Most rounds of changes."""
-KEPT = 4
+KEPT = 3
 """Sets that are kept from round to round."""
 SETS = (160, 80, 96)
 """Sets drawn at first: for one parameter, for two, for more."""
