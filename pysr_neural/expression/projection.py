@@ -37,7 +37,8 @@ class Fit:
     Parameters
     ----------
     theta : array, shape (parameters,)
-    coefficients : list of float
+    shares : list of float
+        Of the target in the directions of the basis.
     square : float
         Sum of squared residuals, over the square of the target's scale; infinite where a value is not finite.
     residuals : array, shape (rows,)
@@ -49,7 +50,7 @@ class Fit:
     """
 
     theta: Array
-    coefficients: list[float]
+    shares: list[float]
     square: float
     residuals: Array
     basis: list[Array]
@@ -184,12 +185,16 @@ class Projection:
             residuals, more = _projected(self._rests, basis[len(self._basis) :])
             shares = self._shares + more
         square = float(np.dot(residuals, residuals))
-        coefficients = [0.0] * len(self.order)
-        if isfinite(square):
-            for place, value in zip(self.order, _solved(triangle, shares), strict=True):
-                coefficients[place] = value / self.target.unit
-        self._last = Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
+        self._last = Fit(theta, shares, square if isfinite(square) else inf, residuals, basis, triangle)
         return self._last
+
+    def coefficients(self, fit: Fit) -> list[float]:
+        """Return the coefficients of a point; 0 where a value is not finite."""
+        coefficients = [0.0] * len(self.order)
+        if isfinite(fit.square):
+            for place, value in zip(self.order, _solved(fit.triangle, fit.shares), strict=True):
+                coefficients[place] = value / self.target.unit
+        return coefficients
 
     def losses(self, sets: int) -> Array:
         """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
@@ -216,10 +221,10 @@ class Projection:
         """Return the coefficients of a point, with one step of iterative refinement."""
         fit = self.at(fit.theta)
         rest, values, cores = self._without_fixed(), self.tape.values, self.form.cores
-        for core, value in zip(cores, fit.coefficients, strict=True):
+        coefficients = self.coefficients(fit)
+        for core, value in zip(cores, coefficients, strict=True):
             rest = rest - (value * values[core]) * self.target.unit
         shares = _projected(rest, fit.basis)[1]
-        coefficients = list(fit.coefficients)
         for place, value in zip(self.order, _solved(fit.triangle, shares), strict=True):
             if isfinite(value):
                 coefficients[place] += value / self.target.unit
@@ -232,7 +237,7 @@ class Projection:
         factors: dict[int, Array | float] = {}
         if self.form.fixed != -1:
             factors[self.form.fixed] = self.target.unit
-        for core, value in zip(self.form.cores, fit.coefficients, strict=True):
+        for core, value in zip(self.form.cores, self.coefficients(fit), strict=True):
             factors[core] = factors.get(core, 0.0) + value * self.target.unit
         rows = np.zeros((len(fit.theta), len(self.target.y)))
         for row, slope in zip(rows, self.tape.pull(factors), strict=True):

@@ -148,7 +148,7 @@ class Refinement:
             return None
         theta = np.array(few.tape.start)
         theta[part.places] = fit.theta
-        for place, value in zip(places, fit.coefficients, strict=False):
+        for place, value in zip(places, projection.coefficients(fit), strict=False):
             theta[place] = _snapped(value)
         return theta
 

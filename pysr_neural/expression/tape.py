@@ -87,10 +87,11 @@ class Tape:
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
         depends, values = self.depends, self.values
-        if not any(map(depends.__getitem__, sources)):
+        back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if depends[source]]
+        if not back:
             return self._add(function(*[values[source] for source in sources]), False)
         slot = self._add(values[0], True)
-        back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if pull and depends[source]]
+        back = [(source, pull) for source, pull in back if pull is not None]
         self.steps.append((function, slot, sources, tuple(back)))
         return slot
 
