@@ -76,7 +76,8 @@ class Target:
 
     def __init__(self, y: Array) -> None:
         self.y = y
-        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max(initial=0.0)))[1], 1000), -1000))
+        largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
+        self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
         self.values = y * self.unit
         self.total = float(np.dot(self.values, self.values))
 
@@ -108,11 +109,13 @@ class Projection:
         self.tape, self.form, self.target = tape, form, target
         self.spent = 0.0
         self._last: Fit | None = None
-        depends = tape.depends
+        depends, cores = tape.depends, form.cores
         self.factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
-        self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
+        self.order = list(range(len(cores)))
         """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
-        known = sum(not depends[core] for core in form.cores)
+        if len(cores) > 1:
+            self.order.sort(key=lambda i: (depends[cores[i]], cores[i] != ONE))
+        known = len(cores) - sum([depends[core] for core in cores])
         self._fixed_changes = form.fixed != -1 and depends[form.fixed]
         self._basis: list[Array] = []
         self._triangle: list[list[float]] = []
@@ -240,9 +243,9 @@ class Projection:
         for core, value in zip(self.form.cores, self.coefficients(fit), strict=True):
             factors[core] = factors.get(core, 0.0) + value * self.target.unit
         rows = np.zeros((len(fit.theta), len(self.target.y)))
-        for row, slope in zip(rows, self.tape.pull(factors), strict=True):
+        for i, slope in enumerate(self.tape.pull(factors)):
             if slope is not None:
-                row[:] = slope
+                rows[i] = slope
         if fit.basis:
             basis = np.array(fit.basis)
             rows -= (rows @ basis.T) @ basis

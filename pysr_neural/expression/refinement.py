@@ -127,12 +127,10 @@ class Refinement:
 
     def _by_logarithms(self, few: Projection, step: int, most: int) -> Array | None:
         """Return parameters from a fit of log |y|; None where that is of no use."""
-        target = self._log_target(few.target, step)
-        if target is None:
-            return None
         tape = few.tape.branch()
         logs = log_form(tape, few.form)
-        if logs is None:
+        target = None if logs is None else self._log_target(few.target, step)
+        if logs is None or target is None:
             return None
         form, places = logs
         part = tape.needed([form.fixed, *form.cores], places)

@@ -65,7 +65,7 @@ def promising(projection: Projection, square: float, enough: float, most: float)
         if not found[-1][0] < 0.99 * lowest or projection.spent >= most:
             break
     for theta, loss in zip(found[0], found[-1], strict=True):
-        if isfinite(loss) and loss <= worth and theta is not given and not np.array_equal(theta, given):
+        if isfinite(loss) and loss <= worth and theta is not given and (theta != given).any():
             yield theta
 
 
