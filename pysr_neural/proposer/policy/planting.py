@@ -13,6 +13,7 @@ import numpy as np
 
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy import language as l
+from pysr_neural.proposer.policy import shapes as s
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
 from pysr_neural.proposer.policy.network import HEADS, PLANTED_LEVELS
@@ -76,20 +77,20 @@ class _Planting:
         count, depth = len(kind), max(state.max_size, 1) + MOST_OPERANDS + 1
         old = state.rows[first, node]
         self.old = old
-        leaf, root = old[:, l.ARITY] == 0, node == 0
+        leaf, root = old[:, s.ARITY] == 0, node == 0
         self.growing = (kind == _ADD) | (kind == _INSERT)
         may, must = (kind == _ADD) & root & leaf, (kind == _INSERT) | ((kind == _ADD) & root & ~leaf)
         self.keeps = np.where(must, MUST_KEEP, np.where(may, MAY_KEEP, NEVER_KEPT))
-        self.budget = state.room[first] + np.where(must, 0, old[:, l.SIZE])
+        self.budget = state.room[first] + np.where(must, 0, old[:, s.SIZE])
         self.used, self.length = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
         self.open = np.ones(count, dtype=np.int64)
         self.places = np.zeros((count, depth, 3), dtype=np.int64)
-        self.places[:, 0, _ABOVE], self.places[:, 0, _OPERAND] = old[:, l.ABOVE], old[:, l.OPERAND]
+        self.places[:, 0, _ABOVE], self.places[:, 0, _OPERAND] = old[:, s.ABOVE], old[:, s.OPERAND]
         self.tokens = np.zeros((count, depth), dtype=np.int64)
         language = state.language
         self.pairs = np.zeros((count, language.kept + 1, 2), dtype=np.float32)
-        self.pairs[..., 0] = old[:, l.TOKEN, None] == language.numbers
-        self.prospects = state.outlook.planted[state.places[first, node]]
+        self.pairs[..., 0] = old[:, s.TOKEN, None] == language.numbers
+        self.prospects = state.outlook.planted(state.places[first, node])
         self.table = language.foresight.plants.table
         self.begun = np.where((kind == _RANDOMIZE) | (kind == _FEATURE), 0, len(self.table) - 1)
         self.context = np.zeros((count, HEADS["token"].context), dtype=np.float32)
@@ -98,8 +99,8 @@ class _Planting:
         self.context[:, _EXTRAS + 3] = leaf
         changing, naming = (kind == _OPERATOR)[:, None], (kind == _FEATURE)[:, None]
         self.unlimited = changing | naming
-        operators = language.is_operator & (language.arities == old[:, l.ARITY, None])
-        variables = language.is_variable & (language.numbers != old[:, l.TOKEN, None])
+        operators = language.is_operator & (language.arities == old[:, s.ARITY, None])
+        variables = language.is_variable & (language.numbers != old[:, s.TOKEN, None])
         anything = language.is_leaf | language.is_operator
         self.admitted = np.where(changing, operators, np.where(naming, variables, anything))
 
