@@ -143,9 +143,11 @@ class PolicyNetwork:
         asked = context @ weights[f"{head}.Q"] + weights[f"{head}.b"]
         layer = hidden + asked[:, None]
         np.maximum(layer, 0.0, out=layer)
-        scores: Floats = layer @ weights[f"{head}.w"]
+        scores: Floats = (layer.reshape(-1, layer.shape[-1]) @ weights[f"{head}.w"]).reshape(layer.shape[:-1])
         scores += direct
-        return scores if pairs is None else scores + pairs @ weights[f"{head}.p"]
+        if pairs is not None:
+            scores += (pairs.reshape(-1, pairs.shape[-1]) @ weights[f"{head}.p"]).reshape(scores.shape)
+        return scores
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors, with the settings as metadata."""

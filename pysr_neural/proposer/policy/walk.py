@@ -105,14 +105,14 @@ class Walk:
 
     def _second(self, first: Ints) -> Question:
         state = self.state
-        features = state.member_features[0]
-        shares = state.fit_shares[first]
-        same = first[:, None] == np.arange(len(state))
+        members, of = np.unique(first, return_inverse=True)
+        shares = state.fit_shares[members]
+        same = members[:, None] == np.arange(len(state))
         pairs = np.empty((*same.shape, 3), dtype=np.float32)
         pairs[..., 0], pairs[..., 1] = same, np.log(np.maximum(shares, LEAST_SHARE))
-        pairs[..., 2] = state.pair_prospects[first]
-        context = np.hstack([np.repeat(state.global_features, len(first), axis=0), features[first]])
-        return Question(state.member_features, context, _or_all(shares > 0), pairs=pairs)
+        pairs[..., 2] = state.pair_prospects[members]
+        context = np.hstack([np.repeat(state.global_features, len(members), axis=0), state.member_features[0][members]])
+        return Question(state.member_features, context, _or_all(shares > 0), of=of, pairs=pairs)
 
     def _kind(self, first: Ints) -> Question:
         state = self.state
