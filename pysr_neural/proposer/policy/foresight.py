@@ -43,11 +43,15 @@ def _unit(t: Array) -> Array:
     return np.where(np.abs(t) < 1 + 1e-9, np.clip(t, -1, 1), np.nan)
 
 
-def _near(turn: float, v: Array, *angles: Array) -> Array:
-    """Return, of some angles and those whole turns away, what is nearest to v."""
-    each = np.stack([angle + turn * np.round((v - angle) / turn) for angle in angles])
-    nearest = np.abs(each - v).argmin(axis=0)[None]
-    return np.take_along_axis(each, nearest, axis=0)[0]
+def _near(turn: float, v: Array, angle: Array) -> Array:
+    """Return, of an angle and those whole turns away, what is nearest to v."""
+    return angle + turn * np.round((v - angle) / turn)  # type: ignore[no-any-return]
+
+
+def _nearer(v: Array, angle: Array, other: Array) -> Array:
+    """Return, of two angles and those whole turns away, what is nearest to v."""
+    first, second = _near(TURN, v, angle), _near(TURN, v, other)
+    return np.where(np.abs(second - v) < np.abs(first - v), second, first)
 
 
 _INVERSES: Mapping[str, Function] = {
@@ -59,8 +63,8 @@ _INVERSES: Mapping[str, Function] = {
     "log": lambda t, v: np.exp(t),
     "tanh": lambda t, v: np.arctanh(t),
     "neg": lambda t, v: -t,
-    "sin": lambda t, v: _near(TURN, v, angle := np.arcsin(_unit(t)), np.pi - angle),
-    "cos": lambda t, v: _near(TURN, v, angle := np.arccos(_unit(t)), -angle),
+    "sin": lambda t, v: _nearer(v, angle := np.arcsin(_unit(t)), np.pi - angle),
+    "cos": lambda t, v: _nearer(v, angle := np.arccos(_unit(t)), -angle),
     "tan": lambda t, v: _near(np.pi, v, np.arctan(t)),
 }
 """From what an operator's value should be, and its argument as it is, to what that should be."""
