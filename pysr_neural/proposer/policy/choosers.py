@@ -92,7 +92,7 @@ class Sampler:
         points = self.rng.random(len(rows)) * totals[of]
         below = levels <= points[:, None] if question.of is None else levels[of] <= points[:, None]
         chosen = np.minimum(below.sum(axis=1), levels.shape[1] - 1)
-        self.log_probability[rows] += (scores[of, chosen] - np.log(totals)[of])
+        self.log_probability[rows] += scores[of, chosen] - np.log(totals)[of]
         self.entropy[rows] += entropies[of]
         if self.watch is not None:
             self.watch(head, rows, question, chosen)

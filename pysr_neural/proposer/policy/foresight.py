@@ -29,6 +29,7 @@ from pysr_neural.rng import generator
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Losses = npt.NDArray[np.floating]
 
 ROWS = 32
 """Rows of the data that are looked at, at most."""
@@ -179,7 +180,7 @@ class Foresight:
         values, aims, slopes = (np.empty((len(nodes), len(self.y))) for _ in range(3))
         tokens = rows[:, TOKEN]
         constants = np.flatnonzero(tokens == 0)
-        values[constants] = np.array([nodes[i].value for i in constants], dtype=float)[:, None]
+        values[constants] = np.array([nodes[i].value for i in constants.tolist()], dtype=float)[:, None]
         variables = np.flatnonzero((tokens > 0) & (tokens < self.first_operator))
         values[variables] = self.columns[tokens[variables] - 1]
         groups = self._groups(rows)
@@ -219,7 +220,7 @@ def _pull(own: _Known, at: Ints, below: Sequence[Ints], values: Array, aims: Arr
     """Tell the operands of some nodes, all of one operator, what they should be."""
     arguments, aim, slope = [values[k] for k in below], aims[at], slopes[at]
     pullbacks = OPERATORS[own.name].pullbacks if own.known else ()
-    if not own.known or not pullbacks and own.name not in _RIGHT and own.name not in _INVERSES:
+    if not own.known or (not pullbacks and own.name not in _RIGHT and own.name not in _INVERSES):
         for k in below:
             aims[k] = slopes[k] = np.nan
     elif own.name in _RIGHT:
@@ -270,7 +271,7 @@ class Plants:
             if path:
                 self.table[numbers[path[:-1]], path[-1]] = number
 
-    def lowest(self, losses: Array) -> Array:
+    def lowest(self, losses: Losses) -> Losses:
         """Return the lowest loss that each beginning can lead to; shape (nodes, beginnings), infinite for unknown ones.
 
         Parameters

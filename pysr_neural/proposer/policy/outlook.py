@@ -14,7 +14,7 @@ import numpy as np
 
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
-from pysr_neural.proposer.policy.foresight import Flags, Foresight, Ints, cleaned
+from pysr_neural.proposer.policy.foresight import Flags, Foresight, Ints, Losses, cleaned
 from pysr_neural.proposer.policy.language import Floats
 from pysr_neural.proposer.policy.shapes import ARITY, TOKEN, Shape
 
@@ -92,7 +92,7 @@ class Outlook:
                 made, finite = cleaned(foresight.operators[token - foresight.first_operator].function(candidates))
             self._losses[above + 1] = _losses(forms[above], rest[above], made, usable & finite)
 
-    def told(self, losses: Array) -> Array:
+    def told(self, losses: Losses) -> Array:
         """Return how far losses are below the population's lowest, in natural logarithms, bounded and divided by 5."""
         return np.clip(self._lowest - np.log(np.clip(losses, LEAST, MOST)), LOWEST, HIGHEST) / 5
 
