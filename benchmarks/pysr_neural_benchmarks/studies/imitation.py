@@ -4,7 +4,7 @@ Owns: the traces, the policies, the comparison, the report.  Does not own: recor
 learning (`pysr_neural_training.policy`), the policy itself (`pysr_neural.proposer.policy`).
 
 A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the
-policy learns: how BasicSR varies, not what would have been better.  The policy then makes every child of the same
+policy learns: how BasicSR varies, not what would have been better, so without foresight.  The policy then makes every child of the same
 searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is the preset's.
 """
 
@@ -94,9 +94,9 @@ def learn(preset: str, trace: Trace, options: argparse.Namespace, path: Path) ->
     """Train a preset's policy, unless that is done; returns what there is to say about it."""
     card = path.with_suffix(".json")
     if not card.exists():
-        taught = lessons_from(trace, options.actions, SHARE[preset], options.seed)
+        taught = lessons_from(trace, options.actions, SHARE[preset], options.seed, looks_ahead=False)
         config = FitConfig(steps=options.steps, minutes=options.minutes, seed=options.seed)
-        network = PolicyNetwork.initial(PolicyConfig(kinds=KINDS[preset]), options.seed)
+        network = PolicyNetwork.initial(PolicyConfig(kinds=KINDS[preset], foresight=False), options.seed)
         network, losses = fit(network, taught.lessons, config)
         network.save(path)
         facts = {"actions": taught.actions, "impossible": taught.impossible, "runs": len(taught.runs)}
@@ -241,7 +241,7 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     card = learn(preset, trace, options, path)
     rng = generator(options.seed, "agreement")
     runs, network = other.table("runs").to_pylist(), PolicyNetwork.load(path)
-    visits = [v for row in runs for v in visits_in(other, row, SHARE[preset], rng)]
+    visits = [v for row in runs for v in visits_in(other, row, SHARE[preset], rng, looks_ahead=False)]
     variation = agreement(network, visits, options.seed, draws=4)
     decisions = decision_losses(network, visits, config_of(runs[0]))
     run = partial(run_once, policies={preset: path})

@@ -39,10 +39,12 @@ class Language:
     Parameters
     ----------
     problem : Problem
+    looks_ahead : bool
+        Whether states are told what the data say about every node; without, those features are 0.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, looks_ahead: bool = True) -> None:
+        self.problem, self.looks_ahead = problem, looks_ahead
         self.features = problem.X.shape[1]
         self.operators = tuple(zip(problem.operators.names, problem.operators.arities, strict=True))
         self.first_operator = 1 + self.features
@@ -88,8 +90,8 @@ class Language:
         return float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
 
     @cached_property
-    def foresight(self) -> Foresight:
-        """Looks ahead in this search, with every leaf, and every operator of leaves, in every place."""
+    def plants(self) -> Plants:
+        """Every leaf, and every operator of leaves."""
         leaves, operators = np.flatnonzero(self.is_leaf).tolist(), np.flatnonzero(self.is_operator).tolist()
         symbols: list[tuple[int, ...]] = [(leaf,) for leaf in leaves]
         for most in (2, 1):
@@ -98,8 +100,12 @@ class Language:
             if len(deeper) <= PLANTS:
                 symbols += deeper
                 break
-        trees = [self.tree(list(tokens)) for tokens in symbols]
-        return Foresight(self.problem, self.scale, Plants(symbols, trees, self.kept + 1))
+        return Plants(symbols, [self.tree(list(tokens)) for tokens in symbols], self.kept + 1)
+
+    @cached_property
+    def foresight(self) -> Foresight:
+        """Looks ahead in this search, with all plants in every place."""
+        return Foresight(self.problem, self.scale, self.plants)
 
     def shapes(self, trees: Sequence[Node]) -> list[Shape]:
         """Return trees as arrays; those met before are remembered."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
-from pysr_neural.proposer.policy.foresight import Flags, Foresight, Ints, Losses, cleaned
+from pysr_neural.proposer.policy.foresight import Flags, Foresight, Ints, Losses, Plants, cleaned
 from pysr_neural.proposer.policy.language import Floats
 from pysr_neural.proposer.policy.shapes import ARITY, TOKEN, Shape
 
@@ -127,6 +127,40 @@ class Outlook:
         if self.crowded:
             return np.full(np.broadcast_shapes(nodes.shape, others.shape), LOWEST / 5)
         return self.told(self._losses[nodes, self._first + self._part[others]])
+
+
+class NoOutlook:
+    """Stands for an `Outlook` where nobody looks ahead: all prospects are 0.
+
+    Parameters
+    ----------
+    plants : Plants
+    shapes : sequence of Shape
+        Of the members.
+    """
+
+    def __init__(self, plants: Plants, shapes: Sequence[Shape]) -> None:
+        sizes = np.array([len(shape.nodes) for shape in shapes])
+        self.tree_of: Ints = np.arange(len(shapes))
+        self.starts: Ints = np.cumsum(sizes) - sizes
+        self.best_plant = self.best_part = self.flat = np.zeros(int(sizes.sum()))
+        self._beginnings = len(plants.table)
+
+    def planted(self, nodes: Ints) -> Array:
+        """Return as many prospects as `Outlook` does."""
+        return np.zeros((len(nodes), self._beginnings))
+
+    def mated(self, nodes: Ints, trees: Ints) -> Array:
+        """Return as many prospects as `Outlook` does."""
+        return np.zeros(nodes.shape)
+
+    def paired(self) -> Array:
+        """Return as many prospects as `Outlook` does."""
+        return np.zeros((len(self.starts), len(self.starts)))
+
+    def parted(self, nodes: Ints, others: Ints) -> Array:
+        """Return as many prospects as `Outlook` does."""
+        return np.zeros(np.broadcast_shapes(nodes.shape, others.shape))
 
 
 def _losses(forms: Array, rest: Array, candidates: Array, usable: Flags) -> Floats:

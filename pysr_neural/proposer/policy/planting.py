@@ -97,7 +97,7 @@ class _Planting:
         self.places[:, 0, _ABOVE], self.places[:, 0, _OPERAND] = old[:, s.ABOVE], old[:, s.OPERAND]
         self.tokens = np.zeros((count, depth), dtype=np.int64)
         self.prospects = state.outlook.planted(state.places[first, node])
-        self.table = language.foresight.plants.table
+        self.table = language.plants.table
         self.facts = np.zeros((count, _FACTS), dtype=np.int64)
         self.facts[:, _OPEN] = 1
         self.facts[:, _KEEPS] = np.where(must, MUST_KEEP, np.where(may, MAY_KEEP, NEVER_KEPT))

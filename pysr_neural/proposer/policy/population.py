@@ -14,7 +14,7 @@ from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy import shapes as s
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language
-from pysr_neural.proposer.policy.outlook import Outlook
+from pysr_neural.proposer.policy.outlook import NoOutlook, Outlook
 from pysr_neural.proposer.policy.shapes import Shape
 from pysr_neural.state import MemberView
 
@@ -32,6 +32,8 @@ _FINEST = _ROOMY + ROOMS - 2
 MEMBER_FEATURES = _FINEST + 16
 LEVELS = 6
 NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 9
+MEMBER_PROSPECTS, NODE_PROSPECTS = (MEMBER_FEATURES - 2, MEMBER_FEATURES), (NODE_FEATURES - 3, NODE_FEATURES)
+"""Which features are foresight."""
 GLOBAL_FEATURES = 12 + TOURNAMENTS
 _LEVEL_NAMES, _OPERAND_NAMES, _ROOM_NAMES = (np.eye(n, dtype=np.float32) for n in (LEVELS, MOST_OPERANDS, ROOMS))
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
@@ -74,8 +76,10 @@ class PopulationState:
         return np.arange(int(self.sizes.max())) < self.sizes[:, None]
 
     @cached_property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> Outlook | NoOutlook:
         """What the data say about every node."""
+        if not self.language.looks_ahead:
+            return NoOutlook(self.language.plants, self.shapes)
         trees, lowest = [member.tree for member in self.members], float(np.exp(self.losses.min()))
         return Outlook(self.language.foresight, trees, self.shapes, lowest)
 

@@ -106,7 +106,8 @@ class PolicySession:
     """
 
     def __init__(self, proposer: PolicyProposer, problem: Problem, watch: Watch | None = None) -> None:
-        self.proposer, self.language, self.watch = proposer, Language(problem), watch
+        self.proposer, self.watch = proposer, watch
+        self.language = Language(problem, proposer.network.config.foresight)
         self._met: set[Node] = set()
         self._tries = 1.0
 
