@@ -92,14 +92,14 @@ def around(planted: Node, kept: Node) -> Node:
     """Return what is planted, with what was there in place of `KEPT`."""
     if planted.index == KEPT.index:
         return kept
-    return _with_children(planted, [around(child, kept) for child in planted.children])
+    return _with_children(planted, [around(child, kept) for child in planted.children]) if planted.children else planted
 
 
 def drawn(planted: Node, draw: Callable[[], Node]) -> Node:
     """Return what is planted, with every undrawn constant drawn, in prefix order."""
     if planted.value is not None:
         return draw() if math.isnan(planted.value) else planted
-    return _with_children(planted, [drawn(child, draw) for child in planted.children])
+    return _with_children(planted, [drawn(child, draw) for child in planted.children]) if planted.children else planted
 
 
 def _with_children(tree: Node, children: list[Node]) -> Node:

@@ -4,8 +4,9 @@ Owns: the traces, the policies, the comparison, the report.  Does not own: recor
 learning (`pysr_neural_training.policy`), the policy itself (`pysr_neural.proposer.policy`).
 
 A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the
-policy learns: how BasicSR varies, not what would have been better, so without foresight.  The policy then makes every child of the same
-searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is the preset's.
+policy learns: how BasicSR varies, not what would have been better, so that it has no foresight.  The policy then makes
+every child of the same searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is
+the preset's.
 """
 
 import argparse

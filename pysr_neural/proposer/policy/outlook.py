@@ -90,11 +90,12 @@ class Outlook:
             above = np.flatnonzero(tokens == token)
             with np.errstate(all="ignore"):
                 made, finite = cleaned(foresight.operators[token - foresight.first_operator].function(candidates))
-            self._losses[above + 1] = _losses(forms[above], rest[above], made, usable & finite)
+            self._losses[above + 1] = _exact_losses(forms[above], rest[above], made, usable & finite)
 
     def told(self, losses: Losses) -> Array:
         """Return how far losses are below the population's lowest, in natural logarithms, bounded and divided by 5."""
-        return np.clip(self._lowest - np.log(np.clip(losses, LEAST, MOST)), LOWEST, HIGHEST) / 5
+        bounded = np.minimum(np.maximum(losses, LEAST), MOST)  # `clip` takes longer for few.
+        return np.minimum(np.maximum(self._lowest - np.log(bounded), LOWEST), HIGHEST) / 5  # type: ignore[no-any-return]
 
     def planted(self, nodes: Ints) -> Array:
         """Return the prospects of nodes with what each beginning of `Plants` can become; shape (nodes, beginnings)."""

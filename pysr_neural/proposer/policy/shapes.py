@@ -55,14 +55,15 @@ def shapes_of(trees: Sequence[Node], index: Mapping[tuple[str, int], int], featu
     """
     nodes = [list(tree) for tree in trees]
     flat = [node for own in nodes for node in own]
-    tokens = np.array([_token(node, index) for node in flat])
+    named = [(node.operator, len(node.children), node.index) for node in flat]
+    tokens = np.array([index[name, n] if name is not None else 0 if i is None else i + 1 for name, n, i in named])
     ends = np.cumsum([len(own) for own in nodes])
     starts = ends - [len(own) for own in nodes]
     rows = np.zeros((len(flat), COLUMNS), dtype=np.int16)
     rows[:, TOKEN] = tokens
     rows[:, SIZE] = sizes = np.array([node.size for node in flat])
     rows[:, HEIGHT] = [node.depth for node in flat]
-    rows[:, ARITY] = arities = np.array([len(node.children) for node in flat])
+    rows[:, ARITY] = arities = np.array([arity for _, arity, _ in named])
     rows[starts, ABOVE] = none
     for operand, above in enumerate(operands(np.arange(len(flat)), sizes, arities)):
         has = np.flatnonzero(arities > operand)
@@ -95,12 +96,6 @@ def operands(at: Ints, sizes: Ints, arities: Ints) -> list[Ints]:
         before = found[-1]
         found.append(before + sizes[np.minimum(before, len(sizes) - 1)])
     return found
-
-
-def _token(node: Node, index: Mapping[tuple[str, int], int]) -> int:
-    if node.operator is not None:
-        return index[node.operator, len(node.children)]
-    return 0 if node.index is None else 1 + node.index
 
 
 def _levels(sizes: Ints) -> Ints:
