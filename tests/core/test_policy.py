@@ -15,6 +15,7 @@ from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Action, ProposalRequest
 from pysr_neural.proposer.guarded import reason_against
+from pysr_neural.proposer.policy import proposer
 from pysr_neural.proposer.policy.choosers import Recorded, Sampler
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, HEADS, PolicyConfig, PolicyNetwork
@@ -438,3 +439,22 @@ def test_without_foresight_it_decides_as_before_it_is_given_some(tmp_path):
 
 def test_files_that_do_not_say_have_foresight():
     assert PolicyNetwork.load(BUNDLED).config.foresight
+
+
+def test_no_more_is_drawn_than_leads_to_something_new(monkeypatch):
+    drawn = []
+
+    class Counting(Walk):
+        def __init__(self, state, count, kinds):
+            drawn.append(count)
+            super().__init__(state, count, kinds)
+
+    monkeypatch.setattr(proposer, "Walk", Counting)
+    problem, members = make_problem(("+", "*"), features=2), views("x0 + x1", "x1 * x0", "x0 + x0 * x1")
+    session = PolicyProposer(network(), draws=3).open(problem)
+    request = ProposalRequest(members, 20, ("child",), 0, max_size=9)
+    assert len(session.propose(request).actions) == 20
+    assert drawn in ([25], [25, 35])
+    for _ in range(6):
+        assert len(session.propose(request).actions) == 20
+    assert sum(drawn[-2:]) == 60 or drawn[-1] == 60  # The same draws again: nothing new, and all are needed.

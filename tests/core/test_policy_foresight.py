@@ -198,3 +198,21 @@ def test_an_operator_of_another_arity_is_not_known():
     X = np.random.default_rng(0).uniform(0.5, 3.0, (20, 1))
     language = Language(Problem(X, X[:, 0], OperatorSet(("-", "+"), (1, 2)), Limits(max_size=15)))
     assert np.isfinite(PopulationState(language, [MemberView(parse("x0 + x0"), 1.0, 3)], 9, 0.0).member_features).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_single_precision_tells_what_double_precision_does(offset):
+    rng = np.random.default_rng(2)
+    candidates = rng.standard_normal((40, ROWS)) * 10.0 ** rng.uniform(-3, 3, (40, 1))
+    candidates[:5] = rng.standard_normal((5, ROWS))
+    weights, aims = rng.uniform(0, 1, (60, ROWS)) / ROWS, offset + rng.standard_normal((60, ROWS))
+    aims[:5] = candidates[:5] + 1e-5  # Nearly right, which single precision does not tell from right.
+    forms, rest = np.hstack([weights, -2 * weights * aims]), (weights * aims**2).sum(axis=1)
+    rest[50:] = np.inf
+    usable = np.arange(40) != 7
+    exact = outlook._exact_losses(forms, rest, candidates, usable)
+    found = outlook._losses(forms, rest, candidates, usable)
+    assert np.log(np.minimum(found, outlook.MOST)) == pytest.approx(np.log(exact), abs=2e-3)
+    assert np.diag(found)[:5] == pytest.approx([1e-10 * own.sum() for own in weights[:5]], rel=1e-3)
+    assert (exact[:, 7] == outlook.MOST).all()
+    assert (exact[50:] == outlook.MOST).all()
