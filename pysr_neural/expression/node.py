@@ -98,7 +98,8 @@ class Node:
         while stack:
             node = stack.pop()
             yield node
-            stack.extend(reversed(node.children))
+            if node.children:
+                stack.extend(node.children[::-1])
 
     def at(self, position: int) -> Node:
         """Return the node at a prefix position, 0 being the root.
