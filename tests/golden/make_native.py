@@ -61,6 +61,7 @@ def golden_text() -> str:
             f"present = {look.present!r}",
             f"nodes = {[place.node for place in look.places]}",
             f"forms = {[FORMS.index(place.form) for place in look.places]}",
+            f"draw_scores = {_numbers(look.draw_scores(weights()))}",
             f"decreases = [{', '.join(map(_numbers, look.decreases))}]",
             f"scores = [{', '.join(map(_numbers, look.scores(weights())))}]",
         ]
