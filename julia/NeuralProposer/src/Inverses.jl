@@ -44,7 +44,7 @@ end
 
 """
 From what a node should be (`aims`, and the `slopes` of the way up) to what its first or second operand should be, in
-place. `own` is where the operand's values begin in `x`, `other` where the other operand's, `whole` where the node's.
+place; the other operand's values are those of `x` after `other`. Only the slopes' squares count.
 """
 function pull_two!(aims, slopes, x::Vector{Float64}, opcode::Opcode, first::Bool, other::Int)
     opcode == PLUS && return pull!((aim, slope, o) -> (aim - o, slope), aims, slopes, x, other)
@@ -63,6 +63,7 @@ end
     end
 end
 
+"""The same of an operator of one operand; its values are those of `x` after `whole`, the operand's those after `own`."""
 function pull_one!(aims, slopes, x::Vector{Float64}, opcode::Opcode, whole::Int, own::Int)
     opcode == EXP && return undo!((aim, v, w) -> aim > 0 ? (log(aim), aim) : (NaN, NaN), aims, slopes, x, whole, own)
     opcode == COS && return undo!(uncos, aims, slopes, x, whole, own)
