@@ -93,7 +93,9 @@ def test_scores_are_those_of_the_network():
     units = weights[: native.HIDDEN * native.UNIT].reshape(native.HIDDEN, native.UNIT)
     hidden = [max(0.0, unit[0] + unit[1:] @ features) for unit in units]
     at = native.HIDDEN * native.UNIT
-    expected = hidden @ weights[at : at + native.HIDDEN] + features @ weights[at + native.HIDDEN : -native.DRAW_FEATURES]
+    expected = (
+        hidden @ weights[at : at + native.HIDDEN] + features @ weights[at + native.HIDDEN : -native.DRAW_FEATURES]
+    )
     assert seen.scores(weights)[3, 2] == pytest.approx(expected)
 
 

@@ -11,7 +11,17 @@ from pysr_neural.expression.text import parse
 from pysr_neural.proposer.policy import native
 from pysr_neural.proposer.policy.native import NativeForesight, Place
 from pysr_neural_training.policy import distil
-from pysr_neural_training.policy.distil import DistilConfig, Labels, fit, initial, label, loss_of, place_loss_of, scores, worth
+from pysr_neural_training.policy.distil import (
+    DistilConfig,
+    Labels,
+    fit,
+    initial,
+    label,
+    loss_of,
+    place_loss_of,
+    scores,
+    worth,
+)
 from tests.golden.make_native import problem_of
 
 SMALL = DistilConfig(problems=2, states=2, generations=1, changes=4, epochs=2)

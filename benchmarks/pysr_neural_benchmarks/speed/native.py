@@ -5,12 +5,12 @@ Owns: both ratios and their table.  Does not own: the step (the Julia package), 
 
 ``step_ratio``: the same population goes through some cycles of PySR's evolution again and again, once with ordinary
 mutations, once with mutations that all look ahead, in turns.  Both sides are whole steps as PySR makes them: the
-tournament, the parent's copy, the mutation, constraints, the child's evaluation (larger children cost more), acceptance,
-the hall of fame, the hooks of all plugins; crossovers are off.  Members get new references each time, so that nothing is
-known of them from the time before.  The ratio is of the medians of the pieces: a collection of Julia's garbage takes as
-long as a thousand steps and would decide alone.  ``evaluations_ratio``: whole searches of the same data, in turns, at the
-share of mutations that users get, with all that belongs to them.  All times are of the processor, so that a busy machine
-does less harm; medians of the turns' ratios count.
+tournament, the parent's copy, the mutation, constraints, the child's evaluation (larger children cost more),
+acceptance, the hall of fame, the hooks of all plugins; crossovers are off.  Members get new references each time, so
+that nothing is known of them from the time before.  The ratio is of the medians of the pieces: a collection of Julia's
+garbage takes as long as a thousand steps and would decide alone.  ``evaluations_ratio``: whole searches of the same
+data, in turns, at the share of mutations that users get, with all that belongs to them.  All times are of the
+processor, so that a busy machine does less harm; medians of the turns' ratios count.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **chang
 
 
 def step_ratios(settings: Settings) -> list[tuple[float, float, float]]:
-    """Return of each turn the time of a step that looks ahead over that of an ordinary one, and microseconds of both."""
+    """Return of each turn the time of a step that looks ahead over an ordinary one's, and microseconds of both."""
     from pysr import jl
 
     jl.seval(_STEPS)
