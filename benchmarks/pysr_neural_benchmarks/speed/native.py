@@ -62,7 +62,7 @@ function evolved(options, X, y, cycles)
 end
 function seconds(steps::Steps, cycles)
     population = copy(steps.population)
-    foreach(member -> member.ref = SR.generate_reference(), population.members)
+    foreach(member -> member.ref = rand(1:typemax(Int)), population.members)
     began = ccall(:clock, Clong, ())
     SR.s_r_cycle(
         steps.dataset, population, cycles, steps.options.maxsize; steps.options, trace=nothing,
