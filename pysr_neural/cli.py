@@ -7,6 +7,7 @@ entry point's name is a space on the command line.  Each is a ``main(argv: list[
 
 import ast
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,8 +34,13 @@ def main(argv: list[str] | None = None) -> int:
         Exit code: the command's own; 2 for an error of the user's, told in one line; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    return ended(lambda: _run(arguments))
+
+
+def ended(run: Callable[[], int]) -> int:
+    """Run a command and tell how it ended: returns its exit code, or that of its error, which is told in one line."""
     try:
-        return _run(arguments)
+        return run()
     except NeuralProposerError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE_ERROR

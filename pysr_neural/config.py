@@ -18,7 +18,9 @@ Transport = Literal["auto", "unix", "tcp"]
 LEVELS_IN_PYSR = ("seed", "refresh")
 """The levels that were measured to help there (training/LOG.md, "A front apart")."""
 MAX_BATCH = 4096
-POLICY, POLICY_SUFFIX = "policy", ".safetensors"
+DEFAULT, POLICY, POLICY_SUFFIX = "default", "policy", ".safetensors"
+BUNDLED = (DEFAULT, POLICY)
+"""Names of what comes with the package: the transformer, the policy of actions."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class NeuralProposer:
     ('seed', 'child')
     """
 
-    checkpoint: str = "default"
+    checkpoint: str = DEFAULT
     levels: tuple[str, ...] | None = None
     max_overhead: float | str = AUTO
     batch_size: int = 64
@@ -154,9 +156,15 @@ def neural_proposer_of(value: object, name: str = "neural_proposer") -> NeuralPr
     if callable(getattr(value, "open", None)) and not isinstance(value, type):
         return NeuralProposer(proposer=value)
     raise ConfigError(
-        f"{name} must be None, 'default', a checkpoint's path or hub id, a NeuralProposer(...), or an object with the "
-        f"Proposer protocol; got {value!r}." + (" Pass an instance, not its class." if isinstance(value, type) else "")
+        f"{name} must be None, {bundled_in_words()}, a checkpoint's path or hub id, a NeuralProposer(...), or an "
+        f"object with the Proposer protocol; got {value!r}."
+        + (" Pass an instance, not its class." if isinstance(value, type) else "")
     )
+
+
+def bundled_in_words() -> str:
+    """Return the names of what comes with the package, as error messages have them."""
+    return ", ".join(map(repr, BUNDLED))
 
 
 def is_policy(checkpoint: str) -> bool:

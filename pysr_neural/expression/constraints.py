@@ -53,7 +53,11 @@ def check_language(
         return "size"
     if tree.depth > limits.max_depth:
         return "depth"
+    known = operators.index
     for node in tree:
+        children = node.children if isinstance(node, Node) else ()
+        if children and node.value is node.index is None and (node.operator, len(children)) in known:
+            continue  # As nearly always.
         reason = _check_node(node, operators, features)
         if reason is None and node.value is not None and not limits.constants:
             reason = "constant"

@@ -18,6 +18,8 @@ from pysr_neural.operators import Array
 INITIAL_DAMPING = 1e-4
 GROWTH = 2.0
 """By how much the damping grows after a step that does not help, twice as much after each further one."""
+LEAST_SHARE = 0.1
+"""By how much the damping shrinks at most after a step that helps."""
 REFUSALS = 8
 """Steps in a row that may not help."""
 TOLERANCE = 1.5e-8
@@ -32,8 +34,7 @@ def descend(projection: Projection, fit: Fit, most: float, least_gain: float = T
     damping, growth = INITIAL_DAMPING, GROWTH
     enough = max(EXACT * projection.target.spread, ROUNDING * projection.target.total)
     while enough < fit.square < inf and projection.spent < most:
-        jacobian = projection.jacobian(fit)
-        matrix, slope = (jacobian @ jacobian.T).tolist(), (jacobian @ fit.residuals).tolist()
+        matrix, slope = projection.normal(fit)
         diagonal = [row[i] or 1.0 for i, row in enumerate(matrix)]
         old = fit.theta.tolist()
         for _ in range(REFUSALS):
@@ -57,7 +58,7 @@ def descend(projection: Projection, fit: Fit, most: float, least_gain: float = T
         if done:
             return fit
         quality = min(gain / expected, 1.0) if expected > 0 else 1.0
-        damping *= max(1 / 3, 1 - (2 * quality - 1) ** 3)
+        damping *= max(LEAST_SHARE, 1 - (2 * quality - 1) ** 3)
         growth = GROWTH
     return fit
 
@@ -73,20 +74,24 @@ def _moved(projection: Projection, theta: list[float], step: list[float]) -> Arr
 
 def _solve(curvature: list[list[float]], damping: list[float], gradient: list[float]) -> list[float] | None:
     """Solve a small positive definite system with something added to its diagonal; None where it is singular."""
-    size = len(gradient)
-    rows = [[*row, value] for row, value in zip(curvature, gradient, strict=True)]
-    for i, row in enumerate(rows):
-        row[i] += damping[i]
-    for i in range(size):
-        pivot = rows[i][i]
+    size, solution = len(gradient), list(gradient)
+    upper = [row[i:] for i, row in enumerate(curvature)]
+    for i, row in enumerate(upper):
+        row[0] += damping[i]
+    for i, row in enumerate(upper):
+        pivot = row[0]
         if not pivot > 0:
             return None
-        for j in range(i + 1, size):
-            factor = rows[j][i] / pivot
+        for j in range(1, size - i):
+            factor = row[j] / pivot
             if factor:
-                rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i], strict=True)]
-    solution = [0.0] * size
+                below = upper[i + j]
+                for k in range(j, size - i):
+                    below[k - j] -= factor * row[k]
+                solution[i + j] -= factor * solution[i]
     for i in range(size - 1, -1, -1):
-        row = rows[i]
-        solution[i] = (row[size] - sum([row[j] * solution[j] for j in range(i + 1, size)])) / row[i]
+        row, value = upper[i], solution[i]
+        for j in range(1, size - i):
+            value -= row[j] * solution[i + j]
+        solution[i] = value / row[0]
     return solution

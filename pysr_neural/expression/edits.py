@@ -92,18 +92,22 @@ def around(planted: Node, kept: Node) -> Node:
     """Return what is planted, with what was there in place of `KEPT`."""
     if planted.index == KEPT.index:
         return kept
-    if not planted.children:
-        return planted
-    return Node(planted.operator, tuple([around(child, kept) for child in planted.children]))
+    return _with_children(planted, [around(child, kept) for child in planted.children]) if planted.children else planted
 
 
 def drawn(planted: Node, draw: Callable[[], Node]) -> Node:
     """Return what is planted, with every undrawn constant drawn, in prefix order."""
     if planted.value is not None:
         return draw() if math.isnan(planted.value) else planted
-    if not planted.children:
-        return planted
-    return Node(planted.operator, tuple([drawn(child, draw) for child in planted.children]))
+    return _with_children(planted, [drawn(child, draw) for child in planted.children]) if planted.children else planted
+
+
+def _with_children(tree: Node, children: list[Node]) -> Node:
+    """Return a node with other children; the node itself if they are the same."""
+    for own, new in zip(tree.children, children, strict=True):
+        if own is not new:
+            return Node(tree.operator, tuple(children))
+    return tree
 
 
 def rotations(node: Node) -> Iterator[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from operator import is_
 
 from pysr_neural.errors import ExpressionError
 
@@ -97,7 +98,8 @@ class Node:
         while stack:
             node = stack.pop()
             yield node
-            stack.extend(reversed(node.children))
+            if node.children:
+                stack.extend(node.children[::-1])
 
     def at(self, position: int) -> Node:
         """Return the node at a prefix position, 0 being the root.
@@ -142,7 +144,14 @@ class Node:
 
     def constants(self) -> list[float]:
         """Return the values of all constants in prefix order."""
-        return [node.value for node in self if node.value is not None]
+        found, pending = [], [self]
+        while pending:
+            node = pending.pop()
+            if node.value is not None:
+                found.append(node.value)
+            elif node.children:
+                pending += node.children[::-1]
+        return found
 
     def with_constants(self, values: list[float]) -> Node:
         """Return the same tree with other constant values, given in prefix order.
@@ -181,11 +190,16 @@ def _same_value(a: float | None, b: float | None) -> bool:
 
 
 def _substitute(node: Node, values: Iterator[float]) -> Node:
+    """Replace constants; what holds none is shared."""
     if node.value is not None:
         return constant(next(values))
-    if not node.children:
+    old = node.children
+    if not old:
         return node
-    return Node(node.operator, tuple([_substitute(child, values) for child in node.children]))
+    new = tuple([_substitute(child, values) for child in old])
+    if all(map(is_, new, old)):
+        return node
+    return Node(node.operator, new)
 
 
 def constant(value: float) -> Node:

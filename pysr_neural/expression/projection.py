@@ -12,7 +12,6 @@ G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import frexp, inf, isfinite, ldexp, sqrt
@@ -25,6 +24,8 @@ from pysr_neural.operators import Array
 
 DEPENDENT = 1e-12
 """A column of which no more than this share is independent of those before it gets the coefficient 0."""
+ALREADY = 0.1
+"""Share of a column's sum of squares that is left by one pass if no second pass is needed."""
 MODERATE = 1e100
 """Columns whose sum of squares lies within this factor of 1 are not scaled."""
 
@@ -36,7 +37,8 @@ class Fit:
     Parameters
     ----------
     theta : array, shape (parameters,)
-    coefficients : list of float
+    shares : list of float
+        Of the target in the directions of the basis.
     square : float
         Sum of squared residuals, over the square of the target's scale; infinite where a value is not finite.
     residuals : array, shape (rows,)
@@ -48,7 +50,7 @@ class Fit:
     """
 
     theta: Array
-    coefficients: list[float]
+    shares: list[float]
     square: float
     residuals: Array
     basis: list[Array]
@@ -74,7 +76,8 @@ class Target:
 
     def __init__(self, y: Array) -> None:
         self.y = y
-        self.unit = ldexp(1.0, -max(min(frexp(float(np.abs(y).max(initial=0.0)))[1], 1000), -1000))
+        largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
+        self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
         self.values = y * self.unit
         self.total = float(np.dot(self.values, self.values))
 
@@ -106,11 +109,13 @@ class Projection:
         self.tape, self.form, self.target = tape, form, target
         self.spent = 0.0
         self._last: Fit | None = None
-        depends = tape.depends
+        depends, cores = tape.depends, form.cores
         self.factors = [i for i, (core, _) in enumerate(tape.origins) if core != -1 and depends[core]]
-        self.order = sorted(range(len(form.cores)), key=lambda i: (depends[form.cores[i]], form.cores[i] != ONE))
+        self.order = list(range(len(cores)))
         """Columns that do not change stand first, since their part of the basis is made once; of them the constant."""
-        known = sum(not depends[core] for core in form.cores)
+        if len(cores) > 1:
+            self.order.sort(key=lambda i: (depends[cores[i]], cores[i] != ONE))
+        known = len(cores) - sum([depends[core] for core in cores])
         self._fixed_changes = form.fixed != -1 and depends[form.fixed]
         self._basis: list[Array] = []
         self._triangle: list[list[float]] = []
@@ -126,7 +131,7 @@ class Projection:
         return target.values if fixed == -1 else (target.y - self.tape.values[fixed]) * target.unit
 
     def _extend(self, basis: list[Array], triangle: list[list[float]], columns: list[int]) -> None:
-        """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice; see `_solved`."""
+        """Add columns to an orthonormal basis by the modified Gram–Schmidt method, twice if needed; see `_solved`."""
         values, cores = self.tape.values, self.form.cores
         for i in columns:
             column = values[cores[i]]
@@ -144,12 +149,16 @@ class Projection:
                 continue
             shares = [0.0] * len(basis)
             rest = column
+            left = size
             for _ in range(2 if basis else 0):
                 for j, direction in enumerate(basis):
                     share = float(np.dot(direction, rest))
                     rest = rest - share * direction
                     shares[j] += share
-            length = sqrt(float(np.dot(rest, rest)))
+                left = float(np.dot(rest, rest))
+                if left > ALREADY * size:
+                    break
+            length = sqrt(left)
             if not length > DEPENDENT * sqrt(size):
                 triangle.append([])
                 basis.append(np.zeros_like(self.target.y))
@@ -157,9 +166,9 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice, target: Target | None = None, more: Iterable[int] = ()) -> Projection:
-        """Return the same fit to some of the rows, the target being that of those rows; more slots are kept."""
-        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed, *more])
+    def on(self, rows: slice, target: Target | None = None) -> Projection:
+        """Return the same fit to some of the rows, the target being that of those rows."""
+        tape = self.tape.on(rows, [*self.form.cores, self.form.fixed])
         return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
 
     def at(self, theta: Array) -> Fit:
@@ -179,77 +188,101 @@ class Projection:
             residuals, more = _projected(self._rests, basis[len(self._basis) :])
             shares = self._shares + more
         square = float(np.dot(residuals, residuals))
-        coefficients = [0.0] * len(self.order)
-        if isfinite(square):
-            for place, value in zip(self.order, _solved(triangle, shares), strict=True):
-                coefficients[place] = value / self.target.unit
-        self._last = Fit(theta, coefficients, square if isfinite(square) else inf, residuals, basis, triangle)
+        self._last = Fit(theta, shares, square if isfinite(square) else inf, residuals, basis, triangle)
         return self._last
+
+    def coefficients(self, fit: Fit) -> list[float]:
+        """Return the coefficients of a point; 0 where a value is not finite."""
+        coefficients = [0.0] * len(self.order)
+        if isfinite(fit.square):
+            for place, value in zip(self.order, _solved(fit.triangle, fit.shares), strict=True):
+                coefficients[place] = value / self.target.unit
+        return coefficients
 
     def losses(self, sets: int) -> Array:
         """Return sums of squares for the sets of parameters that the tape has been run for, shape (sets,).
 
-        A row whose value is not finite counts as if nothing were explained there, and more.
+        A set that has values that are not finite counts as if it explained nothing, and more the more there are.
         """
-        values, rows = self.tape.values, len(self.target.y)
-        shape = (sets, rows)
-        target = np.broadcast_to(self._without_fixed(), shape)
-        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self.order]
-        finite = np.isfinite(sum(columns, start=target))
-        bad = rows - np.count_nonzero(finite, axis=1)
-        if bad.any():
-            target, columns = np.where(finite, target, 0.0), [np.where(finite, column, 0.0) for column in columns]
-        basis: list[Array] = []
-        for column in columns:
-            largest = np.abs(column).max(axis=1, keepdims=True)
-            rest = column / np.where(largest > 0, largest, 1.0)
-            before = np.einsum("sr,sr->s", rest, rest)
-            for direction in basis:
-                rest = rest - np.einsum("sr,sr->s", direction, rest)[:, None] * direction
-            length = np.einsum("sr,sr->s", rest, rest)
-            length = np.where(length > 1e-20 * before, length, np.inf)
-            rest = rest / np.sqrt(length)[:, None]
-            basis.append(rest)
-            target = target - np.einsum("sr,sr->s", rest, target)[:, None] * rest
-        squares = np.einsum("sr,sr->s", target, target)
-        squares = squares + bad * (4.0 * self.target.total / rows)
-        return np.where(np.isfinite(squares), squares, np.inf)
+        values, shape = self.tape.values, (sets, len(self.target.y))
+        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self._rest]
+        known, target = np.array(self._basis), self._rests
+        if self._fixed_changes:
+            target = self._without_fixed()
+            if len(known):
+                target = target - (target @ known.T) @ known
+        target = np.broadcast_to(target, shape)
+        squares = _unexplained(target, columns, known)
+        unknown = np.flatnonzero(~np.isfinite(squares))
+        if len(unknown):
+            finite = np.isfinite(sum([column[unknown] for column in columns], start=target[unknown]))
+            gaps = shape[1] - np.count_nonzero(finite, axis=1)
+            squares[unknown] = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
+        return squares
 
     def polished(self, fit: Fit) -> list[float]:
         """Return the coefficients of a point, with one step of iterative refinement."""
         fit = self.at(fit.theta)
         rest, values, cores = self._without_fixed(), self.tape.values, self.form.cores
-        for core, value in zip(cores, fit.coefficients, strict=True):
+        coefficients = self.coefficients(fit)
+        for core, value in zip(cores, coefficients, strict=True):
             rest = rest - (value * values[core]) * self.target.unit
         shares = _projected(rest, fit.basis)[1]
-        coefficients = list(fit.coefficients)
         for place, value in zip(self.order, _solved(fit.triangle, shares), strict=True):
             if isfinite(value):
                 coefficients[place] += value / self.target.unit
         return coefficients
 
     def jacobian(self, fit: Fit) -> Array:
-        """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows).
-
-        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
-        """
+        """Return how predictions change with parameters, less what coefficients can make up for, (parameters, rows)."""
         fit = self.at(fit.theta)
         self.spent += 1
         factors: dict[int, Array | float] = {}
         if self.form.fixed != -1:
             factors[self.form.fixed] = self.target.unit
-        for core, value in zip(self.form.cores, fit.coefficients, strict=True):
+        for core, value in zip(self.form.cores, self.coefficients(fit), strict=True):
             factors[core] = factors.get(core, 0.0) + value * self.target.unit
         rows = np.zeros((len(fit.theta), len(self.target.y)))
-        for row, slope in zip(rows, self.tape.pull(factors), strict=True):
-            if slope is None:
-                continue
-            if not isinstance(slope, np.ndarray) or slope.ndim == 0:
-                slope = np.full(len(self.target.y), slope)
-            projected, _ = _projected(slope, fit.basis)
-            if isfinite(float(np.dot(projected, projected))):
-                row[:] = projected
+        for i, slope in enumerate(self.tape.pull(factors)):
+            if slope is not None:
+                rows[i] = slope
+        if fit.basis:
+            basis = np.array(fit.basis)
+            rows -= (rows @ basis.T) @ basis
         return rows
+
+    def normal(self, fit: Fit) -> tuple[list[list[float]], list[float]]:
+        """Return the matrix and the right side of the normal equations of a change of the parameters.
+
+        A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
+        """
+        rows = self.jacobian(fit)
+        matrix = (rows @ rows.T).tolist()
+        bad = [i for i, row in enumerate(matrix) if not isfinite(row[i])]
+        if bad:
+            rows[bad] = 0.0
+            matrix = (rows @ rows.T).tolist()
+        return matrix, (rows @ fit.residuals).tolist()
+
+
+def _unexplained(target: Array, columns: list[Array], known: Array) -> Array:
+    """Return the sums of squares that columns leave of a target, (sets, rows) each; not finite where they are not.
+
+    The target has no part in the span of the `known` orthonormal rows, and columns count without theirs.
+    """
+    basis: list[Array] = []
+    for column in columns:
+        before = np.einsum("sr,sr->s", column, column)
+        if len(known):
+            column = column - (column @ known.T) @ known
+        for direction in basis:
+            column = column - np.einsum("sr,sr->s", direction, column)[:, None] * direction
+        length = np.einsum("sr,sr->s", column, column)
+        length = np.where(length <= 1e-20 * before, np.inf, length)
+        target = target - (np.einsum("sr,sr->s", column, target) / length)[:, None] * column
+        if len(columns) > 1:
+            basis.append(column / np.sqrt(length)[:, None])
+    return np.einsum("sr,sr->s", target, target)
 
 
 def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:

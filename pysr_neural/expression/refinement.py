@@ -14,8 +14,7 @@ from math import inf, isfinite, nextafter
 import numpy as np
 
 from pysr_neural.expression.descent import descend
-from pysr_neural.expression.evaluate import evaluate_columns
-from pysr_neural.expression.forms import Form
+from pysr_neural.expression.evaluate import evaluate_remembering
 from pysr_neural.expression.logarithms import log_form
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.projection import Fit, Projection, Target
@@ -30,7 +29,7 @@ SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
 LOOSE = 0.1
 """Relative gain below which a descent of the search from another start is given up."""
-GIVEN = 1e-3
+GIVEN = 1e-2
 """The same for the descent from the given start, or from logarithms."""
 FIT_EVALUATIONS = 120
 """Evaluations on all rows that a fit may take where nothing else is said."""
@@ -65,20 +64,25 @@ class Refinement:
     def loss(self, tree: Node) -> float:
         """Return the mean squared error over all rows; infinite if any prediction is not finite."""
         with np.errstate(all="ignore"):
-            return mean_square(evaluate_columns(tree, self.columns, self.functions) - self.target.y)
+            return self._loss(tree)
+
+    def _loss(self, tree: Node) -> float:
+        if len(self._memory) * len(self.target.y) > CAPACITY:
+            self._memory.clear()
+        return mean_square(evaluate_remembering(tree, self.columns, self.functions, self._memory) - self.target.y)
 
     def refined(self, tree: Node, most: int) -> tuple[Node, float]:
         """Fit the constants of a tree; the arguments and the result are those of `fit.refine`."""
         with np.errstate(all="ignore"):
-            loss = self.loss(tree)
-            count = sum([node.value is not None for node in tree])
+            loss = self._loss(tree)
+            count = len(tree.constants())
             if not count or count > len(self.target.y) or loss == 0:
                 return tree, loss
             constants = self.constants(tree, most)
             if constants is None or not all(map(isfinite, constants)):
                 return tree, loss
             candidate = tree.with_constants(constants)
-            new_loss = self.loss(candidate)
+            new_loss = self._loss(candidate)
         return (candidate, new_loss) if new_loss < loss else (tree, loss)
 
     def constants(self, tree: Node, most: int) -> list[float] | None:
@@ -90,8 +94,6 @@ class Refinement:
         most : int
             Bound on the evaluations of the search, derivatives included; twice as many if they are of fewer rows.
         """
-        if len(self._memory) * len(self.target.y) > CAPACITY:
-            self._memory.clear()
         tape = Tape(self.columns, self.functions, self._memory)
         forms = Forms(tape, tree)
         projection = Projection(tape, forms.of(tree), self.target)
@@ -109,11 +111,9 @@ class Refinement:
         count = len(projection.tape.parameters) + len(projection.form.cores)
         step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
         start = np.array(projection.tape.start)
-        logs = log_form(projection.tape, projection.form)
-        more = () if logs is None else (logs[0].fixed, *logs[0].cores)
-        few = projection.on(slice(None, None, step), self._few_rows(step), more)
+        few = projection.on(slice(None, None, step), self._few_rows(step))
         enough, most = SETTLED * few.target.spread, most if step == 1 else 2 * most
-        theta = None if logs is None else self._by_logarithms(few, logs, step, most // 2)
+        theta = self._by_logarithms(few, step, most // 2)
         best = few.at(start if theta is None else theta)
         if not best.square <= enough:
             best = descend(few, best, few.spent + min(most, EVALUATIONS), GIVEN)
@@ -125,13 +125,15 @@ class Refinement:
         fit = projection.at(best.theta)
         return fit if isfinite(fit.square) else projection.at(start)
 
-    def _by_logarithms(self, few: Projection, logs: tuple[Form, list[int]], step: int, most: int) -> Array | None:
+    def _by_logarithms(self, few: Projection, step: int, most: int) -> Array | None:
         """Return parameters from a fit of log |y|; None where that is of no use."""
-        target = self._log_target(few.target, step)
-        if target is None:
+        tape = few.tape.branch()
+        logs = log_form(tape, few.form)
+        target = None if logs is None else self._log_target(few.target, step)
+        if logs is None or target is None:
             return None
         form, places = logs
-        part = few.tape.needed([form.fixed, *form.cores], places)
+        part = tape.needed([form.fixed, *form.cores], places)
         projection = Projection(part, form, target)
         fit = projection.at(np.array(part.start))
         enough = SETTLED * target.spread
@@ -144,7 +146,7 @@ class Refinement:
             return None
         theta = np.array(few.tape.start)
         theta[part.places] = fit.theta
-        for place, value in zip(places, fit.coefficients, strict=False):
+        for place, value in zip(places, projection.coefficients(fit), strict=False):
             theta[place] = _snapped(value)
         return theta
 

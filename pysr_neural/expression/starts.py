@@ -22,9 +22,9 @@ ROWS = 20
 """About as many rows are looked at."""
 WORTH = 1.0
 """Largest sum of squares of a set that is followed, as a share of that of the fit so far."""
-ROUNDS = 4
+ROUNDS = 2
 """Most rounds of changes."""
-KEPT = 4
+KEPT = 3
 """Sets that are kept from round to round."""
 SETS = (160, 80, 96)
 """Sets drawn at first: for one parameter, for two, for more."""
@@ -65,7 +65,7 @@ def promising(projection: Projection, square: float, enough: float, most: float)
         if not found[-1][0] < 0.99 * lowest or projection.spent >= most:
             break
     for theta, loss in zip(found[0], found[-1], strict=True):
-        if isfinite(loss) and loss <= worth and theta is not given and not np.array_equal(theta, given):
+        if isfinite(loss) and loss <= worth and theta is not given and (theta != given).any():
             yield theta
 
 
@@ -115,4 +115,5 @@ def _first(count: int, exponents: tuple[bool, ...]) -> Array:
     powers[same] = np.array(EXPONENTS)[(places[same] // 3 % len(EXPONENTS)).astype(int)][:, None]
     low, high = DECADES
     sizes = np.where(drawn < 0.5, 1.0, -1.0) * 10 ** (low + (high - low) * np.mod(2 * drawn, 1.0))
-    return np.where(exponents, powers, sizes)
+    drawn = np.where(exponents, powers, sizes)
+    return drawn[np.sort(np.unique(drawn, axis=0, return_index=True)[1])]

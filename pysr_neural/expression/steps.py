@@ -4,6 +4,7 @@ Owns: their functions and pullbacks.  Does not own: the order of steps (`tape`),
 """
 
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 
@@ -37,10 +38,13 @@ def positive_power(logs: Array, exponent: Array) -> Array:
 def power(logs: Array, exponent: Array, negative: Array) -> Array:
     """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
     size = np.exp(exponent * logs)
+    if exponent.ndim == 0:
+        rest = float(exponent) % 2.0
+        if rest == 0:
+            return size
+        return np.where(negative, -size if rest == 1 else np.nan, size)
     whole = exponent == np.round(exponent)
     sign = np.where(whole, 1.0 - 2.0 * np.mod(exponent, 2.0), np.nan)
-    if sign.ndim == 0 and sign == 1:
-        return size
     return np.where(negative, sign * size, size)
 
 
@@ -54,7 +58,9 @@ def exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Arra
     slope = rest[-1] * logs
     if len(rest) == 2 and rest[0].any():
         return np.full_like(slope, np.nan)
-    return g * np.where(logs == -np.inf, 0.0, slope)
+    if not isfinite(float(np.add.reduce(slope))):
+        slope = np.where(logs == -np.inf, 0.0, slope)
+    return g * slope
 
 
 def differences(function: Callable[..., Array], place: int) -> Callable[..., Array]:

@@ -34,6 +34,7 @@ class Forms(Algebra):
         self.constants = tree.constants()
         self._kinds: dict[int, int] = {}
         self._count = 0
+        self._read(tree)
 
     def assign(self, form: Form, coefficients: Sequence[float], theta: Sequence[float]) -> list[float]:
         """Return the tree's constants for coefficients of its form and parameters of the tape."""
@@ -45,7 +46,9 @@ class Forms(Algebra):
 
     def of(self, node: Node) -> Form:
         """Return the form of a subtree; to be called on the subtrees in prefix order."""
-        kind = self._kind(node)
+        if node.value is not None:
+            return self._constant(node.value)
+        kind = self._kinds[id(node)]
         if kind == KNOWN:
             return Form(self.tape.known(node), [], [], nothing)
         if kind == NUMBER:
@@ -63,22 +66,25 @@ class Forms(Algebra):
             return self.raised(self.of(children[0]), self.of(children[1]))
         return self.fixed(self.tape.apply(str(name), *[self.opaque(self.of(child)) for child in children]))
 
-    def _kind(self, node: Node) -> int:
-        """Tell whether a subtree holds no constants, nothing else, or both."""
-        if not node.children:
-            return KNOWN if node.value is None else NUMBER
-        kind = self._kinds.get(id(node))
-        if kind is None:
-            first, *others = [self._kind(child) for child in node.children]
-            kind = self._kinds[id(node)] = MIXED if any(other != first for other in others) else first
+    def _read(self, node: Node) -> int:
+        """Note of every subtree whether it holds no constants, nothing else, or both."""
+        if node.value is not None:
+            return NUMBER
+        kind = KNOWN
+        for place, child in enumerate(node.children):
+            own = self._read(child)
+            kind = own if place == 0 or own == kind else MIXED
+        self._kinds[id(node)] = kind
         return kind
 
-    def _number(self, node: Node) -> Form:
-        """Return the form of a subtree of constants only: one number."""
+    def _constant(self, value: float) -> Form:
         constants, first = self.constants, self._count
-        if node.value is not None:
-            self._count += 1
-            return Form(-1, [ONE], [node.value], lambda values: constants.__setitem__(first, values[0]))
+        self._count += 1
+        return Form(-1, [ONE], [value], lambda values: constants.__setitem__(first, values[0]))
+
+    def _number(self, node: Node) -> Form:
+        """Return the form of an operator over constants only: one number."""
+        constants, first = self.constants, self._count
         self._count += len(node.constants())
 
         def put(values: Sequence[float]) -> None:

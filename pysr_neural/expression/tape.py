@@ -15,6 +15,7 @@ from copy import copy
 import numpy as np
 
 from pysr_neural.expression import steps
+from pysr_neural.expression.evaluate import evaluate_remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import OPERATORS, Array
 
@@ -72,18 +73,9 @@ class Tape:
         """Return the slot of a subtree without constants."""
         slot = self._known.get(node)
         if slot is None:
-            slot = self._known[node] = self._add(self._value(node), False)
+            value = evaluate_remembering(node, self.columns, self.functions, self.memory)
+            slot = self._known[node] = self._add(value, False)
         return slot
-
-    def _value(self, node: Node) -> Array:
-        value = self.memory.get(node)
-        if value is None:
-            if node.index is not None:
-                value = self.columns[node.index]
-            else:
-                value = self.functions[str(node.operator)](*[self._value(child) for child in node.children])
-            self.memory[node] = value
-        return value
 
     def apply(self, name: str, *sources: int) -> int:
         """Return the slot of an operator over slots."""
@@ -95,10 +87,11 @@ class Tape:
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
         depends, values = self.depends, self.values
-        if not any(map(depends.__getitem__, sources)):
+        changing = [depends[source] for source in sources]
+        if True not in changing:
             return self._add(function(*[values[source] for source in sources]), False)
         slot = self._add(values[0], True)
-        back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if pull and depends[source]]
+        back = [(source, pull) for source, pull, own in zip(sources, pullbacks, changing, strict=True) if own and pull]
         self.steps.append((function, slot, sources, tuple(back)))
         return slot
 
@@ -217,6 +210,13 @@ class Tape:
                 pulled[source] = part if source not in pulled else pulled[source] + part
         return [pulled.get(slot) for slot in self.parameters]
 
+    def branch(self) -> Tape:
+        """Return a tape that begins as this one does, to which steps can be added."""
+        part = copy(self)
+        part.values, part.depends, part.steps = list(self.values), list(self.depends), list(self.steps)
+        part.made = dict(self.made)
+        return part
+
     def needed(self, slots: Sequence[int], without: Sequence[int]) -> Tape:
         """Return a tape of only those steps and parameters that some slots need, some parameters left out."""
         part, wanted = copy(self), set(slots)
@@ -243,9 +243,7 @@ class Tape:
         part.values = values = list(self.values)
         known = [slot for slot in wanted if not self.depends[slot] and values[slot].ndim]
         floats = [slot for slot in known if values[slot].dtype == np.float64]
-        for slot, value in zip(
-            floats, np.ascontiguousarray(np.array([values[i] for i in floats])[:, rows]), strict=True
-        ):
+        for slot, value in zip(floats, np.array([values[i][rows] for i in floats]), strict=True):
             values[slot] = value
         for slot in set(known).difference(floats):
             values[slot] = values[slot][rows]

@@ -98,6 +98,8 @@ def boot() -> ModuleType:
     # Julia's start fails in as many ways as there are networks, installations and Julia errors; each becomes one
     # sentence with its cause attached.
     except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
         raise EngineUnavailableError(f"PySR could not start Julia ({cause}).\n{HOW_TO_GET_JULIA}") from error
     return pysr  # type: ignore[no-any-return]
@@ -124,10 +126,17 @@ def load_package() -> Any:
     try:
         jl.seval(f"using {PACKAGE}: {PACKAGE}")
     except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
         raise EngineUnavailableError(
             f"The Julia package {PACKAGE} at {package_folder()} could not be loaded: {error}"
         ) from error
     return getattr(jl, PACKAGE)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether Ctrl-C is behind an error: Python's own, or Julia's on its way through."""
+    return isinstance(error, KeyboardInterrupt) or "InterruptException" in f"{type(error).__name__} {error}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ proposer left out is an empty array; `crossover_probability` is then NaN, as `se
 
 import logging
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +131,14 @@ def _integers(message: Frame, name: str) -> npt.NDArray[np.int64]:
     return message.fields[name].reshape(-1).astype(np.int64)
 
 
-def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed: float) -> Frame:
+def batch_frame(
+    batch: ProposalBatch,
+    message: Frame,
+    problem: Problem,
+    elapsed: float,
+    leave_noise: Sequence[bool] | None = None,
+    explained: bool = False,
+) -> Frame:
     """Write a proposal as the answer to a REQUEST; a child that the wire cannot carry is left out, with a log entry.
 
     Parameters
@@ -141,10 +149,14 @@ def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed:
     problem : Problem
     elapsed : float
         Seconds that the proposer took.
+    leave_noise : sequence of bool, optional
+        Of each child, whether it leaves only noise of the data.
+    explained : bool
+        Whether a member of the request does.
     """
-    written = _written_children(batch.children, problem)
+    written = _written_children(batch.children, leave_noise or [False] * len(batch.children), problem)
     parents = np.full((len(written), MAX_PARENTS), -1, dtype=np.int32)
-    for row, (child, _, _) in enumerate(written):
+    for row, (child, _, _, _) in enumerate(written):
         kept = child.parents[:MAX_PARENTS]
         parents[row, : len(kept)] = kept
     prior = batch.prior
@@ -153,12 +165,14 @@ def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed:
         MessageType.BATCH,
         message.request,
         search=message.fields["search"],
-        lengths=[len(codes) for _, codes, _ in written],
-        codes=_joined([codes for _, codes, _ in written], np.int32),
-        constants=_joined([constants for _, _, constants in written], np.float64),
-        kinds=[KINDS.index(child.kind) for child, _, _ in written],
+        lengths=[len(codes) for _, codes, _, _ in written],
+        codes=_joined([codes for _, codes, _, _ in written], np.int32),
+        constants=_joined([constants for _, _, constants, _ in written], np.float64),
+        kinds=[KINDS.index(child.kind) for child, _, _, _ in written],
         parents=parents,
-        log_probabilities=[child.log_probability for child, _, _ in written],
+        log_probabilities=[child.log_probability for child, _, _, _ in written],
+        leave_noise=[noise for _, _, _, noise in written],
+        explained=explained,
         kind_weights=_optional(batch.kind_weights),
         crossover_probability=math.nan if crossover is None else crossover,
         parent_weights=_optional(batch.parent_weights),
@@ -169,9 +183,11 @@ def batch_frame(batch: ProposalBatch, message: Frame, problem: Problem, elapsed:
     )
 
 
-def _written_children(children: tuple[Child, ...], problem: Problem) -> list[tuple[Child, Value, Value]]:
-    written: list[tuple[Child, Value, Value]] = []
-    for child in children:
+def _written_children(
+    children: tuple[Child, ...], leave_noise: Sequence[bool], problem: Problem
+) -> list[tuple[Child, Value, Value, bool]]:
+    written: list[tuple[Child, Value, Value, bool]] = []
+    for child, noise in zip(children, leave_noise, strict=True):
         try:
             codes, constants = encode(child.tree, problem.operators, problem.X.shape[1])
         except ExpressionError as error:
@@ -180,7 +196,7 @@ def _written_children(children: tuple[Child, ...], problem: Problem) -> list[tup
         if child.kind not in KINDS:
             _LOGGER.warning("A proposed child was left out: its kind %r is none of %s", child.kind, KINDS)
             continue
-        written.append((child, codes, constants))
+        written.append((child, codes, constants, noise))
     return written
 
 

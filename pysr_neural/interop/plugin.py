@@ -73,7 +73,7 @@ class NeuralProposerPlugin:
     verbose: bool = True
     foresight: Sequence[float] | None = None
     foresight_share: float = 0.1
-    foresight_places: int = 4
+    foresight_places: int = 1
     session: str = field(default="", init=False, repr=False, compare=False)
     _data: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = field(
         default=None, init=False, repr=False, compare=False

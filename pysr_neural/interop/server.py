@@ -30,6 +30,7 @@ from typing import BinaryIO
 from pysr_neural.config import is_policy
 from pysr_neural.errors import ConfigError, NeuralProposerError, WireError
 from pysr_neural.interop.addresses import Address
+from pysr_neural.interop.explained import Explained
 from pysr_neural.interop.messages import batch_frame, problem_of, request_of
 from pysr_neural.model.checkpoint import resolve
 from pysr_neural.problem import Problem
@@ -127,7 +128,7 @@ class Conversation:
 
     def __init__(self, server: ProposerServer) -> None:
         self._server = server
-        self._searches: dict[int, tuple[Problem, Session]] = {}
+        self._searches: dict[int, tuple[Problem, Session, Explained]] = {}
         self._answers: dict[MessageType, Callable[[Frame], Frame | None]] = {
             MessageType.OPEN: self._open,
             MessageType.REQUEST: self._propose,
@@ -175,7 +176,7 @@ class Conversation:
         self._searches.pop(search, None)
         while len(self._searches) >= MAX_SEARCHES:
             self._searches.pop(next(iter(self._searches)))
-        self._searches[search] = problem, session
+        self._searches[search] = problem, session, Explained(problem)
         return frame(MessageType.OPENED, message.request, search=search, elapsed=time.thread_time() - started)
 
     def _propose(self, message: Frame) -> Frame:
@@ -184,13 +185,15 @@ class Conversation:
             raise WireError(
                 f"A search must be opened before requests; got search {search}, open are {sorted(self._searches)}."
             )
-        problem, session = self._searches[search]
+        problem, session, explained = self._searches[search]
         request = request_of(message, problem)
         with self._server.lock:
             started = time.thread_time()
             batch = session.propose(request)
+            trees = [child.tree for child in batch.children]
+            leave_noise = explained.by([*trees, *(member.tree for member in request.members)])
             elapsed = time.thread_time() - started
-        return batch_frame(batch, message, problem, elapsed)
+        return batch_frame(batch, message, problem, elapsed, leave_noise[: len(trees)], any(leave_noise[len(trees) :]))
 
     def _close(self, message: Frame) -> None:
         self._searches.pop(int(message.scalar("search")), None)

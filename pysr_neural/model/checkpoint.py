@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pysr_neural.errors import CheckpointError
+from pysr_neural.config import BUNDLED, DEFAULT, POLICY, bundled_in_words
+from pysr_neural.errors import CheckpointError, did_you_mean
 from pysr_neural.wire.codes import WIRE_VERSION
 from pysr_neural.wire.vocabulary import VOCABULARY_HASH
 
 if TYPE_CHECKING:
     from pysr_neural.model.policy import ProposerModel
 
-DEFAULT = "default"
 MODEL_TYPE = "pysr_neural_proposer"
 """`ProposerConfig.model_type`; kept here too, so that `resolve` needs neither torch nor transformers."""
 WEIGHTS = "model.safetensors"
@@ -34,7 +34,8 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     Raises
     ------
     CheckpointError
-        If there is no such checkpoint, or it is a pickle, incomplete, foreign, or of another vocabulary.
+        If there is no such checkpoint, or it is a policy of actions, a pickle, incomplete, foreign, or of another
+        vocabulary.
     """
     if not isinstance(name, str | os.PathLike):
         raise CheckpointError(f"A checkpoint must be named by a text or a path; got {name!r}.")
@@ -45,11 +46,16 @@ def resolve(name: str | os.PathLike[str]) -> Path:
             "can run code when loaded, so they are never read. Re-save with save_pretrained()."
         )
     if not path.exists():
+        if name == POLICY:
+            raise CheckpointError(
+                f"A transformer's checkpoint is needed here; {name!r} is a policy of actions, for "
+                f"BasicSR(proposer=...) alone. Give {DEFAULT!r}, a directory or a hub id 'owner/name'."
+            )
         if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
             return _from_hub(name)
         raise CheckpointError(
-            f"A checkpoint must be 'default', a directory or a hub id 'owner/name'; got {str(name)!r}, which does not "
-            "exist."
+            f"A checkpoint must be {bundled_in_words()}, a directory or a hub id 'owner/name'; got {str(name)!r}, "
+            f"which does not exist.{did_you_mean(str(name), BUNDLED)}"
         )
     _check_files(path)
     return path

@@ -10,8 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pysr_neural.config import DEFAULT
 from pysr_neural.errors import CheckpointError, ConfigError
-from pysr_neural.model.checkpoint import CONFIG, DEFAULT, WEIGHTS, resolve
+from pysr_neural.model.checkpoint import CONFIG, WEIGHTS, resolve
 
 CARD = "card.json"
 """How the checkpoint was made, and what was measured; written by `train`."""

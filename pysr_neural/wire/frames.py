@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pysr_neural.errors import WireError
 
 MAGIC = b"NPW1"
-FRAME_VERSION = 2
+FRAME_VERSION = 3
 """Raised with every change of a field; codes and tokens, which checkpoints depend on, have a version of their own."""
 HEADER = struct.Struct("<4sHHQQ")
 MAX_PAYLOAD = 1 << 28
@@ -91,6 +91,8 @@ FIELDS: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
         ("kinds", "i4"),
         ("parents", "i4"),
         ("log_probabilities", "f8"),
+        ("leave_noise", "i4"),
+        ("explained", "i4"),
         ("kind_weights", "f8"),
         ("crossover_probability", "f8"),
         ("parent_weights", "f8"),

@@ -75,6 +75,9 @@ class BasicSRConfig:
     replacement : str
         ``"oldest"``: an accepted child takes the place of the oldest member at once; ``"generational"``: all children
         and the best member become the next population.
+    simultaneous : bool
+        Whether all children of a cycle are made from the population at its beginning, as a proposer's are; otherwise
+        each from what the one before has left.  Generational children always are.
     tournament_size : int
         Members compared to choose a parent; at most the population.
     tournament_p : float
@@ -146,6 +149,7 @@ class BasicSRConfig:
     max_size: int = 30
     variation: str = "kinds"
     replacement: str = "oldest"
+    simultaneous: bool = False
     tournament_size: int = 15
     tournament_p: float = 0.982
     crossover_probability: float = 0.2

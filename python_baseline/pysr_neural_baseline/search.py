@@ -308,9 +308,10 @@ class Search:
             if fits:
                 self._try(population, cycle, child, [snapshot[i] for i in child.parents], proposed=True)
             count -= self._counts_as_done(fits)
-        made = (self.variation.child(population.members, temperature, self.rng) for _ in range(count))
+        among = snapshot if self.config.simultaneous else population.members
+        made = (self.variation.child(among, temperature, self.rng) for _ in range(count))
         for child, fits in self._in_time(made) if cycle.judges else self._at_once(made):
-            self._try(population, cycle, child, [population.members[i] for i in child.parents], fits)
+            self._try(population, cycle, child, [among[i] for i in child.parents], fits)
         for member in cycle.finish():
             self._tell_death(population, member)
         self._note(population)

@@ -385,6 +385,9 @@ def test_no_checkpoint_is_refused_before_the_search(tmp_path):
     for nowhere in (tmp_path / "nowhere", str(tmp_path / "nowhere")):
         with pytest.raises(CheckpointError, match="does not exist"):
             BasicSR(config=QUICK, proposer=nowhere).fit(X, Y)
+    for slip, meant in (("polcy", "policy"), ("defualt", "default")):
+        with pytest.raises(CheckpointError, match=f"Did you mean '{meant}'"):
+            BasicSR(config=QUICK, proposer=slip).fit(X, Y)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm clock")

@@ -1,9 +1,12 @@
 """`pysr-neural fit` as a user runs it: what it prints and writes, going on, Ctrl-C, and what it refuses."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,8 +16,9 @@ from pysr_neural.errors import ConfigError, DataError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.text import parse
 from pysr_neural.proposer.scripted import ScriptedProposer
-from pysr_neural_baseline.fitting import command
-from pysr_neural_baseline.fitting.engines import BasicSREngine
+from pysr_neural_baseline.fitting import command, conclusion, page
+from pysr_neural_baseline.fitting.engines import BasicSREngine, Found
+from pysr_neural_baseline.fitting.outcome import Member
 
 ROWS = 40
 A, B = np.random.default_rng(0).uniform(1, 3, (2, ROWS))
@@ -37,7 +41,8 @@ def fit(monkeypatch, file):
 
     def run(*options, answers=(LAW,), path=file):
         monkeypatch.setattr(command, "choose", lambda *_, **__: BasicSREngine(ScriptedProposer(answers)))
-        given = [str(path), "--operators", "+,-,*,/", "--seconds", "0.5", "--maxsize", "9", *map(str, options)]
+        given = [str(path), "--engine", "basicsr", "--operators", "+,-,*,/", "--seconds", "0.5", "--maxsize", "9"]
+        given += map(str, options)
         return command.main(given if "--target" in options else [*given, "--target", "f"])
 
     return run
@@ -142,6 +147,26 @@ def test_a_second_command_goes_on(fit, tmp_path, capsys):
     assert second["seconds"] > first["seconds"]
 
 
+def test_what_was_proposed_stays_so_however_an_engine_writes_it_down(fit, tmp_path, monkeypatch, capsys):
+    """Another engine hands the formula over with its factors exchanged, and with constants that it has fitted anew."""
+    state = tmp_path / "state"
+    assert fit("--state", state) == 0
+    assert any(member["neural"] for member in json.loads((state / "state.json").read_text())["front"])
+    capsys.readouterr()
+    for text in ("1.5 - (x0 * -2.5) / x1", "((2.51 / x1) * x0) + 1.49"):
+        again = Found((Member(parse(text), 6, 1e-9, False),), "No proposer took part.")
+        monkeypatch.setattr(BasicSREngine, "search", lambda *_, again=again: again)
+        out = tmp_path / "page.html"
+        assert fit("--state", state, "--out", out, "--json", "--neural-proposer", "none") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert [member["neural"] for member in told["front"] if member["complexity"] == 6] == [True]
+        written = out.read_text(encoding="utf-8")
+        assert "of them with a neural ancestor: " in written
+        assert ", 0 by the proposer" not in written
+        front = json.loads((state / "state.json").read_text())["front"]
+        assert any(member["neural"] for member in front if member["complexity"] == 6)
+
+
 def test_a_state_of_other_rows_is_used_and_told_of_other_columns_refused(fit, file, tmp_path, capsys):
     state = tmp_path / "state"
     fit("--state", state)
@@ -194,12 +219,59 @@ def test_ctrl_c_before_anything_was_found_says_so(fit, tmp_path, capsys):
     assert not (tmp_path / "page.html").exists()
 
 
+def test_ctrl_c_before_the_search_says_that_nothing_was_found(fit, monkeypatch, capsys):
+    monkeypatch.setattr(BasicSREngine, "warm_up", lambda *_: press())
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    assert "Interrupted before the search, with nothing found yet; nothing was written" in capsys.readouterr().out
+
+
+def press(*_):
+    raise KeyboardInterrupt
+
+
+def ended_by_the_system(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("end", [press, ended_by_the_system])
+@pytest.mark.parametrize("during", ["polished", "verdict", "front_in_words"])
+def test_an_end_after_the_search_loses_nothing_but_what_takes_time(fit, tmp_path, monkeypatch, capsys, during, end):
+    whole, ends = getattr(conclusion, during), [end]
+    monkeypatch.setattr(conclusion, during, lambda *given: ends.pop()() if ends else whole(*given))
+    assert fit("--out", tmp_path / "page.html", "--state", tmp_path / "state") == 130
+    said = capsys.readouterr().out
+    assert "Interrupted; this is what was found so far." in said or during == "front_in_words"
+    assert re.search(r"^>\* +7 +\S+  .*`T/K`", said, re.MULTILINE)
+    assert "the same command goes on from here" in said
+    assert json.loads((tmp_path / "state" / "state.json").read_text())["front"][-1]["loss"] < 1e-9
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "def law(a, T_K):" in page
+    assert ("no interval" in page) == (during != "front_in_words")
+    assert ("95 %" not in said) == (during != "front_in_words")
+
+
+def test_an_end_while_the_page_is_drawn_draws_it_once_more(fit, tmp_path, monkeypatch, capsys):
+    ends, whole = [press], page.page
+    monkeypatch.setattr(page, "page", lambda *given: ends.pop()() if ends else whole(*given))
+    assert fit("--out", tmp_path / "page.html") == 130
+    assert (tmp_path / "page.html").exists()
+
+
+def test_an_end_without_a_state_tells_how_to_have_one(fit, monkeypatch, capsys):
+    whole, ends = conclusion.verdict, [press]
+    monkeypatch.setattr(conclusion, "verdict", lambda *given: ends.pop()() if ends else whole(*given))
+    assert fit() == 130
+    assert "with --state FOLDER, a further one goes on from its end" in capsys.readouterr().out
+
+
 def test_a_page_that_cannot_be_written_loses_nothing_else(fit, tmp_path, monkeypatch, capsys):
     def full(path, text):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(command, "_check_page", lambda *_: None)
-    monkeypatch.setattr(command, "replace_text", full)
+    monkeypatch.setattr(conclusion, "replace_text", full)
     assert fit("--out", tmp_path / "page.html", "--json") == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["r2"] > 0.99

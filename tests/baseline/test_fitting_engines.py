@@ -1,11 +1,18 @@
 """The engines behind the commands: the choice, what they are told, their answers, and Ctrl-C."""
 
+import builtins
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import pysr_neural
 from pysr_neural.errors import ConfigError, EngineUnavailableError
 from pysr_neural.expression.text import parse
+from pysr_neural.interop import julia
 from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural_baseline.fitting import engines
 from pysr_neural_baseline.fitting.engines import (
@@ -90,6 +97,61 @@ def test_losses_are_relative_and_members_ascend():
     assert [member.complexity for member in members] == [1, 5]
     assert members[0].loss == pytest.approx(4.0 / np.var(DATA.y))
     assert members[0].neural
+
+
+class Regressor:
+    """Takes and keeps what PySR's estimator is given; PySR warns of a ``random_state`` beside threads."""
+
+    def __init__(self, **given):
+        self.given = given
+        self.equations_ = pd.DataFrame({"complexity": [1], "loss": [1.0], "equation": ["x0"]})
+
+    def fit(self, X, y, **given):
+        pass
+
+
+@pytest.fixture
+def pysr(monkeypatch):
+    monkeypatch.setattr(engines, "load_package", lambda: None)
+    monkeypatch.setitem(vars(pysr_neural), "PySRRegressor", Regressor)  # Looked for, it would start Julia.
+    return engines.PySREngine("default")
+
+
+def test_pysr_gets_no_seed_that_threads_do_not_keep_and_the_model_gets_it(pysr):
+    given = pysr._model(replace(SETTINGS, seed=7), "folder").given
+    assert given.get("random_state") is None or (given["deterministic"] and given["parallelism"] == "serial")
+    assert given["neural_proposer"].seed == 7
+
+
+def test_ctrl_c_after_pysr_has_searched_keeps_what_it_wrote(pysr, monkeypatch):
+    def fit(self, X, y, **given):
+        folder = Path(self.given["output_directory"])
+        (folder / "hall_of_fame.csv").write_text("Complexity,Loss,Equation\n3,0.5,x0 / x1\n")
+
+    monkeypatch.setattr(Regressor, "fit", fit)
+    monkeypatch.setattr(Regressor, "equations_", property(interrupt, lambda *_: None), raising=False)
+    found = pysr.search(DATA, SETTINGS)
+    assert found.interrupted
+    assert [member.tree for member in found.members] == [parse("x0 / x1")]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("InterruptException:")])
+def test_ctrl_c_while_julia_starts_is_no_julia_that_cannot_be_started(monkeypatch, error):
+    usual = builtins.__import__
+
+    def start(name, *given, **named):
+        if name == "pysr":
+            raise error
+        return usual(name, *given, **named)
+
+    monkeypatch.delitem(sys.modules, "pysr", raising=False)
+    monkeypatch.setattr(builtins, "__import__", start)
+    with pytest.raises(KeyboardInterrupt):
+        julia.boot()
 
 
 def test_what_pysr_left_of_a_search_is_read(tmp_path):

@@ -1,5 +1,7 @@
 """Fronts out of members, expressions for people, and how sure a law is."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from pysr_neural_baseline.fitting.uncertainty import parted, score, verdict
 from pysr_neural_baseline.fitting.words import (
     constants_in_words,
     front_in_words,
+    leftover_in_words,
     r2_in_words,
     verdict_in_words,
     with_error,
@@ -154,3 +157,70 @@ def test_the_front_fits_a_screen():
     assert len(lines) <= 26
     assert sum(line.startswith(">") for line in lines) == 1
     assert constants_in_words(verdict(parse("x0"), data, None)) == ""
+
+
+def outcome_of(data, text):
+    tree = parse(text)
+    loss = float(np.mean(np.square(data.y - evaluate(tree, data.X))) / np.var(data.y))
+    return Outcome(data, (Member(tree, tree.size, loss, False),), "", 1.0)
+
+
+def test_residuals_of_the_law_look_like_noise():
+    words = leftover_in_words(outcome_of(data_of(400), "2.5 * x0 / x1 + 1.5"))
+    assert words == "The residuals look like noise: on 400 rows they depend on no column, nor on the formula's values."
+
+
+@pytest.mark.parametrize("rows", [60, 400])
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("2.5 * x0 / x1 + 1.5 + 0.2 * x1", "b"),
+        ("2.5 * x0 / x1 + 1.5 + 0.2 * x1 - 0.3 * sin(3.0 * x0)", "a and b"),
+    ],
+)
+def test_residuals_that_keep_structure_are_told_with_the_columns(rows, text, what):
+    words = leftover_in_words(outcome_of(data_of(rows), text))
+    assert words.startswith(f"The residuals still depend on {what}: this formula is not the whole law")
+
+
+@pytest.mark.parametrize(
+    ("left", "formula", "what"),
+    [
+        (lambda X: (X[:, 0] - 0.5) * (X[:, 2] - 0.5), "x0 + x1", "a and c together"),
+        (lambda X: 30 * np.prod(X - 0.5, axis=1), "x0", "the columns in some way"),
+        (lambda X: np.cos(8 * X.sum(axis=1)), "x0 + x1 + x2", "the value of f"),
+    ],
+)
+def test_residuals_of_many_columns_together_or_of_the_formula_s_value(left, formula, what):
+    rng = np.random.default_rng(0)
+    X, names = rng.uniform(0, 1, (512, 3)), ("a", "b", "c")
+    rest = left(X)
+    y = evaluate(parse(formula), X) + rest + 0.5 * rest.std() * np.random.default_rng(2).standard_normal(512)
+    data = Measurements(X=X, y=y, features=names, labels=names, target="f", target_label="f")
+    assert leftover_in_words(outcome_of(data, formula)).startswith(f"The residuals still depend on {what}:")
+
+
+def test_few_rows_say_little():
+    assert leftover_in_words(outcome_of(data_of(12), "2.5 * x0 / x1 + 1.5")).startswith("12 rows are too few to tell")
+    words = leftover_in_words(outcome_of(data_of(60), "2.5 * x0 / x1 + 1.5"))
+    assert words == "The residuals were not seen to depend on anything, but 60 rows show strong dependence only."
+
+
+def test_a_weak_sign_is_called_one():
+    data = data_of(400)
+    signs = []
+    for slope in np.linspace(0, 8e-3, 81):
+        signs.append(leftover_in_words(outcome_of(data, f"2.5 * x0 / x1 + 1.5 + {slope} * x0")))
+    weak = [words for words in signs if "may depend" in words]
+    assert re.fullmatch(r"The residuals may depend on a, or seem to by chance, in [1-5]% of cases\.", weak[0])
+    assert "noise" in signs[0]
+    assert "still depend on a" in signs[-1]
+
+
+def test_rounding_is_not_taken_for_structure():
+    data = data_of(400, noise=0.0)
+    assert leftover_in_words(outcome_of(data, "2.5 * x0 / x1 + 1.5")) == "Nothing is left but rounding."
+    far = Measurements(**{**vars(data), "y": 1e9 + np.round(data.y)})
+    shifted = Measurements(**{**vars(data), "y": 1e9 + data.y})
+    assert leftover_in_words(outcome_of(shifted, "2.5 * x0 / x1 + 1000000001.5")) == "Nothing is left but rounding."
+    assert "still depend" in leftover_in_words(outcome_of(far, "2.5 * x0 / x1 + 1000000001.0"))

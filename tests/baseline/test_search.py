@@ -21,7 +21,7 @@ from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
 from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.search import Search, run_search
 from pysr_neural_baseline.selection import Selection
-from pysr_neural_baseline.variation import EvolutionaryProposer
+from pysr_neural_baseline.variation import EvolutionaryProposer, Variation
 from tests.baseline.watching import Diary
 from tests.strategies import make_problem
 
@@ -771,3 +771,20 @@ def test_guesses_begin_the_search_and_leave_the_rest_of_it_alone():
     assert len(run_search(problem, settings, guesses=guesses * 9).population) == 8
     with pytest.raises(ConfigError, match="guess must be of the search"):
         run_search(problem, settings, guesses=[parse("sin(x0)")])
+
+
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_children_of_a_cycle_may_all_be_made_from_its_beginning(simultaneous):
+    seen = []
+
+    class Watching(Variation):
+        def child(self, members, temperature, rng):
+            seen.append(tuple([member.ref for member in members]))
+            return super().child(members, temperature, rng)
+
+    config = BasicSRConfig(populations=1, population_size=10, generations=4, simultaneous=simultaneous)
+    Search(hard_problem(), config, None, 0, variation=Watching).run()
+    cycles = [set(seen[at : at + 10]) for at in range(0, 40, 10)]
+    assert len(seen) == 40
+    assert all(len(cycle) == 1 for cycle in cycles) == simultaneous
+    assert len(set().union(*cycles)) > 3

@@ -89,10 +89,24 @@ def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "[2/2]" in text
     assert "Law found: period = " in text
+    assert "6 rows are too few to tell" in text
+    assert "Law found: F = " in text
     assert ">*" in text
     assert "the report <1>" in text
     assert (tmp_path / "new" / "laws.png").read_bytes().startswith(b"\x89PNG")
     assert "Lorentz" in (tmp_path / "new" / "index.html").read_text(encoding="utf-8")
+
+
+def test_what_leaves_structure_is_a_formula_not_a_law():
+    text = "q * (1.2 * Ef + B * v * sin(theta))"
+    loss = float(np.mean(np.square(evaluate(parse(text, LORENTZ.features), LORENTZ.X) - LORENTZ.y)))
+    found = Outcome(LORENTZ, members_of([(9, loss, parse(text, LORENTZ.features), False)], LORENTZ), "", 1.0)
+    told = command.describe(LORENTZ, found)
+    assert "Formula found: F = " in told
+    assert "The residuals still depend on Ef" in told
+    assert "The residuals still depend on Ef" in page([LORENTZ], [found], "An engine.")
+    assert "Law found" not in told
+    assert "Formula found" not in command.describe(LORENTZ, outcome(LORENTZ))
 
 
 def test_an_unknown_case_gets_a_suggestion():

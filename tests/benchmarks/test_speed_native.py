@@ -16,7 +16,7 @@ def measured(monkeypatch):
     monkeypatch.setattr(native, "searched", lambda settings, seconds, plugins: (None, next(rates[bool(plugins)])))
 
     def steps(ratio):
-        monkeypatch.setattr(native, "step_ratios", lambda settings: [ratio] * 3)
+        monkeypatch.setattr(native, "step_ratios", lambda settings: [(ratio, 5.0, 5.0 * ratio)] * 3)
 
     return steps
 
@@ -30,6 +30,7 @@ def test_the_command_ends_with_one_json_object(measured, capsys, ratio, status):
     assert found["step_ratio"] == ratio
     assert found["evaluations_ratio"] == pytest.approx(0.96)  # Without the turn that compiles.
     assert found["evaluations_per_second"] == {"plain": 100.0, "foresight": 96.0}
+    assert found["step_microseconds"] == {"plain": 5.0, "foresight": 5.0 * ratio}
     assert any("≤ 1.3" in line for line in lines)
 
 

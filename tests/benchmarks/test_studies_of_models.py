@@ -183,9 +183,13 @@ def test_the_imitation_study_ends_in_a_report(tmp_path: Path, capsys: pytest.Cap
         assert {len(losses) for losses in found["decisions"].values()} == {2 if preset == "reference" else 1}
         tasks = [json.loads(line)["task"] for line in (tmp_path / preset / "results.jsonl").read_text().splitlines()]
         assert {(task[1], task[2]) for task in tasks} == {
-            (arm, seed) for arm in ("basicsr", "policy") for seed in (imitation.FRESH, imitation.FRESH + 1)
+            (arm, seed) for arm in imitation.ARMS[preset] for seed in (imitation.FRESH, imitation.FRESH + 1)
         }
-    assert "| default | " in (tmp_path / "report.md").read_text()
+    own = result["default"]["others"]["simultaneous"]
+    assert own["difference"] == pytest.approx(own["policy"] - own["simultaneous"])
+    report = (tmp_path / "report.md").read_text()
+    assert "| default | " in report
+    assert "asked likewise (`simultaneous`)" in report
     assert (tmp_path / "solve_rates.png").exists()
 
 

@@ -123,6 +123,10 @@ def test_a_checkpoint_may_be_named_by_a_path(small_model: ProposerModel, tmp_pat
     for nowhere in (Path("/no/such"), Path("owner/name"), tmp_path / "nowhere"):
         with pytest.raises(CheckpointError, match="does not exist"):
             TransformerProposer.from_checkpoint(nowhere)
+    with pytest.raises(CheckpointError, match=r"'default', 'policy', a directory .*Did you mean 'policy'"):
+        resolve("polcy")
+    with pytest.raises(CheckpointError, match="'policy' is a policy of actions, for BasicSR"):
+        resolve("policy")
     for wrong in (None, 3, b"x"):
         with pytest.raises(CheckpointError, match="a text or a path; got"):
             load(wrong)  # type: ignore[arg-type]

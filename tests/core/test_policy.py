@@ -15,11 +15,12 @@ from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.base import Action, ProposalRequest
 from pysr_neural.proposer.guarded import reason_against
+from pysr_neural.proposer.policy import proposer
 from pysr_neural.proposer.policy.choosers import Recorded, Sampler
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, HEADS, PolicyConfig, PolicyNetwork
 from pysr_neural.proposer.policy.population import ODDS, TOURNAMENTS, PopulationState
-from pysr_neural.proposer.policy.proposer import PolicyProposer, state_of
+from pysr_neural.proposer.policy.proposer import BUNDLED, PolicyProposer, state_of
 from pysr_neural.proposer.policy.walk import Walk
 from pysr_neural.state import MemberView
 from tests.strategies import make_problem
@@ -419,3 +420,41 @@ def test_files_that_are_no_policy_are_refused(tmp_path):
         changed(kind_a=np.full(len(CHOSEN_KINDS), np.nan))
     with pytest.raises(ConfigError, match="Did you mean 'randomize'"):
         PolicyConfig(kinds=("randomise",))
+
+
+def test_without_foresight_it_decides_as_before_it_is_given_some(tmp_path):
+    blind = network(3, foresight=False)
+    blind.save(tmp_path / "policy.safetensors")
+    blind = PolicyNetwork.load(tmp_path / "policy.safetensors")
+    members = views("x0 + sin(x1)", "sin(x0 + 1.5)", "x1", "x0 + x1")
+    made = []
+    for weights in (blind, blind.seeing()):
+        language = Language(make_problem(("+", "sin"), features=2), weights.config.foresight)
+        sampler = Sampler(weights, 50, np.random.default_rng(5))
+        made.append((Walk(PopulationState(language, members, 9, 0.3), 50).run(sampler), sampler.log_probability))
+    assert made[0][0] == made[1][0]
+    assert made[0][1] == pytest.approx(made[1][1], abs=1e-4)
+    assert blind.seeing().seeing().config == PolicyConfig()
+
+
+def test_files_that_do_not_say_have_foresight():
+    assert PolicyNetwork.load(BUNDLED).config.foresight
+
+
+def test_no_more_is_drawn_than_leads_to_something_new(monkeypatch):
+    drawn = []
+
+    class Counting(Walk):
+        def __init__(self, state, count, kinds):
+            drawn.append(count)
+            super().__init__(state, count, kinds)
+
+    monkeypatch.setattr(proposer, "Walk", Counting)
+    problem, members = make_problem(("+", "*"), features=2), views("x0 + x1", "x1 * x0", "x0 + x0 * x1")
+    session = PolicyProposer(network(), draws=3).open(problem)
+    request = ProposalRequest(members, 20, ("child",), 0, max_size=9)
+    assert len(session.propose(request).actions) == 20
+    assert drawn in ([25], [25, 35])
+    for _ in range(6):
+        assert len(session.propose(request).actions) == 20
+    assert sum(drawn[-2:]) == 60 or drawn[-1] == 60  # The same draws again: nothing new, and all are needed.

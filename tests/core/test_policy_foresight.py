@@ -8,9 +8,10 @@ from pysr_neural.expression.node import Node, variable
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.operators import OPERATORS
 from pysr_neural.problem import Limits, OperatorSet, Problem
-from pysr_neural.proposer.policy import foresight
-from pysr_neural.proposer.policy.foresight import _INVERSES, HIGHEST, LOWEST, ROWS
+from pysr_neural.proposer.policy import outlook
+from pysr_neural.proposer.policy.foresight import _INVERSES, ROWS
 from pysr_neural.proposer.policy.language import Language
+from pysr_neural.proposer.policy.outlook import HIGHEST, LOWEST
 from pysr_neural.proposer.policy.population import PopulationState
 from pysr_neural.state import MemberView
 from tests.strategies import make_problem
@@ -37,7 +38,7 @@ def told(own, tree):
     """What should be told of a child, by making it."""
     found = loss(tree, own.language) / own.language.scale
     return (
-        np.clip(np.log(own.outlook.best / max(found, 1e-12)), LOWEST, HIGHEST) / 5 if np.isfinite(found) else LOWEST / 5
+        np.clip(own.losses.min() - np.log(max(found, 1e-12)), LOWEST, HIGHEST) / 5 if np.isfinite(found) else LOWEST / 5
     )
 
 
@@ -68,7 +69,7 @@ def test_below_every_operator_the_part_that_makes_the_whole_right_is_known(name)
     wrong = own.outlook.parted(own.places[0, node : node + 1], own.places[2, :1])[0]
     assert right > 3
     assert wrong < 1
-    assert own.outlook.mated[own.places[0, node], own.outlook.tree_of[1]] == right
+    assert own.outlook.mated(own.places[:1, node : node + 1], own.outlook.tree_of[1:2])[0, 0] == right
     assert own.pair_prospects[0, 1] >= right
 
 
@@ -91,23 +92,24 @@ def test_two_levels_below_an_operator_that_has_inverses_the_right_part_is_known(
 
 def test_small_trees_are_tried_in_every_place():
     own = state(["x0 * x1 + x1", "x1"], ("+", "*", "sin"))
-    plants, outlook = own.language.foresight.plants, own.outlook
+    plants = own.language.foresight.plants
     expected = {"x0": 4, "x1": 4}  # In place of the last node of the first, x0 makes it right.
     at = own.places[0, 4]
+    planted = own.outlook.planted(own.places[0, 4:5])[0]
     for text in expected:
         child = own.members[0].tree.replace(4, parse(text))
         number = plants.table[0, own.language.tokens(parse(text))[0]]
-        assert outlook.planted[at, number] == pytest.approx(told(own, child), abs=1e-6)
+        assert planted[number] == pytest.approx(told(own, child), abs=1e-6)
     for text in ("x0 + x1", "x1 * x0", "sin(x1)"):
         number = 0
         for token in own.language.tokens(parse(text)):
             before, number = number, plants.table[number, token]
-            assert outlook.planted[at, before] >= outlook.planted[at, number]
+            assert planted[before] >= planted[number]
         child = own.members[0].tree.replace(4, parse(text))
-        assert outlook.planted[at, number] == pytest.approx(told(own, child), abs=1e-6)
-    assert outlook.planted[at, 0] == max(outlook.planted[at]) > 3
+        assert planted[number] == pytest.approx(told(own, child), abs=1e-6)
+    assert own.outlook.best_plant[at] == planted[0] == max(planted) > 3
     assert (plants.table[-1] == -1).all()
-    assert (outlook.planted[:, -1] == LOWEST / 5).all()
+    assert planted[-1] == pytest.approx(LOWEST / 5)
 
 
 def test_a_node_that_does_not_matter_can_be_anything():
@@ -125,7 +127,7 @@ def test_what_has_no_value_may_be_mended_and_below_what_is_not_known_nothing_is_
     operators = OperatorSet(("log", "foo", "+", "-"), (1, 1, 2, 2))
     language = Language(Problem(X, X[:, 0], operators, Limits(max_size=15)))
     own = PopulationState(language, [MemberView(tree, 1.0, tree.size)], 15, 0.1)
-    assert (own.outlook.planted[own.places[0, 2]] > LOWEST / 5).any() == known
+    assert (own.outlook.planted(own.places[0, 2:3]) > LOWEST / 5).any() == known
     assert np.isfinite(own.member_features).all()
     assert np.isfinite(own.node_features).all()
 
@@ -135,7 +137,7 @@ def test_rows_are_bounded(rows, features):
     problem = make_problem(operators=ARITHMETIC, rows=rows, features=features)
     own = PopulationState(Language(problem), [MemberView(parse("x0"), 1.0, 1)], 7, 0.0)
     assert own.language.foresight.columns.shape == (features, min(rows, ROWS))
-    assert np.isfinite(own.outlook.planted).all()
+    assert np.isfinite(own.outlook.planted(own.places[0])).all()
 
 
 def test_many_variables_leave_trees_of_two_leaves_out():
@@ -155,7 +157,7 @@ def test_values_that_no_sine_has_are_not_taken_for_right_ones():
     X = np.random.default_rng(0).uniform(0.5, 3.0, (ROWS, 2))
     own = looking(X, 5 * X[:, 0] + 3, ["sin(x0 + x1)", "x1"])
     assert own.outlook.parted(own.places[0, 2:3], own.places[1, :1])[0] < 0.1
-    assert own.outlook.planted[own.places[0, 2]].max() < 0.1
+    assert own.outlook.planted(own.places[0, 2:3]).max() < 0.1
 
 
 def test_a_few_rows_that_cannot_be_right_keep_their_error():
@@ -183,12 +185,12 @@ def test_the_rows_of_a_grid_keep_its_variables_apart():
 
 
 def test_a_population_of_many_nodes_is_looked_at_in_part(monkeypatch):
-    monkeypatch.setattr(foresight, "PAIRS", 10)
+    monkeypatch.setattr(outlook, "PAIRS", 10)
     own = state(["x0 * x1 + x1", "x1 + x0"])
     assert own.outlook.crowded
-    assert (own.outlook.mated == LOWEST / 5).all()
+    assert (own.outlook.mated(own.places, own.outlook.tree_of) == LOWEST / 5).all()
     assert own.outlook.parted(own.places[0, :2], own.places[1, :2]).shape == (2,)
-    assert own.outlook.planted[own.places[0, 4]].max() > 3
+    assert own.outlook.planted(own.places[0, 4:5]).max() > 3
     assert np.isfinite(own.member_features).all()
 
 
@@ -196,3 +198,21 @@ def test_an_operator_of_another_arity_is_not_known():
     X = np.random.default_rng(0).uniform(0.5, 3.0, (20, 1))
     language = Language(Problem(X, X[:, 0], OperatorSet(("-", "+"), (1, 2)), Limits(max_size=15)))
     assert np.isfinite(PopulationState(language, [MemberView(parse("x0 + x0"), 1.0, 3)], 9, 0.0).member_features).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_single_precision_tells_what_double_precision_does(offset):
+    rng = np.random.default_rng(2)
+    candidates = rng.standard_normal((40, ROWS)) * 10.0 ** rng.uniform(-3, 3, (40, 1))
+    candidates[:5] = rng.standard_normal((5, ROWS))
+    weights, aims = rng.uniform(0, 1, (60, ROWS)) / ROWS, offset + rng.standard_normal((60, ROWS))
+    aims[:5] = candidates[:5] + 1e-5  # Nearly right, which single precision does not tell from right.
+    forms, rest = np.hstack([weights, -2 * weights * aims]), (weights * aims**2).sum(axis=1)
+    rest[50:] = np.inf
+    usable = np.arange(40) != 7
+    exact = outlook._exact_losses(forms, rest, candidates, usable)
+    found = outlook._losses(forms, rest, candidates, usable)
+    assert np.log(np.minimum(found, outlook.MOST)) == pytest.approx(np.log(exact), abs=2e-3)
+    assert np.diag(found)[:5] == pytest.approx([1e-10 * own.sum() for own in weights[:5]], rel=1e-3)
+    assert (exact[:, 7] == outlook.MOST).all()
+    assert (exact[50:] == outlook.MOST).all()

@@ -71,6 +71,21 @@ def test_without_weights_all_changes_are_alike_and_a_step_looks_at_some_places()
     assert set(seen.scores(np.zeros(native.WEIGHTS)).ravel()) == {0.0, -np.inf}
 
 
+def test_rows_differ_from_each_other_and_from_seed_to_seed():
+    assert native.drawn_rows(5, 5, 3) == list(range(5))
+    drawn = [tuple(native.drawn_rows(100, native.ROWS, seed)) for seed in range(50)]
+    assert all(len(set(rows)) == native.ROWS and max(rows) < 100 for rows in drawn)
+    assert len(set(drawn)) == 50
+
+
+def test_how_likely_a_place_is_depends_on_form_size_depth_and_root():
+    weights, seen = np.zeros(native.WEIGHTS), look("exp(x0) * x1")
+    weights[-native.DRAW_FEATURES :] = [1, 2, 3, 4, 20, 80, 1000]
+    told = dict(zip(seen.places, seen.draw_scores(weights), strict=True))
+    assert told[Place(1, "+")] == pytest.approx(2 + 2 + 10)
+    assert told[Place(0, "/")] == pytest.approx(4 + 4 + 1000)
+
+
 def test_scores_are_those_of_the_network():
     rng = np.random.default_rng(0)
     weights, seen = rng.normal(size=native.WEIGHTS), look("exp(x0) * x1")
@@ -78,7 +93,9 @@ def test_scores_are_those_of_the_network():
     units = weights[: native.HIDDEN * native.UNIT].reshape(native.HIDDEN, native.UNIT)
     hidden = [max(0.0, unit[0] + unit[1:] @ features) for unit in units]
     at = native.HIDDEN * native.UNIT
-    expected = hidden @ weights[at : at + native.HIDDEN] + features @ weights[at + native.HIDDEN :]
+    expected = (
+        hidden @ weights[at : at + native.HIDDEN] + features @ weights[at + native.HIDDEN : -native.DRAW_FEATURES]
+    )
     assert seen.scores(weights)[3, 2] == pytest.approx(expected)
 
 

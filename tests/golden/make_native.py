@@ -10,7 +10,7 @@ import numpy as np
 from pysr_neural.expression.text import parse
 from pysr_neural.operators import Array
 from pysr_neural.problem import Limits, OperatorSet, Problem
-from pysr_neural.proposer.policy.native import FORMS, WEIGHTS, NativeForesight
+from pysr_neural.proposer.policy.native import FORMS, ROWS, WEIGHTS, NativeForesight, drawn_rows
 from pysr_neural.wire.codes import encode
 
 GOLDEN = Path(__file__).parent / "native_v1.toml"
@@ -40,6 +40,7 @@ def golden_text() -> str:
     lines = [
         "# Written by make_native.py; read by the Python and the Julia tests.",
         f"weights = {_numbers(weights(), 12)}",
+        f"rows = {[row + 1 for row in drawn_rows(40, ROWS, 0)]}",
     ]
     for names, text, limit in CASES:
         problem, tree = problem_of(names), parse(text)
@@ -61,6 +62,7 @@ def golden_text() -> str:
             f"present = {look.present!r}",
             f"nodes = {[place.node for place in look.places]}",
             f"forms = {[FORMS.index(place.form) for place in look.places]}",
+            f"draw_scores = {_numbers(look.draw_scores(weights()))}",
             f"decreases = [{', '.join(map(_numbers, look.decreases))}]",
             f"scores = [{', '.join(map(_numbers, look.scores(weights())))}]",
         ]

@@ -20,6 +20,8 @@ def batch(message: Frame, **changed: object) -> Frame:
         "kinds": [],
         "parents": np.zeros((0, 2)),
         "log_probabilities": [],
+        "leave_noise": [],
+        "explained": 0,
         "kind_weights": [],
         "crossover_probability": np.nan,
         "parent_weights": [],
@@ -41,6 +43,7 @@ def children(message: Frame, trees: list[tuple[list[int], list[float]]], **chang
         kinds=[KINDS.index("neural")] * len(trees),
         parents=np.full((len(trees), 2), -1),
         log_probabilities=[-1.0] * len(trees),
+        leave_noise=[0] * len(trees),
         **changed,
     )
 

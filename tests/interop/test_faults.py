@@ -98,7 +98,10 @@ def test_a_server_that_never_says_welcome(search_against):
         pytest.param(lambda message: HEADER.pack(MAGIC, FRAME_VERSION, 6, message.request, 3) + b"abc", id="no fields"),
         pytest.param(lambda message: frame(MessageType.PONG, message.request), id="an answer to something else"),
         pytest.param(lambda message: batch(message, search=-5), id="another search"),
-        pytest.param(lambda message: batch(message, lengths=[9], kinds=[13], log_probabilities=[0]), id="lengths lie"),
+        pytest.param(
+            lambda message: batch(message, lengths=[9], kinds=[13], log_probabilities=[0], leave_noise=[0]),
+            id="lengths lie",
+        ),
     ],
 )
 def test_nonsense_on_the_wire(search_against, answer):

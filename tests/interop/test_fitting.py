@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def test_the_command_runs_pysr(julia, tmp_path, capsys):
     (tmp_path / "data.csv").write_text(f"a,T/K,f\n{rows}\n")
     options = ["--engine", "pysr", "--operators", "+,-,/,*", "--maxsize", "9", "--seconds", "3", "--json"]
     options += ["--neural-proposer", "none", "--out", str(tmp_path / "page.html"), "--state", str(tmp_path / "state")]
-    assert command.main([str(tmp_path / "data.csv"), "--target", "f", *options]) == 0
+    given = [str(tmp_path / "data.csv"), "--target", "f", *options]
+    assert command.fit(command._parser().parse_args(given), given, lambda stage: None) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["engine"] == "pysr"
     assert told["held_out_r2"] > 0.99
@@ -67,7 +69,9 @@ def test_units_that_pysr_does_not_know_are_refused_with_a_cure(engine):
 def test_units_are_compiled_before_the_clock_runs(julia):
     engine = PySREngine(RandomProposer())  # With help, as the searches with units of the other tests.
     settings = Settings(SETTINGS.operators, 12, 3.0, units=("m", "s", "m/s"))
-    engine.warm_up(settings, lambda text: None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*random_state.*")
+        engine.warm_up(settings, lambda text: None)
     assert engine.search(DATA, settings).members
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pysr_neural.expression.node import apply, variable
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Complexities, Limits
 from pysr_neural.proposer.base import KINDS, Child, MemberView, Prior, ProposalBatch, ProposalRequest
@@ -88,6 +89,23 @@ def test_all_parts_of_a_batch_and_of_a_request_travel(serve, problem):
     assert batch.fields["log_probabilities"][0] == -3.5
     assert batch.scalar("crossover_probability") == 0.25
     assert batch.fields["pair_weights"].shape == (6, 7)
+
+
+def test_what_leaves_only_noise_is_told_of_children_and_members(serve, problem):
+    rng = np.random.default_rng(4)
+    X = rng.uniform(0, 2, (300, 2))
+    law, near = parse("cos(x0) + x1"), parse("x1 - x0 + 1.0")
+    noisy = replace(problem, X=X, y=np.cos(X[:, 0]) + X[:, 1] + 0.01 * rng.standard_normal(300))
+    answer = ProposalBatch((Child(near), Child(apply("foreign", variable(0))), Child(law)))
+    told = []
+    for member in (near, law):
+        address, token, _ = serve(SimpleNamespace(open=lambda _: SimpleNamespace(propose=lambda _: answer)))
+        with WireClient(address, token) as client:
+            client.ask(open_frame(noisy))
+            asked = ProposalRequest((MemberView(member, 0.5, member.size),), 4, ("refresh",), seed=0)
+            batch = client.ask(request_frame(noisy, asked))
+        told.append((batch.fields["leave_noise"].tolist(), bool(batch.scalar("explained"))))
+    assert told == [([0, 1], False), ([0, 1], True)]
 
 
 @pytest.mark.parametrize(

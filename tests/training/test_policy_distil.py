@@ -11,7 +11,17 @@ from pysr_neural.expression.text import parse
 from pysr_neural.proposer.policy import native
 from pysr_neural.proposer.policy.native import NativeForesight, Place
 from pysr_neural_training.policy import distil
-from pysr_neural_training.policy.distil import DistilConfig, Labels, fit, initial, label, loss_of, scores, worth
+from pysr_neural_training.policy.distil import (
+    DistilConfig,
+    Labels,
+    fit,
+    initial,
+    label,
+    loss_of,
+    place_loss_of,
+    scores,
+    worth,
+)
 from tests.golden.make_native import problem_of
 
 SMALL = DistilConfig(problems=2, states=2, generations=1, changes=4, epochs=2)
@@ -32,10 +42,15 @@ def test_a_change_from_which_one_more_finds_the_law_is_worth_more_than_one_from_
 
 
 def test_labels_are_distributions_over_what_was_drawn():
-    features, logs, wanted = label(seen(), 9, 12, np.random.default_rng(0))
-    assert features.shape == (12, native.PLACE_FEATURES + native.PLANT_FEATURES + 1)
-    assert wanted.sum() == pytest.approx(1)
-    assert (logs < 0).all()
+    found = label(seen(), 9, 12, np.random.default_rng(0))
+    assert found.features.shape == (12, native.PLACE_FEATURES + native.PLANT_FEATURES + 1)
+    assert found.wanted.sum() == pytest.approx(1)
+    assert (found.drawn < 0).all()
+    assert found.places.shape == (native.DRAWN_PLACES, native.DRAW_FEATURES)
+    absent = np.isnan(found.places[:, 0])
+    assert absent.sum() == native.DRAWN_PLACES - len(seen().places)
+    assert found.wanted_places.sum() == pytest.approx(1)
+    assert (found.wanted_places[absent] == 0).all()
 
 
 def test_the_networks_scores_are_the_twins():
@@ -50,11 +65,22 @@ def test_fitting_lowers_the_loss():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(64, 6, native.PLACE_FEATURES + native.PLANT_FEATURES + 1))
     wanted = np.exp(3 * features[..., -1])
-    labels = Labels(features, np.zeros((64, 6)), wanted / wanted.sum(axis=1, keepdims=True))
+    places = rng.normal(size=(64, 5, native.DRAW_FEATURES))
+    places[:, 4] = np.nan
+    likely = np.exp(2 * places[..., 4])
+    likely[:, 4] = 0
+    labels = Labels(
+        features,
+        np.zeros((64, 6)),
+        wanted / wanted.sum(axis=1, keepdims=True),
+        places,
+        likely / likely.sum(axis=1, keepdims=True),
+    )
     begun = torch.from_numpy(initial(rng, features.shape[2]))
     np.testing.assert_allclose(scores(begun, torch.from_numpy(features)), distil.BY_LOSS * features[..., -1])
     weights = fit(labels, DistilConfig(epochs=40, batch_size=16))
     assert loss_of(torch.from_numpy(weights), labels) < 0.7 * loss_of(begun, labels)
+    assert place_loss_of(torch.from_numpy(weights), labels) < 0.7 * place_loss_of(begun, labels)
 
 
 def test_the_command_writes_weights_and_ends_with_one_json_object(tmp_path, capsys, monkeypatch):

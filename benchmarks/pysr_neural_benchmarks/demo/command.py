@@ -11,7 +11,7 @@ from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural_baseline.fitting.engines import ENGINES, Engine, Settings, choose
 from pysr_neural_baseline.fitting.outcome import Outcome
 from pysr_neural_baseline.fitting.progress import progress
-from pysr_neural_baseline.fitting.words import front_in_words
+from pysr_neural_baseline.fitting.words import front_in_words, leftover_in_words
 from pysr_neural_benchmarks.demo.cases import MAX_SIZE, OPERATORS, SEED, Case, cases
 
 SECONDS = 12.0
@@ -71,10 +71,11 @@ def _search(engine: Engine, case: Case, settings: Settings, position: str) -> Ou
 
 
 def describe(case: Case, outcome: Outcome) -> str:
-    """Return front, law and neural report as text."""
+    """Return front, formula and neural report as text; it is a law unless its residuals speak against it."""
     lines = ["", front_in_words(outcome)]
-    lines += ["", f"  Law found: {case.target} = {outcome.shown(outcome.law)}"]
-    lines += [f"  Known:     {case.known}"]
+    found = "Formula found" if outcome.leftover.structure and not outcome.is_exact else "Law found"
+    lines += ["", f"  {found}: {case.target} = {outcome.shown(outcome.law)}"]
+    lines += [f"  {'Known:':<{len(found) + 1}} {case.known}", f"  {leftover_in_words(outcome)}"]
     lines += ["", *(f"  {line}" for line in outcome.report.splitlines()), ""]
     return "\n".join(lines)
 

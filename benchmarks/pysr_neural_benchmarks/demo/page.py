@@ -10,6 +10,7 @@ from string import Template
 
 from pysr_neural_baseline.fitting.outcome import Outcome
 from pysr_neural_baseline.fitting.page import CSS, front_table
+from pysr_neural_baseline.fitting.words import leftover_in_words
 from pysr_neural_benchmarks.demo.cases import Case
 from pysr_neural_benchmarks.demo.pictures import svg
 
@@ -22,7 +23,7 @@ PAGE = Template("""<!doctype html>
 <style>$css</style>
 </head>
 <body>
-<h1>Laws found in $count data sets</h1>
+<h1>What was found in $count data sets</h1>
 <p class="muted">$engine</p>
 $sections
 </body>
@@ -32,6 +33,7 @@ $sections
 SECTION = Template("""<section>
 <h2>$title</h2>
 <p class="law">$target = $law</p>
+<p class="muted">$leftover</p>
 <p class="muted">In the books: $known. $provenance Searched for $seconds s.</p>
 <div class="pictures">$pictures</div>
 $front
@@ -59,6 +61,7 @@ def _section(case: Case, outcome: Outcome) -> str:
         title=escape(case.title),
         target=escape(case.target),
         law=escape(outcome.shown(outcome.law)),
+        leftover=escape(leftover_in_words(outcome)),
         known=escape(case.known),
         provenance=escape(case.provenance),
         seconds=f"{outcome.seconds:.0f}",

@@ -22,10 +22,8 @@ def write(source: Path, out: Path, title: str) -> Results:
     ConfigError
         If there are no runs, or no such file or folder.
     """
-    rows, plan = store.load(source)
-    if source.is_dir():  # The page tells of the machine's folders no more than the table does.
-        rows, plan = store.load(store.write_table(source))
-    results = Results(rows, plan)
+    # The page tells of the machine's folders no more than the table does.
+    results = Results(*store.load(store.write_table(source) if source.is_dir() else source))
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(page.html(results, title), encoding="utf-8")
     (out / "report.md").write_text(page.markdown(results, title), encoding="utf-8")

@@ -174,10 +174,16 @@ class Writer:
 
 
 def write_table(folder: Path) -> Path:
-    """Write all runs as one Parquet file, with the plan and the commands in its metadata; returns its path."""
+    """Write all runs as one Parquet file, with the plan and the commands in its metadata; returns its path.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
     pa = require("pyarrow", "training", "A table of results")
     parquet = require("pyarrow.parquet", "training", "A table of results")
-    rows = [published.row(row) for row in read(folder).values()]
+    rows = [published.row(row) for row in _finished(folder)]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in NOT_IN_TABLE))
     columns: dict[str, Any] = {}
     for name in names:
@@ -219,10 +225,15 @@ def load(source: Path) -> tuple[list[Row], dict[str, Any]]:
             for name in AS_JSON:
                 row[name] = None if row.get(name) is None else json.loads(row[name])
         return [_renamed(row) for row in rows], json.loads(table.schema.metadata[b"plan"])
-    rows = [_renamed(row) for row in read(source).values()]
+    return [_renamed(row) for row in _finished(source)], json.loads((source / PLAN).read_text(encoding="utf-8"))
+
+
+def _finished(folder: Path) -> list[Row]:
+    """Read a folder's finished runs, which must be there."""
+    rows = list(read(folder).values())
     if not rows:
-        raise ConfigError(f"There must be finished runs to be reported; {source} holds none. Run `bench run` first.")
-    return rows, json.loads((source / PLAN).read_text(encoding="utf-8"))
+        raise ConfigError(f"There must be finished runs to be reported; {folder} holds none. Run `bench run` first.")
+    return rows
 
 
 def _results_table(parquet: Any, source: Path) -> Any:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import torch
 
+from pysr_neural.config import DEFAULT
 from pysr_neural.expression.node import Node
-from pysr_neural.model.checkpoint import DEFAULT
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.neural.transformer import TransformerProposer

@@ -3,15 +3,18 @@
 Owns: both ratios and their table.  Does not own: the step (the Julia package), its training
 (`pysr_neural_training.policy.distil`), what it finds (`runner` with the method ``pysr-foresight``).
 
-``step_ratio``: the same population goes through a few cycles of PySR's evolution again and again, once with ordinary
-mutations, once with mutations that all look ahead, in turns; choosing the parent and judging the child count,
-crossovers are off.  ``evaluations_ratio``: whole searches of the same data, in turns, at the share of mutations that
-users get.  All times are of the processor, so that a busy machine does no harm; medians of the turns' ratios count.
+``step_ratio``: the same population goes through some cycles of PySR's evolution again and again, once with ordinary
+mutations, once with mutations that all look ahead, in turns.  Both sides are whole steps as PySR makes them: the
+tournament, the parent's copy, the mutation, constraints, the child's evaluation (larger children cost more),
+acceptance, the hall of fame, the hooks of all plugins; crossovers are off.  Members get new references each time, so
+that nothing is known of them from the time before.  The ratio is of the medians of the pieces: a collection of Julia's
+garbage takes as long as a thousand steps and would decide alone.  ``evaluations_ratio``: whole searches of the same
+data, in turns, at the share of mutations that users get, with all that belongs to them.  All times are of the
+processor, so that a busy machine does less harm; medians of the turns' ratios count.
 """
 
 import argparse
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -20,13 +23,13 @@ from typing import Any
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural_benchmarks.methods.pysr import looking_ahead
 from pysr_neural_benchmarks.pages import markdown_table
-from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, ROWS, data
+from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, QUIET, ROWS, data
 
 STEP_AIM, EVALUATIONS_AIM = 1.3, 0.9
 ALL_STEPS = 0.999
-CYCLES = 10
-"""Of a timed piece: few, so that the population stays what it was."""
-PIECES = 40
+CYCLES = 50
+"""Of a timed piece: few, so that the population stays about what it was."""
+PIECES = 60
 EVOLVED = 2000
 """Cycles that the population goes through before."""
 COMPILES = 2.0
@@ -56,18 +59,20 @@ function evolved(options, X, y, cycles)
     )
     return evolved, dataset
 end
-function seconds(steps::Steps, cycles, pieces)
-    total = 0.0
-    for _ in 1:pieces
-        population = copy(steps.population)
-        began = ccall(:clock, Clong, ())
-        SR.s_r_cycle(
-            steps.dataset, population, cycles, steps.options.maxsize; steps.options, trace=nothing,
-            plugin_states=steps.states,
-        )
-        total += (ccall(:clock, Clong, ()) - began) / 1e6
-    end
-    return total
+function seconds(steps::Steps, cycles)
+    population = copy(steps.population)
+    foreach(member -> member.ref = rand(1:typemax(Int)), population.members)
+    began = ccall(:clock, Clong, ())
+    SR.s_r_cycle(
+        steps.dataset, population, cycles, steps.options.maxsize; steps.options, trace=nothing,
+        plugin_states=steps.states,
+    )
+    return (ccall(:clock, Clong, ()) - began) / 1e6
+end
+middle(times) = sort(times)[cld(length(times), 2)]
+function ratio(plain::Steps, ahead::Steps, cycles, pieces)
+    times = [(seconds(plain, cycles), seconds(ahead, cycles)) for _ in 1:pieces]
+    return middle(last.(times)) / middle(first.(times)), middle(first.(times)), middle(last.(times))
 end
 end
 """
@@ -109,42 +114,33 @@ def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **chang
     model = PySRRegressor(
         **OPERATORS,
         plugins=list(plugins),
+        **QUIET,
         timeout_in_seconds=seconds,
-        niterations=10**6,
         parallelism="serial",
-        progress=False,
-        verbosity=0,
         logger_spec=meter,
-        temp_equation_file=True,
-        input_stream="devnull",
-        maxsize=30,
         **changes,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Meant: searches that time ends are not deterministic.
-        model.fit(*data(settings.seed, settings.rows))
+    model.fit(*data(settings.seed, settings.rows))
     return model, meter.processor_rate
 
 
-def step_ratios(settings: Settings) -> list[float]:
-    """Return the time of a step that looks ahead over that of an ordinary one, of each turn."""
+def step_ratios(settings: Settings) -> list[tuple[float, float, float]]:
+    """Return of each turn the time of a step that looks ahead over an ordinary one's, and microseconds of both."""
     from pysr import jl
 
     jl.seval(_STEPS)
-    steps: list[float] = []
+    steps: list[Any] = []
     for plugins in ([], [looking_ahead(foresight_share=ALL_STEPS, foresight_places=settings.places)]):
         model, _ = searched(settings, COMPILES, plugins, crossover_probability=0.0)
         if not steps:
             X, y = data(settings.seed, settings.rows)
             to_columns = jl.seval("(X, y) -> (permutedims(Float32.(X)), Float32.(y))")
             population, dataset = jl.NativeSteps.evolved(model.julia_options_, *to_columns(X, y), EVOLVED)
+            of_a_cycle = -(-model.population_size // model.tournament_selection_n)
         steps.append(jl.NativeSteps.Steps(population, dataset, model.julia_options_))
-    ratios = []
-    for turn in range(-1, settings.repeats):
-        plain, ahead = (float(jl.NativeSteps.seconds(each, CYCLES, PIECES)) for each in steps)
-        if turn >= 0:
-            ratios.append(ahead / plain)
-    return ratios
+    made = CYCLES * of_a_cycle / 1e6
+    turns = [tuple(map(float, jl.NativeSteps.ratio(*steps, CYCLES, PIECES))) for _ in range(settings.repeats + 1)]
+    return [(ratio, plain / made, ahead / made) for ratio, plain, ahead in turns[1:]]  # The first compiles.
 
 
 def rates(settings: Settings, progress: Callable[[str], None]) -> dict[str, list[float]]:
@@ -178,9 +174,10 @@ def measure(settings: Settings, progress: Callable[[str], None] = lambda _: None
     steps = step_ratios(settings)
     ratios = [ahead / plain for plain, ahead in zip(searches["plain"], searches["foresight"], strict=True)]
     return {
-        "step_ratio": median(steps),
+        "step_ratio": median(ratio for ratio, _, _ in steps),
         "evaluations_ratio": median(ratios),
-        "step_ratios": steps,
+        "step_ratios": [ratio for ratio, _, _ in steps],
+        "step_microseconds": {way: median(step[i] for step in steps) for i, way in ((1, "plain"), (2, "foresight"))},
         "evaluations_ratios": ratios,
         "evaluations_per_second": {way: median(each) for way, each in searches.items()},
         **asdict(settings),

@@ -32,6 +32,15 @@ LONGER = 8
 ROWS, FEATURES = 200, 3
 RESAMPLES = 2000
 OPERATORS: dict[str, Any] = {"binary_operators": ["+", "-", "*", "/"], "unary_operators": ["cos", "exp"]}
+QUIET: dict[str, Any] = {
+    "niterations": 10**6,
+    "maxsize": 30,
+    "progress": False,
+    "verbosity": 0,
+    "temp_equation_file": True,
+    "input_stream": "devnull",
+}
+"""Of a search of PySR that only time ends, and that says nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,16 +177,10 @@ def _fit(way: str, settings: Settings) -> tuple[float, NeuralReport | None]:
     model = PySRRegressor(
         **OPERATORS,
         neural_proposer=_proposer(way, settings),
+        **QUIET,
         timeout_in_seconds=settings.seconds,
-        niterations=10**6,
         parallelism=settings.parallelism,
-        progress=False,
-        verbosity=0,
         logger_spec=meter,
-        temp_equation_file=True,
-        input_stream="devnull",
-        maxsize=30,
-        early_stop_condition=None,
     )
     model.fit(X, y)
     return meter.rate, getattr(model, "neural_report_", None)

@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
+from pysr_neural.config import DEFAULT
 from pysr_neural.expression.node import variable
-from pysr_neural.model.checkpoint import DEFAULT, load
+from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest

@@ -18,10 +18,11 @@ from statistics import median
 import numpy as np
 import torch
 
+from pysr_neural.config import DEFAULT
 from pysr_neural.errors import CheckpointError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
-from pysr_neural.model.checkpoint import DEFAULT, load
+from pysr_neural.model.checkpoint import load
 from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.decoding import encode, sample
 from pysr_neural.model.grammar import Grammar

@@ -4,8 +4,9 @@ Owns: the traces, the policies, the comparison, the report.  Does not own: recor
 learning (`pysr_neural_training.policy`), the policy itself (`pysr_neural.proposer.policy`).
 
 A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the
-policy learns: how BasicSR varies, not what would have been better.  The policy then makes every child of the same
-searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is the preset's.
+policy learns: how BasicSR varies, not what would have been better, so that it has no foresight.  The policy then makes
+every child of the same searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is
+the preset's.
 """
 
 import argparse
@@ -44,7 +45,10 @@ from pysr_neural_training.traces.generate import generate
 from pysr_neural_training.traces.jobs import Settings
 from pysr_neural_training.workers import Workers
 
-BASIC, POLICY = "basicsr", "policy"
+BASIC, POLICY, AT_ONCE = "basicsr", "policy", "simultaneous"
+ARMS = {"reference": (BASIC, POLICY), "default": (BASIC, POLICY, AT_ONCE)}
+"""In the default preset every child is made from what the one before has left, but a proposer is asked once a cycle; so
+BasicSR is compared with as well where it makes all children of a cycle from the population at its beginning."""
 FRESH = 1000
 """First of the rounds of the comparison."""
 APART = 10_000
@@ -94,9 +98,9 @@ def learn(preset: str, trace: Trace, options: argparse.Namespace, path: Path) ->
     """Train a preset's policy, unless that is done; returns what there is to say about it."""
     card = path.with_suffix(".json")
     if not card.exists():
-        taught = lessons_from(trace, options.actions, SHARE[preset], options.seed)
+        taught = lessons_from(trace, options.actions, SHARE[preset], options.seed, looks_ahead=False)
         config = FitConfig(steps=options.steps, minutes=options.minutes, seed=options.seed)
-        network = PolicyNetwork.initial(PolicyConfig(kinds=KINDS[preset]), options.seed)
+        network = PolicyNetwork.initial(PolicyConfig(kinds=KINDS[preset], foresight=False), options.seed)
         network, losses = fit(network, taught.lessons, config)
         network.save(path)
         facts = {"actions": taught.actions, "impossible": taught.impossible, "runs": len(taught.runs)}
@@ -137,6 +141,7 @@ def run_once(
     config = BasicSRConfig.of(
         preset,
         **search_settings(preset, evaluations),
+        simultaneous=arm == AT_ONCE,
         proposal_share=1.0,
         levels=("child",),
         guard=GuardRules(max_overhead=1.0),
@@ -153,10 +158,10 @@ def run_once(
     }
 
 
-def outcome(rows: Mapping[str, Sequence[Row]]) -> dict[str, float]:
-    """Return solve rates of both arms, and the policy's minus BasicSR's with a 95 % interval over problems."""
+def outcome(rows: Mapping[str, Sequence[Row]], other: str = BASIC) -> dict[str, float]:
+    """Return the arms' solve rates, and the policy's minus another's with a 95 % interval over problems."""
     solved = {arm: np.mean([row["solved"] for row in of_arm], axis=0) for arm, of_arm in rows.items()}
-    mean, low, high = judging.difference(solved[POLICY].tolist(), solved[BASIC].tolist())
+    mean, low, high = judging.difference(solved[POLICY].tolist(), solved[other].tolist())
     rates = {arm: float(np.mean(each)) for arm, each in solved.items()}
     return {**rates, "difference": mean, "low": low, "high": high}
 
@@ -197,6 +202,8 @@ of at most 1e-10.
 
 {markdown_table(header, rows)}
 
+{_others(results)}
+
 The interval is over problems, each with the mean of its seeds. Parity: a difference below {TOLERANCE:.0%}, its interval
 within {INTERVAL:.0%}.
 
@@ -214,6 +221,17 @@ algorithm's own is calculated, and what is above it is not yet learned:
 
 ![Solve rates](solve_rates.png)
 """
+
+
+def _others(results: Mapping[str, Row]) -> str:
+    """Say how the policy compares with other ways of BasicSR."""
+    return "\n\n".join(
+        f"In the {preset} preset every child is made from what the one before has left, while a policy is asked once a "
+        f"cycle. BasicSR, asked likewise (`{arm}`), solves {own[arm]:.3f}; the policy's difference from it is "
+        f"{own['difference']:+.3f} ({own['low']:+.3f} … {own['high']:+.3f}), {'' if is_parity(own) else 'no '}parity."
+        for preset, found in results.items()
+        for arm, own in found["others"].items()
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -241,12 +259,12 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     card = learn(preset, trace, options, path)
     rng = generator(options.seed, "agreement")
     runs, network = other.table("runs").to_pylist(), PolicyNetwork.load(path)
-    visits = [v for row in runs for v in visits_in(other, row, SHARE[preset], rng)]
+    visits = [v for row in runs for v in visits_in(other, row, SHARE[preset], rng, looks_ahead=False)]
     variation = agreement(network, visits, options.seed, draws=4)
     decisions = decision_losses(network, visits, config_of(runs[0]))
     run = partial(run_once, policies={preset: path})
     seeds = range(FRESH, FRESH + options.seeds)
-    arms = (BASIC, POLICY)
+    arms = ARMS[preset]
     tasks: list[Task] = [(preset, arm, seed, options.problems, options.evaluations) for seed in seeds for arm in arms]
     made = complete(run, tasks, out / "results.jsonl")
     rows = {arm: made[i :: len(arms)] for i, arm in enumerate(arms)}
@@ -259,6 +277,7 @@ def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     return {
         **outcome(rows),
         **means,
+        "others": {arm: outcome(rows, arm) for arm in arms if arm not in (BASIC, POLICY)},
         "made": made_by_policy,
         "variation": variation,
         "decisions": decisions,

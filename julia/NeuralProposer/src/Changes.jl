@@ -1,90 +1,63 @@
-# Which of the changes that were looked at is made: the losses told, the network's scores, a draw, the edit.
+# Which change is made: places drawn by what is known before, plants by what they would do there, the edit.
 #
-# Owns features, scores and the edit. Does not own what is told of a place (Foresight.jl).
+# Owns the draws and the edit. Does not own what is told of a place (Foresight.jl) nor the scores (Network.jl).
 
-const FORBIDDEN = 1.0f6
 """Losses are compared in bits, clipped and divided by 10."""
 const LOWEST_DECREASE, HIGHEST_DECREASE = -1.0f0, 2.0f0
 
-"""Nodes that each plant takes, as it is and then times a constant that is fitted; a constant is always fitted."""
-function nodes_needed(plants::Vector{Plant}, has_times::Bool)
-    plain = [plant == CONSTANT_PLANT ? FORBIDDEN : Float32(size_of(plant)) for plant in plants]
-    fitted = map(plants) do plant
-        plant == CONSTANT_PLANT ? 1.0f0 : has_times ? Float32(size_of(plant) + 2) : FORBIDDEN
+"""A place where a change fits into the limit, by the network's idea of a good place; `nothing` where there is none."""
+function draw_place(rng::AbstractRNG, foresight::Foresight, seen::Seen)
+    (; chances, sizes, limit) = seen
+    total, every, fitting = length(seen.codes), 0.0f0, 0.0f0
+    likely, forms = foresight.network.forms, total + 2 <= limit ? foresight.forms : foresight.forms[1:0]
+    @inbounds for i in 1:total
+        every += chances[i]
+        fitting += ifelse(total - sizes[i] < limit, chances[i], 0.0f0)
     end
-    return [plain; fitted]
+    joining = sum(form -> likely[1 + Int(first(form))], forms; init=0.0f0)
+    whole = likely[1] * fitting + joining * every
+    whole > 0 || return nothing
+    form, at = drawn_form(forms, likely, rand(rng, Float32) * whole, fitting, every)
+    return Place(drawn_node(seen, at, form == REPLACE ? limit : typemax(Int)), form)
 end
 
-"""What the network is told of a plant."""
-function plant_features(plant::Plant, needed::Float32, fitted::Bool)
-    constant = plant == CONSTANT_PLANT
-    needed = needed == FORBIDDEN ? 0.0f0 : needed
-    return (needed / 5, Float32(fitted), Float32(constant), Float32(plant.operator > 0 && plant.second == 0), Float32(plant.second != 0))
-end
-
-"""What the network is told of a place."""
-function place_features(foresight::Foresight, place::Place, limit::Int)
-    total = length(foresight.codes)
-    return (
-        Float32(place.form == REPLACE), Float32(place.form == ADD), Float32(place.form == MULTIPLY),
-        Float32(place.form == DIVIDE_BY), Float32(foresight.sizes[place.node] / 20),
-        Float32(foresight.depths[place.node] / 8), Float32(place.node == 1), Float32(total / 30),
-        clamp(bits(foresight.loss) / 10, -3.0f0, 1.0f0), Float32((limit - total) / 30),
-    )
-end
-
-"""Base-2 logarithm, linear between powers of 2 (off by at most 0.09): a step takes a thousand."""
-@inline quick_log2(x::Float32) = reinterpret(Int32, x) * 2.0f0^-23 - 127.0f0
-@inline bits(loss::Float64) = quick_log2(Float32(clamp(loss, LEAST_LOSS, MOST_LOSS)))
-@inline quick_exp2(x::Float32) = reinterpret(Float32, unsafe_trunc(Int32, (ifelse(x > -126.0f0, x, -126.0f0) + 127.0f0) * 2.0f0^23))
-
-unit_at(h::Int) = (h - 1) * (2 + PLACE_FEATURES + PLANT_FEATURES)
-const OUTPUTS_AT = unit_at(HIDDEN + 1)
-const DIRECT_AT = OUTPUTS_AT + HIDDEN
-
-function weigh_plants!(foresight::Foresight)
-    (; plants, needed, weights, offsets) = foresight
-    for k in eachindex(needed)
-        fitted = k > length(plants)
-        features = plant_features(plants[fitted ? k - length(plants) : k], needed[k], fitted)
-        for h in 1:(HIDDEN + 1)
-            at = h > HIDDEN ? DIRECT_AT + PLACE_FEATURES : unit_at(h) + 1 + PLACE_FEATURES
-            offsets[k, h] = sum(features[j] * weights[at + j] for j in 1:PLANT_FEATURES)
-        end
+"""The form that lies at a point, and how far into its nodes the point is."""
+@inline function drawn_form(forms, likely, at::Float32, fitting::Float32, every::Float32)
+    at < likely[1] * fitting && return REPLACE, at / likely[1]
+    isempty(forms) && return REPLACE, fitting
+    at -= likely[1] * fitting
+    for (form, _) in forms
+        part = likely[1 + Int(form)]
+        at < part * every && return form, at / part
+        at -= part * every
     end
-    return nothing
+    return first(last(forms)), every
 end
 
-"""Some of the places where a change fits into the limit, drawn anew."""
-function draw_places!(rng::AbstractRNG, foresight::Foresight, limit::Int; most::Int=foresight.most_places)
-    places, count = empty!(foresight.places), length(foresight.codes)
-    for i in 1:count
-        count - foresight.sizes[i] < limit && push!(places, Place(i, REPLACE))
-        count + 2 <= limit || continue
-        for (form, _) in foresight.forms
-            push!(places, Place(i, form))
-        end
+function drawn_node(seen::Seen, at::Float32, limit::Int)
+    total, node = length(seen.codes), 1
+    @inbounds for i in 1:total
+        total - seen.sizes[i] < limit || continue
+        node = i
+        at -= seen.chances[i]
+        at < 0 && break
     end
-    for k in 1:min(most, length(places))
-        other = rand(rng, k:length(places))
-        places[k], places[other] = places[other], places[k]
-    end
-    return resize!(places, min(most, length(places)))
+    return node
 end
 
-function room_of(foresight::Foresight, place::Place, limit::Int)
-    return limit - length(foresight.codes) + (place.form == REPLACE ? foresight.sizes[place.node] : -1)
+function room_of(seen::Seen, place::Place)
+    return seen.limit - length(seen.codes) + (place.form == REPLACE ? seen.sizes[place.node] : -1)
 end
 
 """Products of all plants with what a place wants."""
 function multiply!(foresight::Foresight)
-    (; planted, wanted, products) = foresight
-    fill!(products, 0.0)
+    (; planted, weights, pulls, products) = foresight
     count, n = size(planted)
+    fill!(products, 0.0)
     r = 1
     @inbounds while r + 3 <= n
-        w1, w2, w3, w4 = wanted[r, 1], wanted[r + 1, 1], wanted[r + 2, 1], wanted[r + 3, 1]
-        a1, a2, a3, a4 = wanted[r, 2], wanted[r + 1, 2], wanted[r + 2, 2], wanted[r + 3, 2]
+        w1, w2, w3, w4 = weights[r], weights[r + 1], weights[r + 2], weights[r + 3]
+        a1, a2, a3, a4 = pulls[r], pulls[r + 1], pulls[r + 2], pulls[r + 3]
         @simd ivdep for k in 1:count
             v1, v2, v3, v4 = planted[k, r], planted[k, r + 1], planted[k, r + 2], planted[k, r + 3]
             products[k, 1] += muladd(w1 * v1, v1, w2 * v2 * v2) + muladd(w3 * v3, v3, w4 * v4 * v4)
@@ -93,30 +66,27 @@ function multiply!(foresight::Foresight)
         r += 4
     end
     @inbounds for r in r:n, k in 1:count
-        products[k, 1] += wanted[r, 1] * planted[k, r] * planted[k, r]
-        products[k, 2] += wanted[r, 2] * planted[k, r]
+        products[k, 1] += weights[r] * planted[k, r] * planted[k, r]
+        products[k, 2] += pulls[r] * planted[k, r]
     end
     return products
 end
 
-"""How far below the present loss each plant would bring it, in one place."""
-function tell!(foresight::Foresight, p::Int)
-    rest = want!(foresight, foresight.places[p])
-    decreases = view(foresight.decreases, :, p)
+"""How far below the present loss each plant would bring it, in one place; the factors that fit best go to `factors`."""
+function tell!(foresight::Foresight, seen::Seen, place::Place, factors::AbstractVector{Float64})
+    rest = want!(foresight, seen, place)
+    (; decreases, products) = foresight
     isfinite(rest) || return fill!(decreases, LOWEST_DECREASE)
-    products, present, count = multiply!(foresight), bits(foresight.loss), length(foresight.plants)
+    multiply!(foresight)
+    present, count = bits(seen.loss), size(products, 1)
     @inbounds @simd ivdep for k in 1:count
         squares, aims = products[k, 1], products[k, 2]
+        factor = aims / squares
+        factors[k] = factor
         decreases[k] = decrease(present, rest - 2aims + squares)
-        decreases[k + count] = decrease(present, rest - aims * aims / squares)
+        decreases[k + count] = decrease(present, rest - aims * factor)
     end
     return decreases
-end
-
-"""A clamp that the compiler makes a vector of; what is not a number becomes the highest."""
-@inline function bounded_by(x, lowest, highest)
-    below = ifelse(x < highest, x, highest)
-    return ifelse(below > lowest, below, lowest)
 end
 
 @inline function decrease(present::Float32, loss::Float64)
@@ -124,108 +94,122 @@ end
     return bounded_by((present - quick_log2(Float32(bounded))) / 10, LOWEST_DECREASE, HIGHEST_DECREASE)
 end
 
-"""The network's score of each plant in one place; minus infinity where there is no room."""
-function score!(foresight::Foresight, p::Int, limit::Int)
-    (; weights, offsets, needed) = foresight
-    place = foresight.places[p]
-    features, room = place_features(foresight, place, limit), Float32(room_of(foresight, place, limit))
-    decreases, scores = view(foresight.decreases, :, p), view(foresight.scores, :, p)
-    base = sum(features[j] * weights[DIRECT_AT + j] for j in 1:PLACE_FEATURES)
-    slope = weights[DIRECT_AT + PLACE_FEATURES + PLANT_FEATURES + 1]
-    @inbounds @simd ivdep for k in eachindex(needed)
-        scores[k] = muladd(slope, decreases[k], base + offsets[k, HIDDEN + 1])
-    end
-    for h in 1:HIDDEN
-        at = unit_at(h)
-        bias = weights[at + 1] + sum(features[j] * weights[at + 1 + j] for j in 1:PLACE_FEATURES)
-        slope, output = weights[at + 2 + PLACE_FEATURES + PLANT_FEATURES], weights[OUTPUTS_AT + h]
-        @inbounds @simd ivdep for k in eachindex(needed)
-            unit = muladd(slope, decreases[k], bias + offsets[k, h])
-            scores[k] += ifelse(unit > 0, output * unit, 0.0f0)
-        end
-    end
-    @inbounds @simd ivdep for k in eachindex(needed)
-        scores[k] = ifelse(needed[k] > room, -Inf32, scores[k])
-    end
-    return scores
+"""The network's score of each plant in one place."""
+function score!(foresight::Foresight, seen::Seen, place::Place)
+    (; node, form) = place
+    total = length(seen.codes)
+    features = place_features(seen.sizes[node], seen.depths[node], node == 1, total, seen.loss, seen.limit)
+    room = Float32(room_of(seen, place))
+    return score!(
+        foresight.scores, foresight.decreases, foresight.network, foresight.needed, 1 + Int(form), features, room
+    )
 end
 
-function highest_of(scores)
-    highest = -Inf32
-    @inbounds @simd for i in eachindex(scores)
-        highest = ifelse(scores[i] > highest, scores[i], highest)
+"""Look at a place of a tree, if that has not been done; the oldest of many is forgotten."""
+function consider!(foresight::Foresight, seen::Seen, place::Place)
+    (; places, sums, likely, factors) = seen
+    place in places && return nothing
+    p = length(places) + 1
+    if p > KEPT_PLACES
+        p = seen.oldest = mod1(seen.oldest + 1, KEPT_PLACES)
+        places[p] = place
+    else
+        push!(places, place)
     end
-    return highest
+    tell!(foresight, seen, place, view(factors, :, p))
+    scores, whole, scale = score!(foresight, seen, place), 0.0f0, 1 / log(2.0f0)
+    @inbounds @simd ivdep for k in eachindex(scores)
+        chance = ifelse(scores[k] == -Inf32, 0.0f0, quick_exp2(scores[k] * scale))
+        likely[k, p] = chance
+        whole += chance
+    end
+    sums[p] = whole
+    return nothing
 end
 
-"""A place and a plant, drawn by the softmax of the scores; `nothing` where no change fits."""
-function draw_change(rng::AbstractRNG, foresight::Foresight)
-    rows = size(foresight.scores, 1)
-    scores = view(vec(foresight.scores), 1:(rows * length(foresight.places)))
-    highest = highest_of(scores)
-    isfinite(highest) || return nothing
-    scale = 1 / log(2.0f0)
-    @inbounds @simd ivdep for i in eachindex(scores)
-        scores[i] = ifelse(scores[i] == -Inf32, 0.0f0, quick_exp2((scores[i] - highest) * scale))
+"""Numbers of a place and a plant, drawn by the softmax of the scores, none twice; zeros where nothing is left."""
+function draw_change!(rng::AbstractRNG, seen::Seen)
+    (; sums, likely, places) = seen
+    at = rand(rng, Float32) * sum(view(sums, eachindex(places)))
+    p = 1
+    while p < length(places) && at >= sums[p]
+        at -= sums[p]
+        p += 1
     end
-    p = draw(rng, p -> Float64(sum(view(foresight.scores, :, p))), eachindex(foresight.places))
+    drawn = 0
+    @inbounds for k in axes(likely, 1)
+        likely[k, p] > 0 || continue
+        drawn = k
+        at -= likely[k, p]
+        at < 0 && break
+    end
+    drawn == 0 && (sums[p] = 0.0f0; return 0, 0)
+    sums[p] = max(sums[p] - likely[drawn, p], 0.0f0)
+    likely[drawn, p] = 0.0f0
+    return p, drawn
+end
+
+"""
+The tree, of the member with the reference `ref` (0: of none), with a small change that the network likes, made in place;
+`nothing` where nothing can be told or fits. Each time that a member comes again one more place of it is looked at, all
+places so far are chosen from, and no change is made twice.
+"""
+function change!(rng::AbstractRNG, foresight::Foresight, tree::AbstractExpressionNode, limit::Int, ref::Int=0)
+    seen = look!(foresight, tree, limit, ref)
+    isnothing(seen) && return nothing
+    for _ in 1:(foresight.new_places)
+        place = draw_place(rng, foresight, seen)
+        isnothing(place) && return nothing
+        consider!(foresight, seen, place)
+    end
+    p, k = draw_change!(rng, seen)
     p == 0 && return nothing
-    k = draw(rng, k -> Float64(foresight.scores[k, p]), 1:rows)
-    return k == 0 ? nothing : (p, k)
-end
-
-"""Factor that fits a plant to a place best."""
-function fitted_factor(foresight::Foresight, place::Place, plant::Int)
-    want!(foresight, place)
-    products = multiply!(foresight)
-    return products[plant, 2] / products[plant, 1]
-end
-
-"""The tree with a small change that the network likes, made in place; `nothing` where nothing can be told or fits."""
-function change!(rng::AbstractRNG, foresight::Foresight, tree::AbstractExpressionNode, limit::Int)
-    look!(foresight, tree) == 0 && return nothing
-    for p in eachindex(draw_places!(rng, foresight, limit))
-        tell!(foresight, p)
-        score!(foresight, p, limit)
-    end
-    drawn = draw_change(rng, foresight)
-    isnothing(drawn) && return nothing
-    p, k = drawn
-    place, count = foresight.places[p], length(foresight.plants)
-    plant = foresight.plants[k > count ? k - count : k]
-    factor = k > count ? fitted_factor(foresight, place, k - count) : 1.0
+    count = length(foresight.needed) ÷ 2
+    fitted, number = k > count, mod1(k, count)
+    factor = fitted ? seen.factors[number, p] : 1.0
     abs(factor) <= LARGEST_FITTED || return nothing
-    return make!(foresight, tree, place, planted_tree(foresight, typeof(tree), plant, k > count, factor))
+    planted = planted_tree(foresight, typeof(tree), foresight.plants[number], fitted, factor)
+    return make!(foresight, seen, tree, seen.places[p], planted)
 end
 
 function planted_tree(foresight::Foresight, ::Type{N}, plant::Plant, fitted::Bool, factor) where {T,N<:AbstractExpressionNode{T}}
-    constant() = N(; val=convert(T, factor))
-    plant == CONSTANT_PLANT && return constant()
-    leaves = N[N(; feature=i) for i in (plant.first, plant.second) if i > 0]
-    grown = plant.operator == 0 ? only(leaves) : N(; op=last(engine_index(foresight.table, plant.operator)), children=leaves)
-    fitted || return grown
-    return N(; op=last(engine_index(foresight.table, foresight.times)), children=N[constant(), grown])
+    plant == CONSTANT_PLANT && return N(; val=convert(T, factor))
+    grown = N(; feature=plant.first)
+    if plant.second != 0
+        grown = branch(foresight, plant.operator, (grown, N(; feature=plant.second)))
+    elseif plant.operator != 0
+        grown = branch(foresight, plant.operator, (grown,))
+    end
+    return fitted ? branch(foresight, foresight.times, (N(; val=convert(T, factor)), grown)) : grown
 end
 
-function make!(foresight::Foresight, tree::N, place::Place, planted::N) where {N<:AbstractExpressionNode}
-    target = node_at(tree, place.node)
+"""A node with the operator at a wire index; the engine's own way takes half a microsecond to find its types."""
+@inline function branch(foresight::Foresight, index::Int, children::NTuple{D,N}) where {D,N<:AbstractExpressionNode}
+    node = N()
+    node.degree, node.op = UInt8(D), UInt8(last(engine_index(foresight.table, index)))
+    set_children!(node, children)
+    return node
+end
+
+function make!(foresight::Foresight, seen::Seen, tree::N, place::Place, planted::N) where {N<:AbstractExpressionNode}
+    target = node_at(seen, tree, place.node)
     if place.form != REPLACE
         index = last(foresight.forms[findfirst(pair -> first(pair) == place.form, foresight.forms)])
-        planted = N(; op=last(engine_index(foresight.table, index)), children=N[copy(target), planted])
+        moved = N()
+        set_node!(moved, target)
+        planted = branch(foresight, index, (moved, planted))
     end
     set_node!(target, planted)
     return tree
 end
 
-"""The node at a place in prefix order."""
-function node_at(node::AbstractExpressionNode, at::Int)
-    at == 1 && return node
-    at -= 1
-    for i in 1:Int(node.degree)
-        child = get_child(node, i)
-        size = length(child)
-        at <= size && return node_at(child, at)
-        at -= size
+"""The node at a place in prefix order of a tree that was looked at."""
+function node_at(seen::Seen, node::AbstractExpressionNode, target::Int)
+    i = 1
+    while i != target
+        second = i + 1 + seen.sizes[i + 1]
+        first = node.degree == 1 || target < second
+        node, i = first ? (get_child(node, 1), i + 1) : (get_child(node, 2), second)
     end
-    throw(ArgumentError("A node must lie within its tree; $at are missing."))
+    return node
 end

@@ -1,310 +1,255 @@
-# Looking ahead inside a mutation step: what the nodes of a tree should be, and which small change comes near to that.
+# Looking ahead inside a mutation step: what a node of a tree should be, so that the tree is right.
 #
-# Owns `Foresight` (rows of the data, small trees to plant, buffers), the pass up (values) and down (wanted values), the
-# choice of a change and the edit. Does not own the network's training, nor its features' twin
-# (pysr_neural/proposer/policy/native.py); golden vectors tie both.
+# Owns `Foresight` (rows of the data, small trees to plant, buffers), values of trees (`look!`) and wanted values of a
+# place (`want!`). Does not own operators (Inverses.jl), small trees (Plants.jl), the choice of a change (Changes.jl), nor
+# the network's training; the twin is pysr_neural/proposer/policy/native.py, and golden vectors tie both.
 #
 # Going down from the root, y is taken through the inverse of every operator and errors are weighed by its slope, so that
 # the loss with values v in a place is a parabola: rest - 2 aims'v + weights'v^2. Where the way up is affine the loss told
 # is exact; elsewhere it is exact where it is 0, and of first order beside that. All arrays are made once per population.
 
-const FORESEEN_ROWS = 32
-const FORESEEN_PLACES = 4
-const MOST_PLANTS = 64
+const FORESEEN_ROWS = 16
+const FORESEEN_PLACES = 1
 """Nodes beyond which a tree is left to the engine's own kinds."""
 const FORESEEN_NODES = 64
 """Share of the rows on which a place has to want something."""
 const KNOWN_ROWS = 0.9
 const LEAST_LOSS, MOST_LOSS = 1e-10, 1e10
 const LARGEST_FITTED = 1e8
+"""Trees that are kept, and places of each: a tournament draws the same few parents again and again."""
+const KEPT_TREES, KEPT_PLACES = 8, 8
 
-@enum Opcode::UInt8 UNKNOWN PLUS MINUS TIMES DIVIDE NEGATE INVERT SQUARE CUBE SQRT EXP LOG TANH SIN COS ABS
-const OPCODES = Dict{Tuple{String,Int},Opcode}(
-    ("+", 2) => PLUS, ("-", 2) => MINUS, ("*", 2) => TIMES, ("/", 2) => DIVIDE, ("neg", 1) => NEGATE,
-    ("inv", 1) => INVERT, ("square", 1) => SQUARE, ("cube", 1) => CUBE, ("sqrt", 1) => SQRT, ("exp", 1) => EXP,
-    ("log", 1) => LOG, ("tanh", 1) => TANH, ("sin", 1) => SIN, ("cos", 1) => COS, ("abs", 1) => ABS,
-)
-
-"""What a change does with the node that it is made at: something in its place, or `node + something` and so on."""
-@enum Form::UInt8 REPLACE ADD MULTIPLY DIVIDE_BY
-const FORM_OPCODES = (ADD => PLUS, MULTIPLY => TIMES, DIVIDE_BY => DIVIDE)
-
-"""A small tree: an operator (wire index, 0: none) over leaves (variables, 0: none, -1: the constant)."""
-struct Plant
-    operator::Int
-    first::Int
-    second::Int
+"""
+A tree that was looked at, for changes of at most `limit` nodes: of each node in prefix order size, depth, values and chance
+to be changed; of each place looked at so far how likely the plants are, and the factors that fit them best.
+"""
+mutable struct Seen
+    ref::Int  # Of the member; 0: of none.
+    limit::Int
+    known::Bool
+    loss::Float64
+    const codes::Vector{Int32}
+    const constants::Vector{Float64}
+    const sizes::Vector{Int}
+    const depths::Vector{Int}
+    const values::Vector{Float64}  # Rows of the first node, then of the next.
+    const chances::Vector{Float32}
+    const places::Vector{Place}
+    oldest::Int
+    const sums::Vector{Float32}  # Of what is likely, by places.
+    const likely::Matrix{Float32}  # Plants as they are, then fitted, by places.
+    const factors::Matrix{Float64}  # Plants by places.
 end
-const CONSTANT_PLANT = Plant(0, -1, 0)
-size_of(plant::Plant) = (plant.operator > 0) + 1 + (plant.second != 0)
-
-struct Place
-    node::Int
-    form::Form
+function Seen(rows::Int, plants::Int)
+    nodes() = zeros(Int, FORESEEN_NODES)
+    return Seen(
+        0, 0, false, Inf, Int32[], Float64[], nodes(), nodes(), zeros(rows * FORESEEN_NODES), zeros(Float32, FORESEEN_NODES),
+        Place[], 0, zeros(Float32, KEPT_PLACES), zeros(Float32, 2plants, KEPT_PLACES), zeros(plants, KEPT_PLACES),
+    )
 end
-
-const PLACE_FEATURES, PLANT_FEATURES, HIDDEN = 10, 5, 8
-"""Of each hidden unit the bias, then the weights of place, plant and decrease; what the units count; a direct way."""
-const FORESIGHT_WEIGHTS = HIDDEN * (2 + PLACE_FEATURES + PLANT_FEATURES) + HIDDEN + PLACE_FEATURES + PLANT_FEATURES + 1
 
 mutable struct Foresight
     const table::OperatorTable
     const opcodes::Vector{Opcode}
     const forms::Vector{Tuple{Form,Int}}  # With the operator's wire index.
     const times::Int
-    const columns::Matrix{Float64}
+    const columns::Matrix{Float64}  # Rows by variables.
     const y::Vector{Float64}
-    const share::Float64
+    seed::Int  # Of the rows.
+    share::Float64
     const plants::Vector{Plant}
-    const planted::Matrix{Float64}  # Plants by rows.
-    const offsets::Matrix{Float32}  # What each plant, as it is and then fitted, adds to each unit; last the direct way.
-    const weights::Vector{Float32}
-    const codes::Vector{Int32}
-    const constants::Vector{Float64}
-    const sizes::Vector{Int}
-    const depths::Vector{Int}
-    const values::Matrix{Float64}  # Rows by nodes, as the next three.
-    const aims::Matrix{Float64}
-    const slopes::Matrix{Float64}
-    const places::Vector{Place}
-    const wanted::Matrix{Float64}  # Of one place: weights, and weights times aims.
-    const products::Matrix{Float64}  # Of each plant with these: weights times its square, and aims times it.
+    const planted::Matrix{Float64}  # Plants by rows; padded with plants that need more room than there is.
     const needed::Vector{Float32}  # Nodes of each plant, as it is and then fitted.
-    const most_places::Int  # That a step looks at, drawn anew each time: this bounds its price.
-    const decreases::Matrix{Float32}  # Plants as they are, then fitted, by places.
-    const scores::Matrix{Float32}
-    loss::Float64
+    const network::Network
+    const kept::Vector{Seen}
+    const new_places::Int  # That a step looks at: this bounds its price.
+    const aims::Vector{Float64}  # Of one place, by rows, as the next three.
+    const slopes::Vector{Float64}
+    const weights::Vector{Float64}
+    const pulls::Vector{Float64}  # Weights times aims.
+    const products::Matrix{Float64}  # Of each plant with these: weights times its square, pulls times it.
+    const decreases::Vector{Float32}  # Of plants as they are, then fitted.
+    const scores::Vector{Float32}
 end
 
 """Forethought for one population; `weights` of the network, or none: then all changes are equally likely."""
 function Foresight(
-    X::AbstractMatrix, y::AbstractVector, table::OperatorTable, weights::Vector{Float64}; most_places::Int=FORESEEN_PLACES
+    X::AbstractMatrix, y::AbstractVector, table::OperatorTable, weights::Vector{Float64};
+    new_places::Int=FORESEEN_PLACES, seed::Integer=0,
 )
     features, total = size(X)
-    rows = unique(round.(Int, range(1, total; length=min(FORESEEN_ROWS, total))))
-    columns, target = Float64.(permutedims(X[:, rows])), Float64.(y[rows])
+    n = min(FORESEEN_ROWS, total)
     opcodes = [get(OPCODES, (name, Int(arity)), UNKNOWN) for (name, arity) in zip(table.names, table.arities)]
     index(opcode) = something(findfirst(==(opcode), opcodes), 0)
     forms = [(form, index(opcode)) for (form, opcode) in FORM_OPCODES if index(opcode) > 0]
     plants = plants_of(opcodes, table.arities, features)
-    network = isempty(weights) ? zeros(Float32, FORESIGHT_WEIGHTS) : Float32.(weights)
-    count, n = length(plants), length(rows)
-    middle = sum(target) / n
-    spread = sum(value -> abs2(value - middle), target)
-    nodes() = zeros(n, FORESEEN_NODES)
+    count = padded(length(plants))
+    needed = nodes_needed(plants, count, index(TIMES) > 0)
+    rows() = zeros(n)
     foresight = Foresight(
-        table, opcodes, forms, index(TIMES), columns, target, 1 / max(spread, floatmin(Float32)), plants,
-        zeros(count, n), zeros(Float32, 2count, HIDDEN + 1), network, Int32[], Float64[], zeros(Int, FORESEEN_NODES),
-        zeros(Int, FORESEEN_NODES), nodes(), nodes(), nodes(), Place[], zeros(n, 2), zeros(count, 2),
-        nodes_needed(plants, index(TIMES) > 0), most_places, zeros(Float32, 2count, most_places),
-        zeros(Float32, 2count, most_places), Inf,
+        table, opcodes, forms, index(TIMES), zeros(n, features), rows(), seed, 1.0, plants, fill(NaN, count, n), needed,
+        Network(weights, plants, needed), [Seen(n, count) for _ in 1:KEPT_TREES], new_places, rows(), rows(), rows(), rows(),
+        zeros(count, 2), zeros(Float32, 2count), zeros(Float32, 2count),
     )
-    for (i, plant) in enumerate(plants)
-        grow!(view(foresight.planted, i, :), plant, foresight)
+    return take_rows!(foresight, X, y, seed)
+end
+
+"""Look at other rows from now on."""
+function take_rows!(foresight::Foresight, X::AbstractMatrix, y::AbstractVector, seed::Integer)
+    (; columns, planted, plants) = foresight
+    n = length(foresight.y)
+    for (r, row) in enumerate(drawn_rows(length(y), n, seed))
+        foresight.y[r] = y[row]
+        columns[r, :] .= view(X, :, row)
     end
-    weigh_plants!(foresight)
+    foresight.seed = seed
+    middle = sum(foresight.y) / n
+    foresight.share = 1 / max(sum(value -> abs2(value - middle), foresight.y), floatmin(Float32))
+    values = zeros(3n)
+    for (i, plant) in enumerate(plants)
+        grow!(values, plant, foresight)
+        planted[i, :] .= all(isfinite, view(values, 1:n)) ? view(values, 1:n) : NaN
+    end
+    foreach(seen -> seen.ref = 0, foresight.kept)
     return foresight
 end
 
-"""The constant, the variables, operators over them; the simplest first, as many as there is room for."""
-function plants_of(opcodes::Vector{Opcode}, arities::Vector{Int32}, features::Int)
-    plants = [CONSTANT_PLANT; [Plant(0, i, 0) for i in 1:features]]
-    known(arity) = [i for i in eachindex(opcodes) if arities[i] == arity && opcodes[i] != UNKNOWN]
-    append!(plants, (Plant(op, i, 0) for i in 1:features for op in known(1) if opcodes[op] != NEGATE))
-    for j in 1:features, i in 1:features, op in known(2)
-        swaps = opcodes[op] in (PLUS, TIMES)
-        (i == j ? opcodes[op] == TIMES : !swaps || i < j) && push!(plants, Plant(op, i, j))
+"""Different rows, drawn by Floyd's method with a generator that is easy to write in any language; in order."""
+function drawn_rows(total::Int, count::Int, seed::Integer)
+    state, rows = 2 * UInt64(seed) + 1, Int[]
+    for most in (total - count + 1):total
+        state = state * 0x5851f42d4c957f2d + 0x14057b7ef767814f
+        row = 1 + Int((state >> 33) % most)
+        push!(rows, row in rows ? most : row)
     end
-    return first(plants, MOST_PLANTS)
+    return sort!(rows)
 end
 
-function grow!(into::AbstractVector{Float64}, plant::Plant, foresight::Foresight)
-    column(i) = i < 0 ? fill!(similar(into), 1.0) : view(foresight.columns, :, i)
-    plant.operator == 0 && return into .= column(plant.first)
-    second = plant.second == 0 ? column(plant.first) : column(plant.second)
-    compute!(into, foresight.opcodes[plant.operator], column(plant.first), second)
-    all(isfinite, into) || fill!(into, NaN)
-    return into
-end
-
-"""Values of an operator; of one argument, the second is ignored."""
-@inline function compute!(into, opcode::Opcode, a, b)
-    if opcode == PLUS
-        @inbounds @simd for r in eachindex(into)
-            into[r] = a[r] + b[r]
-        end
-    elseif opcode == MINUS
-        @inbounds @simd for r in eachindex(into)
-            into[r] = a[r] - b[r]
-        end
-    elseif opcode == TIMES
-        @inbounds @simd for r in eachindex(into)
-            into[r] = a[r] * b[r]
-        end
-    elseif opcode == DIVIDE
-        @inbounds @simd for r in eachindex(into)
-            into[r] = a[r] / b[r]
-        end
-    else
-        @inbounds for r in eachindex(into)
-            into[r] = apply(opcode, a[r])
-        end
+"""Values of a plant, into the first of three columns."""
+function grow!(values::Vector{Float64}, plant::Plant, foresight::Foresight)
+    n = length(foresight.y)
+    for (at, i) in ((n, plant.first), (2n, plant.second == 0 ? plant.first : plant.second))
+        values[(at + 1):(at + n)] .= i < 0 ? 1.0 : view(foresight.columns, :, i)
     end
-    return into
-end
-
-@inline function apply(opcode::Opcode, x::Float64)
-    opcode == EXP && return exp(x)
-    opcode == LOG && return x > 0 ? log(x) : NaN
-    opcode == SQRT && return x >= 0 ? sqrt(x) : NaN
-    opcode == SIN && return isfinite(x) ? sin(x) : NaN
-    opcode == COS && return isfinite(x) ? cos(x) : NaN
-    opcode == SQUARE && return x * x
-    opcode == CUBE && return x * x * x
-    opcode == INVERT && return 1 / x
-    opcode == NEGATE && return -x
-    opcode == TANH && return tanh(x)
-    opcode == ABS && return abs(x)
-    return NaN
-end
-
-"""What the argument of an operator should be where its value should be `aim`, and the slope there; `x` is what it is."""
-@inline function undo(opcode::Opcode, aim::Float64, x::Float64)
-    opcode == EXP && return aim > 0 ? (log(aim), aim) : (NaN, NaN)
-    opcode == LOG && return (exp(aim), exp(-aim))
-    opcode == SQRT && return aim >= 0 ? (aim * aim, 0.5 / aim) : (NaN, NaN)
-    opcode == SQUARE && return aim >= 0 ? (copysign(sqrt(aim), x), 2sqrt(aim)) : (NaN, NaN)
-    opcode == CUBE && return (cbrt(aim), 3abs2(cbrt(aim)))
-    opcode == INVERT && return (1 / aim, aim * aim)
-    opcode == NEGATE && return (-aim, 1.0)
-    opcode == TANH && return abs(aim) < 1 ? (atanh(aim), 1 - aim * aim) : (NaN, NaN)
-    opcode == ABS && return (copysign(aim, x), 1.0)
-    isfinite(x) || return (NaN, NaN)
-    value, slope = opcode == SIN ? (sin(x), cos(x)) : (cos(x), -sin(x))  # No inverse: linear about what is there.
-    return (x + (aim - value) / slope, slope)
+    plant.operator == 0 && return copyto!(values, 1, values, n + 1, n)
+    return compute!(values, foresight.opcodes[plant.operator], 0, n, 2n, n)
 end
 
 """
-Look at a tree: fill in what its nodes are and should be, in prefix order. Tells how many there are; 0 where the tree is
-too large, has an operator that is not known here, or no finite loss.
+Look at a member's tree: what its nodes are. Members are known by their reference (0: a tree of no member), and a tree
+never changes under it within an iteration. `nothing` where the tree is too large, has an operator that is not known
+here, or no finite loss.
 """
-function look!(foresight::Foresight, tree::AbstractExpressionNode)
-    codes, constants = empty!(foresight.codes), empty!(foresight.constants)
-    features = size(foresight.columns, 2)
-    encode!(codes, constants, tree, foresight.table, features)
-    count = length(codes)
-    count <= FORESEEN_NODES || return 0
-    look_up!(foresight, features) || return 0
-    look_down!(foresight, features)
-    loss = 0.0
-    @inbounds @simd for r in eachindex(foresight.y)
-        loss += abs2(foresight.values[r, 1] - foresight.y[r])
+function look!(foresight::Foresight, tree::AbstractExpressionNode, limit::Int, ref::Int)
+    seen = foresight.kept[1 + (ref & (KEPT_TREES - 1))]
+    if ref == 0 || seen.ref != ref || seen.limit != limit
+        seen.ref, seen.limit, seen.oldest = ref, limit, 0
+        empty!(seen.places)
+        encode!(empty!(seen.codes), empty!(seen.constants), tree, foresight.table, size(foresight.columns, 2))
+        seen.known = length(seen.codes) <= FORESEEN_NODES && look_up!(foresight, seen)
     end
-    foresight.loss = loss * foresight.share
-    return isfinite(foresight.loss) ? count : 0
+    return seen.known ? seen : nothing
 end
 
-opcode_of(foresight::Foresight, code::Integer, features::Int) = foresight.opcodes[code - features]
-second_of(foresight::Foresight, i::Int) = i + 1 + foresight.sizes[i + 1]
-
-function look_up!(foresight::Foresight, features::Int)
-    remaining = length(foresight.constants)
-    for i in reverse(eachindex(foresight.codes))
-        code, into = foresight.codes[i], view(foresight.values, :, i)
+function look_up!(foresight::Foresight, seen::Seen)
+    (; columns, y, opcodes, table) = foresight
+    (; codes, sizes, depths, values) = seen
+    n, features = size(columns)
+    remaining = length(seen.constants)
+    for i in reverse(eachindex(codes))
+        code, to, sizes[i] = Int(codes[i]), (i - 1) * n, 1
         if code == 0
-            fill!(into, foresight.constants[remaining])
+            fill!(view(values, (to + 1):(to + n)), seen.constants[remaining])
             remaining -= 1
-            foresight.sizes[i] = 1
         elseif code <= features
-            copyto!(into, view(foresight.columns, :, Int(code)))
-            foresight.sizes[i] = 1
+            copyto!(values, to + 1, columns, (code - 1) * n + 1, n)
         else
-            opcode = opcode_of(foresight, code, features)
-            opcode == UNKNOWN && return false
-            binary = foresight.table.arities[code - features] == 2
-            foresight.sizes[i] = 1 + foresight.sizes[i + 1]
-            second = binary ? second_of(foresight, i) : i + 1
-            binary && (foresight.sizes[i] += foresight.sizes[second])
-            compute!(into, opcode, view(foresight.values, :, i + 1), view(foresight.values, :, second))
+            opcodes[code - features] == UNKNOWN && return false
+            sizes[i] += sizes[i + 1]
+            second = i + 1
+            if table.arities[code - features] == 2
+                second += sizes[i + 1]
+                sizes[i] += sizes[second]
+            end
+            compute!(values, opcodes[code - features], to, i * n, (second - 1) * n, n)
         end
     end
+    loss = 0.0
+    @inbounds @simd for r in 1:n
+        loss += abs2(values[r] - y[r])
+    end
+    seen.loss = loss * foresight.share
+    isfinite(seen.loss) || return false
+    sink!(foresight, seen)
+    weigh_nodes!(seen, foresight.network)
     return true
 end
 
-function look_down!(foresight::Foresight, features::Int)
-    copyto!(view(foresight.aims, :, 1), foresight.y)
-    fill!(view(foresight.slopes, :, 1), 1.0)
-    foresight.depths[1] = 0
-    for i in eachindex(foresight.codes)
-        code = foresight.codes[i]
-        code <= features && continue
-        foresight.depths[i + 1] = foresight.depths[i] + 1
-        opcode = opcode_of(foresight, code, features)
-        if foresight.table.arities[code - features] == 2
-            foresight.depths[second_of(foresight, i)] = foresight.depths[i] + 1
-            pull_two!(foresight, opcode, i, i + 1, second_of(foresight, i))
+"""How deep the nodes are."""
+function sink!(foresight::Foresight, seen::Seen)
+    (; codes, sizes, depths) = seen
+    features = size(foresight.columns, 2)
+    depths[1] = 0
+    @inbounds for i in eachindex(codes)
+        codes[i] > features || continue
+        depths[i + 1] = depths[i] + 1
+        foresight.table.arities[codes[i] - features] == 2 && (depths[i + 1 + sizes[i + 1]] = depths[i] + 1)
+    end
+    return nothing
+end
+
+"""What a node should be, into `aims` and `slopes`: y, taken down the path to it."""
+function look_down!(foresight::Foresight, seen::Seen, target::Int)
+    (; aims, slopes, opcodes, table) = foresight
+    (; codes, sizes, values) = seen
+    n, features = size(foresight.columns)
+    copyto!(aims, foresight.y)
+    fill!(slopes, 1.0)
+    i = 1
+    while i != target
+        operator, child = Int(codes[i]) - features, i + 1
+        if table.arities[operator] == 1
+            pull_one!(aims, slopes, values, opcodes[operator], (i - 1) * n, i * n)
         else
-            pull_one!(foresight, opcode, i)
+            second = child + sizes[child]
+            first = target < second
+            pull_two!(aims, slopes, values, opcodes[operator], first, (first ? second - 1 : i) * n)
+            first || (child = second)
         end
+        i = child
     end
     return nothing
 end
 
-function pull_one!(foresight::Foresight, opcode::Opcode, i::Int)
-    values, aims, slopes = foresight.values, foresight.aims, foresight.slopes
-    @inbounds for r in eachindex(foresight.y)
-        aims[r, i + 1], slope = undo(opcode, aims[r, i], values[r, i + 1])
-        slopes[r, i + 1] = slopes[r, i] * slope
-    end
-    return nothing
+"""What is joined to a node should be this, where the whole should be `aim` and the node is `value`."""
+@inline joined(::Val{REPLACE}, aim, slope, value) = (aim, slope)
+@inline joined(::Val{ADD}, aim, slope, value) = (aim - value, slope)
+@inline joined(::Val{MULTIPLY}, aim, slope, value) = (aim / value, slope * value)
+@inline joined(::Val{DIVIDE_BY}, aim, slope, value) = (value / aim, slope * aim * aim / value)
+
+"""Weights, and weights times aims, of a place; returns the rest of the loss, infinite where too little is known."""
+function want!(foresight::Foresight, seen::Seen, place::Place)
+    look_down!(foresight, seen, place.node)
+    place.form == REPLACE && return weigh!(foresight, seen, place.node, Val(REPLACE))
+    place.form == ADD && return weigh!(foresight, seen, place.node, Val(ADD))
+    place.form == MULTIPLY && return weigh!(foresight, seen, place.node, Val(MULTIPLY))
+    return weigh!(foresight, seen, place.node, Val(DIVIDE_BY))
 end
 
-function pull_two!(foresight::Foresight, opcode::Opcode, i::Int, j::Int, k::Int)
-    values, aims, slopes = foresight.values, foresight.aims, foresight.slopes
-    @inbounds @simd for r in eachindex(foresight.y)
-        aim, slope, a, b = aims[r, i], slopes[r, i], values[r, j], values[r, k]
-        if opcode == PLUS
-            aims[r, j], aims[r, k] = aim - b, aim - a
-            slopes[r, j] = slopes[r, k] = slope
-        elseif opcode == MINUS
-            aims[r, j], aims[r, k] = aim + b, a - aim
-            slopes[r, j] = slopes[r, k] = slope
-        elseif opcode == TIMES
-            aims[r, j], aims[r, k] = aim / b, aim / a
-            slopes[r, j], slopes[r, k] = slope * b, slope * a
-        else
-            aims[r, j], aims[r, k] = aim * b, a / aim
-            slopes[r, j], slopes[r, k] = slope / b, slope * aim * aim / a
-        end
-    end
-    return nothing
-end
-
-"""Weights, and weights times aims, of a place, into `wanted`; returns the rest of the loss, infinite where too little is known."""
-function want!(foresight::Foresight, place::Place)
-    (; values, aims, slopes, wanted, y, share) = foresight
-    i, rest, known = place.node, 0.0, 0
-    @inbounds for r in eachindex(y)
-        aim, slope, value = aims[r, i], slopes[r, i], values[r, i]
-        if place.form == ADD
-            aim -= value
-        elseif place.form == MULTIPLY
-            aim, slope = aim / value, slope * value
-        elseif place.form == DIVIDE_BY
-            aim, slope = value / aim, slope * aim * aim / value
-        end
+@inline function weigh!(foresight::Foresight, seen::Seen, node::Int, form::Val)
+    (; aims, slopes, weights, pulls, y, share) = foresight
+    values, at = seen.values, (node - 1) * length(y)
+    rest = known = 0.0
+    @inbounds @simd ivdep for r in eachindex(y)
+        aim, slope = joined(form, aims[r], slopes[r], values[at + r])
         weight = slope * slope * share
-        if weight == 0  # Whatever stands there, the error stays.
-            wanted[r, 1] = wanted[r, 2] = 0.0
-            rest += abs2(values[r, 1] - y[r]) * share
-            known += 1
-        elseif isfinite(weight) && isfinite(aim)
-            wanted[r, 1], wanted[r, 2] = weight, weight * aim
-            rest += weight * aim * aim
-            known += 1
-        else
-            wanted[r, 1] = wanted[r, 2] = 0.0
-        end
+        idle = weight == 0  # Whatever stands there, the error stays.
+        wanted = !idle & isfinite(weight) & isfinite(aim)
+        pull = weight * aim
+        weights[r] = ifelse(wanted, weight, 0.0)
+        pulls[r] = ifelse(wanted, pull, 0.0)
+        rest += ifelse(wanted, pull * aim, ifelse(idle, abs2(values[r] - y[r]) * share, 0.0))
+        known += ifelse(wanted | idle, 1.0, 0.0)
     end
     return known >= KNOWN_ROWS * length(y) && isfinite(rest) ? rest : Inf
 end

@@ -4,7 +4,7 @@
 # (Requests.jl, Answers.jl).
 
 const MAGIC = b"NPW1"
-const FRAME_VERSION = 0x0002
+const FRAME_VERSION = 0x0003
 const HEADER_BYTES = 24
 const MAX_PAYLOAD = 1 << 28
 const MAX_DIMENSIONS = 4
@@ -63,6 +63,8 @@ const FIELDS = Dict{MessageType,Vector{Pair{Symbol,DataType}}}(
         :kinds => Int32,
         :parents => Int32,
         :log_probabilities => Float64,
+        :leave_noise => Int32,
+        :explained => Int32,
         :kind_weights => Float64,
         :crossover_probability => Float64,
         :parent_weights => Float64,

@@ -4,7 +4,8 @@
 # It runs on the head, when a population has come back, and in its cycles where they run in the head's own task.
 #
 # Members of the hall of fame migrate into every population, and a proposal that is close but wrong beats everything that
-# evolution would have needed on its way. So what is proposed stays apart. An answer enters at once; all the rest enters
+# evolution would have needed on its way. So what is proposed stays apart. An answer enters at once, and so does what
+# leaves only noise of the data; all the rest enters
 # late, when evolution alone has had its time, and at the end. What evolution finds is what it would find without help.
 
 """
@@ -68,11 +69,22 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     size = compute_complexity(member, options)
     @lock search.lock search.front[size] = member
     mark!(search.lineage, member.ref)
+    child.leaves_noise && note_explained!(search, member)
     stops(member, size, options) && end_early!(search)
     state.counters.neural_accepted += 1
     note_gain!(search, Float64(member.loss)) && (state.counters.neural_improved += 1)
     return member
 end
+
+"""Note a member that leaves only noise."""
+function note_explained!(search::Search, member)
+    push!(search.leaving_noise, member.ref)
+    @atomic search.explained = true
+    return nothing
+end
+
+"""Whether a member is an answer: exact, or it leaves only noise."""
+is_answer(search::Search, member, exact::Float64) = Float64(member.loss) <= exact || member.ref in search.leaving_noise
 
 """Whether a member is better than all of a front that are at most as complex."""
 function is_new(front::Dict{Int,Any}, member, options)
@@ -100,7 +112,7 @@ end
 function let_in!(search::Search, hall, dataset, options; all_of_it::Bool)
     exact, entered = exact_loss(dataset, options), 0
     for (size, member) in search.front
-        all_of_it || Float64(member.loss) <= exact || stops(member, size, options) || continue
+        all_of_it || is_answer(search, member, exact) || stops(member, size, options) || continue
         size <= lastindex(hall.exists) || continue
         hall.exists[size] && hall.members[size].cost <= member.cost && continue
         hall.members[size], hall.exists[size] = copy(member), true

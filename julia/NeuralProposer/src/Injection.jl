@@ -50,7 +50,7 @@ one more request is within its head start. Where a core is left to it, the engin
 """
 function is_ahead(search::Search, state::ProposerState, dataset, options)
     has(state.levels, REFRESH) && is_auto(search.plugin) && !search.plugin.synchronous && !search.spare || return false
-    search.best_loss <= exact_loss(dataset, options) && return false
+    (search.best_loss <= exact_loss(dataset, options) || (@atomic search.explained)) && return false
     calls, answers = @lock TALLY_LOCK (search.tally.calls, search.tally.answers)
     limit = options.timeout_in_seconds
     seconds = isnothing(limit) ? HEAD_START_SECONDS : min(HEAD_START * limit, HEAD_START_SECONDS)
@@ -68,7 +68,7 @@ function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     for child in take_all!(state.live.stock)
         seconds_left(search, options) > 0 || break
         member = offer!(state, search, child, dataset, options, options.maxsize)
-        (isnothing(member) || Float64(member.loss) > exact) && continue
+        (isnothing(member) || !is_answer(search, member, exact)) && continue
         codes, constants = Int32[], Float64[]
         encode!(codes, constants, get_tree(member.tree), search.table, search.features)
         push!(answers, (Float64(member.cost), Child(codes, constants, child.kind, child.log_probability)))

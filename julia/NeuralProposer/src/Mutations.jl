@@ -205,16 +205,25 @@ end
 end
 
 """The parent with a change that was looked at first; `nothing` where nothing can be told."""
-function foreseen_child(ex, state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, limit::Int)
-    live = state.live
-    isnothing(live.foresight) && (live.foresight = foresight_of(plugin, full_dataset(dataset), options))
-    tree = change!(default_rng(), live.foresight, get_contents(ex), min(limit, FORESEEN_NODES))
+function foreseen_child(ex, member, state::ProposerState, plugin::NeuralProposerPlugin, dataset, options, limit::Int)
+    foresight = foresight_of!(state, plugin, full_dataset(dataset), options)
+    tree = change!(default_rng(), foresight, get_contents(ex), min(limit, FORESEEN_NODES), Int(member.ref))
     return isnothing(tree) ? nothing : with_contents(ex, tree)
 end
 
-function foresight_of(plugin::NeuralProposerPlugin, dataset, options)
-    table = OperatorTable(options.operators.ops)
-    return Foresight(dataset.X, dataset.y, table, plugin.foresight; most_places=plugin.foresight_places)
+"""The population's forethought; it looks at other rows in each iteration."""
+function foresight_of!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
+    live, iteration = state.live, state.counters.cycles ÷ options.ncycles_per_iteration
+    seed = state.population + iteration << 20
+    if isnothing(live.foresight)
+        table = OperatorTable(options.operators.ops)
+        live.foresight = Foresight(
+            dataset.X, dataset.y, table, plugin.foresight; new_places=plugin.foresight_places, seed
+        )
+    elseif live.foresight.seed != seed
+        take_rows!(live.foresight, dataset.X, dataset.y, seed)
+    end
+    return live.foresight
 end
 
 """The parent edited by a native kind, or `nothing` while no prior is known."""

@@ -8,7 +8,7 @@ it.
 """
 module NeuralProposer
 
-using DynamicExpressions: AbstractExpressionNode, get_child, has_constants, with_type_parameters
+using DynamicExpressions: AbstractExpressionNode, get_child, has_constants, set_children!, with_type_parameters
 using PrecompileTools: @compile_workload, @setup_workload
 using Random: AbstractRNG, default_rng
 using Serialization: Serialization
@@ -60,6 +60,9 @@ export NeuralProposerPlugin, report
 include("Frames.jl")
 include("Operators.jl")
 include("Codes.jl")
+include("Inverses.jl")
+include("Plants.jl")
+include("Network.jl")
 include("Foresight.jl")
 include("Changes.jl")
 include("Plugin.jl")

@@ -48,7 +48,7 @@ Ask a proposer server during a search.
 - `weight`: share of mutations that take a proposed child while some are in stock.
 - `prior_share`: share of add, insert, operator, feature and randomize mutations that sample from the predicted prior.
 - `foresight_share`: share of mutations that look ahead themselves (Changes.jl), without the server.
-- `foresight_places`: places of a tree, drawn anew, that such a step looks at; its price grows with them.
+- `foresight_places`: new places of a tree that such a step looks at each time; its price grows with them.
 - `foresight`: weights of the network that chooses among the changes looked at; empty: all are equally likely.
 - `crossover_weight`: weight of the neural crossover beside the subtree crossover's 1.
 - `seed_count`, `seed_share`, `seed_timeout`: children asked for before the search, largest share of initial members
@@ -128,7 +128,7 @@ function NeuralProposerPlugin(;
     check_setting(0 < weight < 1, "weight", "between 0 and 1", weight)
     check_setting(0 <= prior_share <= 1, "prior_share", "in 0..1", prior_share)
     check_setting(0 < foresight_share < 1, "foresight_share", "between 0 and 1", foresight_share)
-    check_setting(1 <= foresight_places <= 64, "foresight_places", "in 1:64", foresight_places)
+    check_setting(1 <= foresight_places <= KEPT_PLACES, "foresight_places", "in 1:$KEPT_PLACES", foresight_places)
     check_setting(
         length(foresight) in (0, FORESIGHT_WEIGHTS) && all(isfinite, foresight), "foresight",
         "nothing or $FORESIGHT_WEIGHTS finite weights", "$(length(foresight)) numbers",

@@ -199,7 +199,7 @@ function SymbolicRegression.mutate!(
     if !isnothing(found)
         plugin, state = found
         child = guarded(state, "mutate!", nothing) do
-            attempt > 1 ? nothing : foreseen_child(new_tree, state, plugin, dataset, options, curmaxsize)
+            attempt > 1 ? nothing : foreseen_child(new_tree, parent_member, state, plugin, dataset, options, curmaxsize)
         end
         if !isnothing(child)
             note_type!(trace, "foresight")

@@ -23,6 +23,7 @@ mutable struct Search
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
     const front::Dict{Int,Any}
+    const leaving_noise::Set{Int}  # References of members that leave only noise.
     best_loss::Float64
     spent_at_gain::Float64
     answered::Bool
@@ -40,12 +41,13 @@ mutable struct Search
     @atomic ratios::Union{Nothing,Vector{Float64}}
     @atomic crossover_probability::Float64
     @atomic warned::Bool
+    @atomic explained::Bool  # Something leaves only noise: there is little left to ask for.
 end
 
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), Dict(), Inf, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Set(), Inf, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false, false,
     )
 end
 
@@ -97,7 +99,7 @@ const MODEL_PART = 0.75
 
 """
 With `max_overhead="auto"`: share of the time while help may still pay, and after; seconds of the model without a gain
-that part the two. As in BasicSR. Where the search leaves a core to the proposer, its time costs the engine nothing.
+that part the two. As in BasicSR; with noise, whatever leaves nothing else parts them as well. Where the search leaves a core to the proposer, its time costs the engine nothing.
 """
 const PAYING, IDLE, PATIENCE = 0.5, 0.1, 4.0
 const PAYING_SPARE, IDLE_SPARE = 1.0, 0.5
@@ -106,7 +108,7 @@ const PAYING_SPARE, IDLE_SPARE = 1.0, 0.5
 function allowed_share(search::Search)
     is_auto(search.plugin) || return search.plugin.max_overhead
     spent = @lock TALLY_LOCK search.tally.model_seconds
-    pays = spent - search.spent_at_gain < PATIENCE
+    pays = spent - search.spent_at_gain < PATIENCE && !(@atomic search.explained)
     search.spare && return pays ? PAYING_SPARE : IDLE_SPARE
     return pays ? PAYING : IDLE
 end

@@ -87,7 +87,7 @@ end
 """Take in an answer with one child, as the client task does."""
 function workload_answer(search::Search)
     empty_fields = Dict(name => wire_array(T, T[]) for (name, T) in FIELDS[BATCH])
-    told = (search=[search.id], elapsed=[0.0], lengths=[1], codes=[1], kinds=[0], log_probabilities=[-1.0])
+    told = (search=[search.id], elapsed=[0.0], lengths=[1], codes=[1], kinds=[0], log_probabilities=[-1.0], leave_noise=[0], explained=[0])
     declared = Dict(FIELDS[BATCH])
     fields = merge(empty_fields, Dict(name => wire_array(declared[name], told[name]) for name in keys(told)))
     return accept!(Job(:seed, search), Frame(BATCH, 1, fields))

@@ -109,6 +109,8 @@ function batch(
     operator_weights=Float64[],
     variable_weights=Float64[],
     pair_weights=Float64[],
+    leave_noise=false,
+    explained=false,
 )
     split(child) = child isa Pair ? child : (child => Float64[])
     codes, constants = first.(split.(children)), last.(split.(children))
@@ -123,6 +125,8 @@ function batch(
         kinds=fill(Int32(findfirst(==(kind), KINDS) - 1), n),
         parents=fill(Int32(-1), 2, n),
         log_probabilities=fill(-1.0, n),
+        leave_noise=fill(Int32(leave_noise), n),
+        explained=Int32(explained),
         kind_weights,
         crossover_probability,
         parent_weights,

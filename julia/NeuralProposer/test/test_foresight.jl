@@ -1,8 +1,8 @@
 # The step that looks ahead: what it tells is what making the change gives, and what its twin in Python tells.
 
 using NeuralProposer:
-    ADD, DIVIDE_BY, FORESIGHT_WEIGHTS, Foresight, Form, MULTIPLY, OperatorTable, Place, REPLACE, change!, decode,
-    draw_places!, look!, make!, multiply!, planted_tree, score!, tell!, want!
+    DIVIDE_BY, DRAW_FEATURES, FORESIGHT_WEIGHTS, Foresight, Form, KEPT_PLACES, OperatorTable, Place, REPLACE, change!,
+    decode, draw_place, drawn_rows, look!, make!, multiply!, planted_tree, score!, take_rows!, tell!, want!
 using Random: MersenneTwister
 using SymbolicRegression: Node, OperatorEnum, eval_tree_array, string_tree
 using TOML: TOML
@@ -19,42 +19,57 @@ native_table(names, arities) =
     X = permutedims(reshape(Float64.(entry["X"]), length(y), 2))
     foresight = Foresight(X, y, table, Float64.(NATIVE["weights"]))
     tree = decode(Node{Float64,2}, Int32.(entry["codes"]), Vector{Float64}(entry["constants"]), table, 2)
-    @test look!(foresight, tree) == length(entry["codes"])
-    @test foresight.loss ≈ entry["present"] rtol = 1e-6
-    limit = entry["limit"]
-    all_places = draw_places!(MersenneTwister(0), foresight, limit; most=10_000)
+    seen = look!(foresight, tree, entry["limit"], 0)
+    @test length(seen.codes) == length(entry["codes"])
+    @test seen.loss ≈ entry["present"] rtol = 1e-6
     twin = [Place(node + 1, Form(form)) for (node, form) in zip(entry["nodes"], entry["forms"])]
-    @test Set(all_places) == Set(twin)
+    rng = MersenneTwister(0)
+    drawn = [draw_place(rng, foresight, seen) for _ in 1:20_000]
+    @test Set(drawn) ⊆ Set(twin)
+    chances = exp.(Float64.(entry["draw_scores"]))
+    found = [count(==(place), drawn) for place in twin] ./ length(drawn)
+    @test near(found, chances ./ sum(chances), 0.02)
+    count_plants = length(foresight.needed) ÷ 2
+    shown = [1:length(foresight.plants); count_plants .+ (1:length(foresight.plants))]
     for (i, place) in enumerate(twin)
-        push!(empty!(foresight.places), place)
-        tell!(foresight, 1)
-        score!(foresight, 1, limit)
-        @test near(foresight.decreases[:, 1], entry["decreases"][i], 3e-4)
+        tell!(foresight, seen, place, view(seen.factors, :, 1))
+        score!(foresight, seen, place)
+        @test near(foresight.decreases[shown], entry["decreases"][i], 3e-4)
         scores = entry["scores"][i]
-        @test isfinite.(foresight.scores[:, 1]) == isfinite.(scores)
-        @test near(filter(isfinite, foresight.scores[:, 1]), filter(isfinite, scores), 3e-3)
+        @test isfinite.(foresight.scores[shown]) == isfinite.(scores)
+        @test near(filter(isfinite, foresight.scores[shown]), filter(isfinite, scores), 3e-3)
+        @test all(==(-Inf32), foresight.scores[setdiff(eachindex(foresight.scores), shown)])
     end
+end
+
+@testset "rows are drawn without even steps, others in each iteration" begin
+    @test drawn_rows(40, 16, 0) == NATIVE["rows"]
+    @test drawn_rows(5, 5, 3) == 1:5
+    @test all(seed -> allunique(drawn_rows(100, 16, seed)), 0:50)
+    chosen = reduce(vcat, drawn_rows(50, 16, seed) for seed in 1:500)
+    @test all(row -> 100 < count(==(row), chosen) < 220, 1:50)  # 160 of each are expected.
 end
 
 const OPERATORS = OperatorEnum(1 => (cos, exp), 2 => (+, -, *, /))
 const TABLE = OperatorTable(OPERATORS.ops)
 
 @testset "where the way up is affine the loss told is the child's" begin
-    X, y = problem(Float64; rows=30)
+    X, y = problem(Float64; rows=16)  # All are looked at.
     foresight = Foresight(X, y, TABLE, Float64[])
     leaf(i) = Node{Float64}(; feature=i)
     tree = (leaf(1) * (leaf(2) - leaf(1)) + leaf(3)) / leaf(2)
     spread = sum(abs2, y .- sum(y) / length(y))
     tried = 0
-    look!(foresight, tree)
-    for place in copy(draw_places!(MersenneTwister(0), foresight, 30; most=10_000))
+    seen = look!(foresight, tree, 30, 0)
+    rng = MersenneTwister(0)
+    for place in unique(draw_place(rng, foresight, seen) for _ in 1:2000)
         (place.form == DIVIDE_BY || place.node == 9) && continue  # Not affine in what is divided by.
-        rest, products = want!(foresight, place), copy(multiply!(foresight))
+        rest, products = want!(foresight, seen, place), copy(multiply!(foresight))
         for (k, plant) in enumerate(foresight.plants), fitted in (false, true)
             fitted || k > 1 || continue
             factor = fitted ? products[k, 2] / products[k, 1] : 1.0
             told = fitted ? rest - products[k, 2] * factor : rest - 2products[k, 2] + products[k, 1]
-            child = make!(foresight, copy(tree), place, planted_tree(foresight, typeof(tree), plant, fitted, factor))
+            child = make!(foresight, seen, copy(tree), place, planted_tree(foresight, typeof(tree), plant, fitted, factor))
             values, complete = eval_tree_array(child, X, OPERATORS)
             found = sum(abs2, values .- y) / spread
             complete && isfinite(told) || continue
@@ -70,7 +85,7 @@ end
     y = @. 2.5f0 * X[1, :] * X[2, :] + cos(X[3, :])
     losses = map((20.0, 0.0)) do slope
         weights = zeros(FORESIGHT_WEIGHTS)
-        weights[end] = slope
+        weights[end - DRAW_FEATURES] = slope
         foresight, rng, tree = Foresight(X, y, TABLE, weights), MersenneTwister(1), Node{Float32}(; feature=1)
         lowest = Inf
         for _ in 1:30
@@ -78,12 +93,31 @@ end
             isnothing(changed) && continue
             @test length(changed) <= 15
             tree = changed
-            look!(foresight, tree) > 0 && (lowest = min(lowest, foresight.loss))
+            seen = look!(foresight, tree, 15, 0)
+            isnothing(seen) || (lowest = min(lowest, seen.loss))
         end
         lowest
     end
     @test losses[1] < 1e-6
     @test losses[2] > 1e-3
+end
+
+@testset "a member that comes again is looked at in more places, and no change is made twice" begin
+    X, y = problem(Float64)
+    foresight, rng = Foresight(X, y, TABLE, Float64[]), MersenneTwister(0)
+    leaf(i) = Node{Float64}(; feature=i)
+    tree = leaf(1) * leaf(2) + leaf(3)
+    made = [string_tree(change!(rng, foresight, copy(tree), 15, 7), OPERATORS) for _ in 1:100]
+    seen = look!(foresight, tree, 15, 7)
+    @test length(seen.places) == KEPT_PLACES
+    @test allunique(seen.places)
+    @test length(unique(made)) > 95  # A change at another place may come to the same.
+    take_rows!(foresight, X, y, 1)
+    @test isempty(look!(foresight, tree, 15, 7).places)
+    small = leaf(1)  # Everything that fits is used up: then nothing is made.
+    tries = [change!(rng, foresight, copy(small), 1, 8) for _ in 1:20]
+    @test count(!isnothing, tries) == size(X, 1) + 1
+    @test look!(foresight, small, 1, 8) !== look!(foresight, tree, 15, 7)
 end
 
 @testset "what cannot be looked at is left to the engine" begin

@@ -80,6 +80,12 @@ end
         @test told["injected"] > 0
         @test told["neural_hall_of_fame"] >= 1
     end
+    noisy(request, _) = batch(request, fill(wrong, wanted_count(request)); leave_noise=true)
+    scripted_server(noisy) do server  # It is an answer if that is all that can be explained.
+        plugin = plugin_for(server, ["seed"])
+        search([plugin]; niterations=1, seed=1, populations=2)
+        @test report(plugin.session)["seeded"] > 0
+    end
 end
 
 @testset "an answer that the user's condition accepts ends the search before the engine looks" begin
@@ -109,8 +115,14 @@ end
         plugin = plugin_for(server, ["seed", "refresh"]; max_overhead="auto", cores=1)
         search([plugin]; niterations=1, populations=1, ncycles_per_iteration=1, timeout_in_seconds=5)
     end
-    for (levels, cores, several) in ((["seed", "refresh"], 1, true), (["seed"], 1, false), (["seed", "refresh"], 64, false))
-        scripted_server(nothing_yet) do server
+    all_there_is(request, _) = batch(request, Vector{Int32}[]; explained=true)
+    for (levels, cores, script, several) in (
+        (["seed", "refresh"], 1, nothing_yet, true),
+        (["seed"], 1, nothing_yet, false),
+        (["seed", "refresh"], 64, nothing_yet, false),
+        (["seed", "refresh"], 1, all_there_is, false),
+    )
+        scripted_server(script) do server
             plugin = plugin_for(server, levels; max_overhead="auto", cores)
             began = time()
             search([plugin]; niterations=1, populations=1, ncycles_per_iteration=1, timeout_in_seconds=5)
@@ -163,6 +175,14 @@ end
     @test findall(hall.exists) == [length(NEARLY), length(SOLUTION)]
     @test found.tally.injected == 2
     @test found.best_loss < 1e-8
+    empty!(found.front)
+    fill!(hall.exists, false)
+    @test !(@atomic found.explained)
+    noise = NeuralProposer.Child(NEARLY, Float64[], 14, NaN, true)
+    @test !isnothing(NeuralProposer.offer!(state, found, noise, dataset, options, options.maxsize))
+    let_in(false)
+    @test findall(hall.exists) == [length(NEARLY)]
+    @test (@atomic found.explained)
 end
 
 @testset "front: the share of time is what was earned" begin
@@ -176,6 +196,11 @@ end
     found.tally.model_seconds += NeuralProposer.PATIENCE
     NeuralProposer.note_gain!(found, 0.5)  # No lower than before.
     @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE
+    found.spent_at_gain = found.tally.model_seconds
+    @atomic found.explained = true
+    @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE
+    @atomic found.explained = false
+    found.spent_at_gain = 0.0
     found.spare = true
     @test NeuralProposer.allowed_share(found) == NeuralProposer.IDLE_SPARE
     found.spent_at_gain = found.tally.model_seconds

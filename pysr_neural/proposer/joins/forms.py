@@ -6,7 +6,7 @@ Owns: ``a f g + c`` and ``a f / g + c``, ``f (a g + c)`` and ``(a g + c) / f``, 
 All pairs are scored by matrix products over the rows that screening looks at; the best are fitted on all rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,14 +62,16 @@ class Split(NamedTuple):
 
 def fitted_sum(library: Library, target: Target, terms: list[int], minus: bool) -> Node | None:
     """Fit a sum of parts, and a constant, to a target on all rows; returns the whole answer."""
-    return fitted_terms(target, list(library.values[terms]), [library.tree(term) for term in terms], minus)
+    return whole_sum(target, library.values[terms], [library.tree(term) for term in terms], minus)
 
 
-def fitted_terms(target: Target, values: list[Array], trees: list[Node], minus: bool) -> Node | None:
-    """Fit a sum of expressions, told with their values, and a constant; returns the whole answer."""
+def whole_sum(target: Target, values: Array, trees: Sequence[Node], minus: bool) -> Node | None:
+    """Fit a sum of trees of known values, and a constant, to a target; returns the whole answer, if it is finite."""
     weights = target.weight_of_rows
     columns = np.vstack([*values, np.ones_like(weights)]) * weights
     scale = np.abs(columns).max(axis=1)
+    if not (np.isfinite(scale).all() and scale.all()):
+        return None
     shares, *_ = np.linalg.lstsq((columns / scale[:, None]).T, target.values * weights, rcond=1e-15)
     factors = shares / scale
     if not np.isfinite(factors).all():
@@ -78,7 +80,7 @@ def fitted_terms(target: Target, values: list[Array], trees: list[Node], minus: 
     told = np.flatnonzero(reach > NEGLIGIBLE * reach.max())
     if not len(told):
         return None
-    pairs = [(float(factors[k]), trees[k]) for k in told]
+    pairs = [(float(factors[k]), trees[k]) for k in told.tolist()]
     return target.wrap(sum_of(pairs, float(factors[-1]), float(np.ptp(target.values)), minus))
 
 

@@ -64,8 +64,8 @@ class Further:
             self._curves = Curves(library, operators, plain)
         if "beside" in ways and exact.terms:
             self._beside = Beside(library, exact.terms, exact.values, self._minus)
-            if len(columns) in INTERACTING:
-                self._interactions = Interactions(library, self._minus)
+        if "interactions" in ways and exact.terms and len(columns) in INTERACTING:  # Not with few rows.
+            self._interactions = Interactions(library, self._minus)
 
     def found(self, target: Target) -> Iterator[Node]:
         """Yield whole answers, until one of them leaves nothing."""

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pysr_neural.expression.node import Node, apply, variable
+from pysr_neural.proposer.joins.forms import whole_sum
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.splits import Target
 from pysr_neural.proposer.joins.sums import Floats, smallest
-from pysr_neural.proposer.joins.writing import NEGLIGIBLE, sum_of
 
 FIRSTS, PARTS = 100, 1000
 """First and second factors."""
@@ -63,19 +63,12 @@ class Interactions:
         partners = left.argmin(axis=1)
         costs = left[np.arange(len(left)), partners] * library.base.prices[: len(left)]
         for i in smallest(costs, PER_TARGET).tolist():
-            tree = self._written(target, i, int(partners[i]))
+            tree = self._whole(target, i, int(partners[i]))
             if tree is not None:
                 yield tree
 
-    def _written(self, target: Target, i: int, j: int) -> Node | None:
+    def _whole(self, target: Target, i: int, j: int) -> Node | None:
         library = self._library
-        columns = np.vstack([library.values[i] * library.values[j], self._columns, np.ones_like(target.values)])
-        scale = np.abs(columns).max(axis=1)
-        if not (np.isfinite(scale).all() and scale.all()):
-            return None
-        factors = np.linalg.lstsq((columns / scale[:, None]).T, target.values, rcond=1e-15)[0] / scale
-        reach = np.abs(factors[:-1]) * np.ptp(columns[:-1], axis=1)
-        trees = [apply("*", library.tree(i), library.tree(j)), *map(variable, range(len(self._columns)))]
-        told = reach > NEGLIGIBLE * reach.max()
-        pairs = [(float(factor), tree) for factor, tree, k in zip(factors, trees, told, strict=False) if k]
-        return target.wrap(sum_of(pairs, float(factors[-1]), float(np.ptp(target.values)), self._minus))
+        product = apply("*", library.tree(i), library.tree(j))
+        trees = [product, *map(variable, range(len(self._columns)))]
+        return whole_sum(target, np.vstack([library.values[i] * library.values[j], self._columns]), trees, self._minus)

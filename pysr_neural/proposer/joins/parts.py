@@ -153,8 +153,8 @@ class Parts:
             values = function(a[start : start + chunk, None], b[None]).reshape(-1, a.shape[1])
             hows: list[How] = [(name, (i, j)) for i in some for j in right]
             if name in _COMMUTATIVE and left == right:
-                places = range(start, start + len(some))
-                kept = np.flatnonzero([i < j for i in places for j in range(len(right))])
+                places = np.arange(start, start + len(some))
+                kept = np.flatnonzero(places[:, None] < np.arange(len(right)))
                 values, hows = values[kept], [hows[k] for k in kept.tolist()]
             self._make(values, hows, most)
             if len(self._made) >= most:

@@ -74,7 +74,12 @@ def by_correlation(X: Array, y: Array) -> list[int]:
 
 def _ranks(values: Array) -> Array:
     """Return the ranks, from -1 to 1, ties in their middle."""
-    ordered = np.sort(values)
+    order = np.argsort(values)
+    ordered = values[order]
+    if (ordered[1:] > ordered[:-1]).all():
+        ranks = np.empty(len(values))
+        ranks[order] = np.arange(1, 2 * len(values), 2) / len(values) - 1
+        return ranks
     twice = np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")
     return np.asarray(twice / len(values) - 1, dtype=np.float64)
 

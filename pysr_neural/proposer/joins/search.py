@@ -23,7 +23,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
 from pysr_neural.proposer.joins.curve_pairs import MOST_VARIABLES, CurvePairs
 from pysr_neural.proposer.joins.exact import Exact
-from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, fitted_terms, powers, products
+from pysr_neural.proposer.joins.forms import PER_FORM, factored, fitted_sum, powers, products, whole_sum
 from pysr_neural.proposer.joins.further import AGAIN, Further
 from pysr_neural.proposer.joins.groups import distances
 from pysr_neural.proposer.joins.groups import products as groups_of
@@ -51,7 +51,9 @@ EAGER = 10
 """Factors of each kind below which a polynomial is looked for at once, from the second round on."""
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
-WAYS = frozenset({"beside", "curves", "groups", "pairs", "quotients", "reductions", "relevance", "rests"})
+WAYS = frozenset(
+    {"beside", "curves", "groups", "interactions", "pairs", "quotients", "reductions", "relevance", "rests"}
+)
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
@@ -142,7 +144,8 @@ class Joiner:
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
-        self._focus = self._focused(X, y) if "relevance" in ways and depth == 0 and screen is None else []
+        focused = "relevance" in ways and depth == 0 and screen is None
+        self._focus = self._focused(X, y) if focused else None
         self._steps = self._run()
 
     def add(self, trees: Sequence[Node]) -> None:
@@ -150,7 +153,8 @@ class Joiner:
         if self.usable:
             new = self.parts.add(most_frequent([tree for tree in trees if self._known(tree)]))
             self.given = list(dict.fromkeys([*new, *self.given]))[:MOST_GIVEN]
-            for found, joiner in self._focus:
+            if self._focus is not None:
+                found, joiner = self._focus
                 joiner.add([part for part in map(found.part, most_frequent(trees)) if part is not None])
 
     def work(self, steps: int, stop: Callable[[], bool] = lambda: False) -> list[Node]:
@@ -205,25 +209,29 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _focused(self, X: Array, y: Array) -> "list[tuple[Selection, Joiner]]":
+    def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
         with np.errstate(all="ignore"):
             kept = relevant(X, y) if self.usable else []
         if not 0 < len(kept) < X.shape[1]:
-            return []
+            return None
         found, ways = selection(X, y, kept), self.ways - {"relevance"}
 
         def allowed(tree: Node) -> bool:
             return self.answers.allowed(found.whole(tree))
 
-        return [(found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways))]
+        return found, Joiner(found.X, y, self.operators, self.max_size, allowed, ways)
 
     def _focused_steps(self, most: int) -> Iterator[None]:
         """Do so many steps of that problem's work."""
-        for count, (found, joiner) in enumerate(self._focus * most):
+        if self._focus is None:
+            return
+        found, joiner = self._focus
+        for count in range(most):
             if count == FEW and found.X.shape[1] == 1 and joiner.answers.least > NEXT_TO_NOTHING:
-                self._focus = []
-            if joiner.done or self.solved or not self._focus:
+                self._focus = None
+                return
+            if joiner.done or self.solved:
                 return
             for tree in joiner.work(1):
                 self.answers.rate(found.whole(tree))
@@ -255,12 +263,9 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
-            bases = targets_of(self.y, self.operators)
-            if number == 1 and "rests" in self.ways and not self.solved:
-                self._match(library, bases[0], SHORT)
-                self._match(self._library(ROUNDS[2][0], 1), bases[0])
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
+            bases = targets_of(self.y, self.operators)
             for each in bases:
                 queues[each.base] = [(0.0, next(order), partial(_itself, each))]
             while any(queues.values()) and steps >= 0:
@@ -316,9 +321,8 @@ class Joiner:
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
         if "rests" in self.ways and self._further is not None:
-            self._match(library, target, SHORT)
-            if not nested and len(library) > MANY:
-                self._match(library, target)
+            for most in (SHORT,) if nested or len(library) < MANY else (SHORT, len(library)):
+                self._match(library, target, most)
         if self.solved:
             return []
         if not nested:
@@ -326,7 +330,7 @@ class Joiner:
         self._rate(self._further.found(target) if self._further is not None else ())
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
 
-    def _match(self, library: Library, target: Target, most: int | None = None) -> None:
+    def _match(self, library: Library, target: Target, most: int) -> None:
         """Try sums by what shorter ones leave, of so many parts."""
         if self.solved:
             return
@@ -335,7 +339,7 @@ class Joiner:
         for left, terms in matched(matching, self.most_terms):
             trees = [matching.tree(term) for term in terms]
             if not self.solved and self.answers.promises(left, target.size + sum(tree.size for tree in trees)):
-                tree = fitted_terms(target, [matching.values(term) for term in terms], trees, self.minus)
+                tree = whole_sum(target, np.array([matching.values(term) for term in terms]), trees, self.minus)
                 self._rate([] if tree is None else [tree])
 
     def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:

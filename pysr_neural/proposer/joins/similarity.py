@@ -8,6 +8,7 @@ them, and the exponents of that direction are small whole numbers: each is tried
 """
 
 import itertools
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,7 @@ def similarity(X: Array, y: Array) -> Similarity | None:
     return None if factor is None else Similarity(tuple(group.tolist()), factor, bool(left[best] < SURE))
 
 
+@cache
 def directions(features: int) -> npt.NDArray[np.int64]:
     """Return all exponents -1, 0 and 1 of two variables at least, the first positive, and those with one of 2."""
     found = []

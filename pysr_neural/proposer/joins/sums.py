@@ -190,8 +190,7 @@ def _best_pairs(frame: Frame, gram: tuple[Floats, Floats], along: Floats, count:
     costs[inverse == 0] = np.inf
     rows, columns = np.divmod(smallest_of_rows(costs, 2 * count), costs.shape[1])
     sets = np.sort(np.stack([frame.firsts[rows], columns], axis=1), axis=1)
-    _, once = np.unique(sets, axis=0, return_index=True)
-    return sets[np.sort(once)][:count]
+    return sets[_once(sets)[:count]]
 
 
 def _best_triples(frame: Frame, v: Array, fixed: list[int], count: int) -> npt.NDArray[np.int64]:
@@ -215,7 +214,15 @@ def _best_triples(frame: Frame, v: Array, fixed: list[int], count: int) -> npt.N
             found.append(np.column_stack([np.full(len(pairs), part), pairs]))
     sets = np.sort(np.concatenate(found), axis=1) if found else np.empty((0, 3), dtype=np.int64)
     sets = sets[(np.diff(sets, axis=1) > 0).all(axis=1)]
-    return np.unique(sets, axis=0)
+    return np.array(sorted(set(map(tuple, sets.tolist()))), dtype=np.int64).reshape(-1, 3)
+
+
+def _once(sets: npt.NDArray[np.int64]) -> list[int]:
+    """Return where each set stands first."""
+    places: dict[tuple[int, ...], int] = {}
+    for place, each in enumerate(map(tuple, sets.tolist())):
+        places.setdefault(each, place)
+    return list(places.values())
 
 
 def _distinct(sets: npt.NDArray[np.int64], count: int) -> list[int]:
@@ -262,8 +269,7 @@ class _Beam:
         sets = np.concatenate([self.sets, other.sets])
         costs = np.concatenate([self.costs, other.costs])
         order = np.argsort(costs, kind="stable")
-        _, once = np.unique(sets[order], axis=0, return_index=True)
-        kept = order[np.sort(once)][:width]
+        kept = order[_once(sets[order])[:width]]
 
         def joined(one: Array, two: Array) -> Array:
             return np.concatenate([one, two])[kept]
@@ -285,9 +291,8 @@ class _Beam:
         chosen = smallest_of_rows(costs, 3 * width)
         rows, columns = np.divmod(chosen, costs.shape[1])
         sets = np.sort(np.concatenate([self.sets[rows], columns[:, None]], axis=1), axis=1)
-        _, once = np.unique(sets, axis=0, return_index=True)
-        kept = np.sort(once)[:width]
-        if not len(kept):
+        kept = _once(sets)[:width]
+        if not kept:
             return None
         rows, columns = rows[kept], columns[kept]
         bases = [basis[rows] for basis in self.bases]

@@ -86,32 +86,38 @@ class Sampler:
 
     def choose(self, head: str, rows: Ints, question: Question) -> Ints:
         """Draw an option for each action."""
-        shares, entropies = self.shares(head, question)
-        if question.of is not None:
-            shares, entropies = shares[question.of], entropies[question.of]
-        levels = np.cumsum(shares, axis=1)
-        points = self.rng.random(len(rows)) * levels[:, -1]
-        chosen = np.minimum((levels <= points[:, None]).sum(axis=1), shares.shape[1] - 1)
-        self.log_probability[rows] += np.log(shares[np.arange(len(rows)), chosen])
-        self.entropy[rows] += entropies
+        scores, levels, entropies = self._levels(head, question)
+        totals = levels[:, -1]
+        of = np.arange(len(rows)) if question.of is None else question.of
+        points = self.rng.random(len(rows)) * totals[of]
+        below = levels <= points[:, None] if question.of is None else levels[of] <= points[:, None]
+        chosen = np.minimum(below.sum(axis=1), levels.shape[1] - 1)
+        self.log_probability[rows] += scores[of, chosen] - np.log(totals)[of]
+        self.entropy[rows] += entropies[of]
         if self.watch is not None:
             self.watch(head, rows, question, chosen)
         return chosen
 
     def shares(self, head: str, question: Question) -> tuple[Array, Array]:
         """Return the probabilities of a question's options in each context, and their entropies."""
+        scores, levels, entropies = self._levels(head, question)
+        return np.exp(scores) / levels[:, -1:], entropies
+
+    def _levels(self, head: str, question: Question) -> tuple[Array, Array, Array]:
+        """Return the scores of options in each context, the highest 0; sums of their exponentials; entropies."""
         hidden, direct = self._projected(head, question.options)
         if question.at is not None:
             hidden, direct = hidden[question.at], direct[question.at]
         scores = self.network.scores(head, hidden, direct, question.context, question.pairs).astype(np.float64)
-        scores /= self.temperature
+        if self.temperature != 1.0:
+            scores /= self.temperature
         if question.mask is not None:
-            np.copyto(scores, _IMPOSSIBLE, where=~question.mask)
+            scores[~question.mask] = _IMPOSSIBLE
         scores -= scores.max(axis=1, keepdims=True)
         shares = np.exp(scores)
-        totals = shares.sum(axis=1, keepdims=True)
-        shares /= totals
-        return shares, np.log(totals[:, 0]) - np.einsum("ij,ij->i", shares, scores)
+        levels = shares.cumsum(axis=1)
+        totals = levels[:, -1]
+        return scores, levels, np.log(totals) - np.einsum("ij,ij->i", shares, scores) / totals
 
     def _projected(self, head: str, options: Floats) -> tuple[Floats, Floats]:
         known = self._known.get(head)

@@ -1,16 +1,15 @@
-"""A search's language as the policy sees it: its symbols, and the trees made of them as arrays.
+"""A search's language as the policy sees it: its symbols, and the trees made of them.
 
-Owns: `Language`, `Shape`.  Does not own: populations (`population`), decisions (`walk`).
+Owns: `Language`.  Does not own: trees as arrays (`shapes`), populations (`population`), decisions (`walk`).
 
 Symbols are numbered as on the wire, a constant first, then variables, then operators; what is kept comes last.
 Features name operators by their row in the operator table, so that one policy serves every operator set; operators
 that the table lacks are known by their arity alone.
 """
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from pysr_neural.expression.node import Node, variable
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.policy.foresight import Foresight, Plants
+from pysr_neural.proposer.policy.shapes import Shape, shapes_of
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -28,30 +28,9 @@ Flags = npt.NDArray[np.bool_]
 NAMES = tuple(OPERATORS)
 SYMBOL_FEATURES = 3 + MOST_OPERANDS + len(NAMES)
 """Constant, variable, kept; arity; which operator."""
-TOKEN, SIZE, LEVEL, HEIGHT, ARITY, ABOVE, OPERAND, FIRST_ARITY = range(8)
-"""Columns of a shape: the symbol; nodes below and with it; its distance from the root; levels below and with it; its
-operands; the symbol above it, or the root's; which operand it is; then the arity of each of its operands."""
-COLUMNS = FIRST_ARITY + MOST_OPERANDS
 KEPT_SHAPES = 20_000
 PLANTS = 400
 """Most small trees that are tried in every place; where there were more, those of two leaves are left out."""
-
-
-class Shape(NamedTuple):
-    """A tree as arrays.
-
-    Parameters
-    ----------
-    rows : int array, shape (size, COLUMNS)
-        In prefix order.
-    constants, variables, distinct : int
-        Leaves of each sort, and how many variables occur.
-    """
-
-    rows: npt.NDArray[np.int16]
-    constants: int
-    variables: int
-    distinct: int
 
 
 class Language:
@@ -60,10 +39,12 @@ class Language:
     Parameters
     ----------
     problem : Problem
+    looks_ahead : bool
+        Whether states are told what the data say about every node; without, those features are 0.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, looks_ahead: bool = True) -> None:
+        self.problem, self.looks_ahead = problem, looks_ahead
         self.features = problem.X.shape[1]
         self.operators = tuple(zip(problem.operators.names, problem.operators.arities, strict=True))
         self.first_operator = 1 + self.features
@@ -76,7 +57,7 @@ class Language:
         self.is_variable: Flags = (self.numbers > 0) & (self.numbers < self.first_operator)
         self.is_operator: Flags = (self.numbers >= self.first_operator) & (self.numbers < self.kept)
         self.is_leaf: Flags = self.is_variable | ((self.numbers == 0) & problem.limits.constants)
-        self._shapes: OrderedDict[Node, Shape] = OrderedDict()
+        self._shapes: dict[Node, Shape] = {}
         self._leaves = [UNDRAWN, *map(variable, range(self.features))]
 
     @cached_property
@@ -109,8 +90,8 @@ class Language:
         return float(np.var(y)) or float(np.mean(np.square(y))) or 1.0
 
     @cached_property
-    def foresight(self) -> Foresight:
-        """Looks ahead in this search, with every leaf, and every operator of leaves, in every place."""
+    def plants(self) -> Plants:
+        """Every leaf, and every operator of leaves."""
         leaves, operators = np.flatnonzero(self.is_leaf).tolist(), np.flatnonzero(self.is_operator).tolist()
         symbols: list[tuple[int, ...]] = [(leaf,) for leaf in leaves]
         for most in (2, 1):
@@ -119,42 +100,22 @@ class Language:
             if len(deeper) <= PLANTS:
                 symbols += deeper
                 break
-        trees = [self.tree(list(tokens)) for tokens in symbols]
-        return Foresight(self.problem, self.scale, Plants(symbols, trees, self.kept + 1))
+        return Plants(symbols, [self.tree(list(tokens)) for tokens in symbols], self.kept + 1)
 
-    def shape(self, tree: Node) -> Shape:
-        """Return a tree as arrays; trees met before are remembered."""
-        found = self._shapes.get(tree)
-        if found is None:
-            found = self._shapes[tree] = self._shape(tree)
+    @cached_property
+    def foresight(self) -> Foresight:
+        """Looks ahead in this search, with all plants in every place."""
+        return Foresight(self.problem, self.scale, self.plants)
+
+    def shapes(self, trees: Sequence[Node]) -> list[Shape]:
+        """Return trees as arrays; those met before are remembered."""
+        new = list({tree: None for tree in trees if tree not in self._shapes})
+        if new:
             if len(self._shapes) > KEPT_SHAPES:
-                self._shapes.popitem(last=False)
-        return found
-
-    def _shape(self, tree: Node) -> Shape:
-        rows: list[tuple[int, ...]] = []
-        constants, variables = 0, []
-        index, none = self.index, self.kept + 1
-        waiting = [(tree, 0, none, 0)]
-        while waiting:
-            node, level, above, operand = waiting.pop()
-            children = node.children
-            arity = len(children)
-            below = [0] * MOST_OPERANDS
-            if arity:
-                token = index[node.operator or "", arity]
-                arities = [len(child.children) for child in children]
-                below = [*arities, *below][:MOST_OPERANDS]
-                for i in range(arity - 1, -1, -1):
-                    waiting.append((children[i], level + 1, token, i))
-            elif node.index is not None:
-                token = 1 + node.index
-                variables.append(token)
-            else:
-                token = 0
-                constants += 1
-            rows.append((token, node.size, level, node.depth, arity, above, operand, *below))
-        return Shape(np.array(rows, dtype=np.int16), constants, len(variables), len(set(variables)))
+                self._shapes.clear()
+                new = list(dict.fromkeys(trees))
+            self._shapes.update(zip(new, shapes_of(new, self.index, self.features, self.kept + 1), strict=True))
+        return [self._shapes[tree] for tree in trees]
 
     def tree(self, tokens: list[int]) -> Node:
         """Return the tree of some symbols in prefix order, its constants undrawn."""

@@ -1,7 +1,8 @@
 """The step that looks ahead inside PySR: its features, its network's weights, and what it would choose.
 
-Owns: the twin of the Julia package's `Foresight.jl` and `Changes.jl`, in which their network is trained, and the file
-of its weights.  Does not own: training (`pysr_neural_training.policy.distil`), the step itself, which is Julia's.
+Owns: the twin of the Julia package's `Foresight.jl`, `Inverses.jl`, `Plants.jl` and `Network.jl`, in which the network
+is trained, and the file of its weights.  Does not own: training (`pysr_neural_training.policy.distil`), the step itself
+(`Changes.jl`), which is Julia's.
 
 A change puts a small tree, a *plant*, in place of a node, or joins it to a node by +, * or /; as it is, or times the
 constant that fits best.  Golden vectors (``tests/golden/native_v1.toml``) tie both languages: the same rows, plants,
@@ -23,9 +24,9 @@ from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 
 Ints = npt.NDArray[np.int64]
-ROWS, MOST_PLANTS, MOST_NODES, KNOWN = 32, 64, 64, 0.9
+ROWS, MOST_PLANTS, MOST_NODES, KNOWN = 16, 64, 64, 0.9
 DRAWN_PLACES = 16
-"""Places that a step looks at."""
+"""Places that training looks at; the engine's step adds one each time that a parent comes again."""
 LEAST, MOST = 1e-10, 1e10
 FORMS = ("replace", "+", "*", "/")
 UNARY = ("neg", "inv", "square", "cube", "sqrt", "exp", "log", "tanh", "sin", "cos", "abs")
@@ -33,8 +34,10 @@ KNOWN_OPERATORS = ("+", "-", "*", "/", *UNARY)
 PLACE_FEATURES, PLANT_FEATURES, HIDDEN = 10, 5, 8
 UNIT = 2 + PLACE_FEATURES + PLANT_FEATURES
 """Weights of a hidden unit: its bias, of place, plant and decrease."""
-WEIGHTS = HIDDEN * (UNIT + 1) + PLACE_FEATURES + PLANT_FEATURES + 1
-"""Of all units, what each counts, and of the direct way."""
+DRAW_FEATURES = 7
+"""Features that tell the places of one tree apart before anything is told of them: form, size, depth, root."""
+WEIGHTS = HIDDEN * (UNIT + 1) + PLACE_FEATURES + PLANT_FEATURES + 1 + DRAW_FEATURES
+"""Of all units, what each counts, of the direct way, and of the draw of a place."""
 DEFAULT = Path(__file__).resolve().parents[2] / "checkpoints" / "native" / "model.safetensors"
 """The bundled weights."""
 
@@ -74,12 +77,27 @@ def save(weights: Array, path: Path) -> None:
     save_file({"weights": np.asarray(weights, dtype=np.float32)}, path)
 
 
+def drawn_rows(total: int, count: int, seed: int) -> list[int]:
+    """Draw different rows by Floyd's method (Bentley, Floyd, CACM 1987), with a generator that Julia has too; in order.
+
+    Even steps would take the diagonal of a grid.
+    """
+    state, rows = 2 * seed + 1, set[int]()
+    for most in range(total - count, total):
+        state = (state * 0x5851F42D4C957F2D + 0x14057B7EF767814F) % 2**64
+        row = (state >> 33) % (most + 1)
+        rows.add(most if row in rows else row)
+    return sorted(rows)
+
+
 class NativeForesight:
     """What the step knows of a search's data.
 
     Parameters
     ----------
     problem : Problem
+    seed : int
+        Of the rows looked at.
 
     Attributes
     ----------
@@ -91,8 +109,8 @@ class NativeForesight:
     plant_features : array, shape (2 plants, features)
     """
 
-    def __init__(self, problem: Problem) -> None:
-        rows = np.unique(np.round(np.linspace(0, len(problem.y) - 1, min(ROWS, len(problem.y)))).astype(np.int64))
+    def __init__(self, problem: Problem, seed: int = 0) -> None:
+        rows = drawn_rows(len(problem.y), min(ROWS, len(problem.y)), seed)
         self.columns: Array = np.ascontiguousarray(problem.X[rows].T)
         self.y: Array = problem.y[rows]
         spread = float(np.sum(np.square(self.y - self.y.mean())))
@@ -208,8 +226,12 @@ class Look:
         units, outputs = weights[: HIDDEN * UNIT].reshape(HIDDEN, UNIT), weights[HIDDEN * UNIT : HIDDEN * (UNIT + 1)]
         features = self.features(*np.indices(self.decreases.shape).reshape(2, -1))
         hidden = np.maximum(features @ units[:, 1:].T + units[:, 0], 0.0)
-        scores = hidden @ outputs + features @ weights[HIDDEN * (UNIT + 1) :]
+        scores = hidden @ outputs + features @ weights[HIDDEN * (UNIT + 1) : -DRAW_FEATURES]
         return np.where(self.allowed, scores.reshape(self.decreases.shape), -np.inf)
+
+    def draw_scores(self, weights: Array) -> Array:
+        """Return how likely each place is to be looked at, as logarithms but for a constant."""
+        return self.place_features[:, :DRAW_FEATURES] @ weights[-DRAW_FEATURES:]
 
     def features(self, places: Ints, plants: Ints) -> Array:
         """Return what the network is told of some changes; shape (changes, features)."""

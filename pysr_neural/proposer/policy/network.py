@@ -12,7 +12,7 @@ a call of torch takes longer than its arithmetic.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,14 @@ import numpy as np
 from pysr_neural.errors import CheckpointError, ConfigError, did_you_mean
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Floats
-from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, MEMBER_FEATURES, NODE_FEATURES, ROOMS
+from pysr_neural.proposer.policy.population import (
+    GLOBAL_FEATURES,
+    MEMBER_FEATURES,
+    MEMBER_PROSPECTS,
+    NODE_FEATURES,
+    NODE_PROSPECTS,
+    ROOMS,
+)
 from pysr_neural.state import KINDS
 
 POLICY_VERSION = 3
@@ -53,6 +60,22 @@ HEADS: Mapping[str, Shape] = {
 """By decision, in the order in which they are made."""
 
 
+def _rows(name: str, before: int, which: tuple[int, int]) -> tuple[str, int, int]:
+    return name, before + which[0], before + which[1]
+
+
+_UNSEEN = (
+    *(_rows(f"{head}.{array}", 0, MEMBER_PROSPECTS) for head in ("parent", "second") for array in "Ka"),
+    *(_rows(f"{head}.{array}", 0, NODE_PROSPECTS) for head in ("node", "other") for array in "Ka"),
+    *(_rows(f"{head}.Q", GLOBAL_FEATURES, MEMBER_PROSPECTS) for head in ("second", "kind")),
+    _rows("node.Q", GLOBAL_FEATURES + len(KINDS), MEMBER_PROSPECTS),
+    _rows("other.Q", GLOBAL_FEATURES, NODE_PROSPECTS),
+    _rows("place.Q", len(KINDS), NODE_PROSPECTS),
+    *(_rows(f"{head}.p", at, (0, 1)) for head, at in (("second", 2), ("node", 1), ("other", 0), ("token", 1))),
+)
+"""Weights of foresight: array, first row, end."""
+
+
 @dataclass(frozen=True)
 class PolicyConfig:
     """Size of the networks, and the kinds that the policy may choose.
@@ -62,10 +85,13 @@ class PolicyConfig:
     width : int
     kinds : tuple of str
         Of mutation; crossover is always possible.
+    foresight : bool
+        Whether it is told what the data say about every node.  Imitation has no need of that, and is cheaper without.
     """
 
     width: int = 32
     kinds: tuple[str, ...] = CHOSEN_KINDS
+    foresight: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -114,6 +140,15 @@ class PolicyNetwork:
             made[name] = (scale * rng.standard_normal(shape)).astype(np.float32)
         return cls(made, settings)
 
+    def seeing(self) -> "PolicyNetwork":
+        """Return the policy with foresight; if it had none it decides as before, and can learn what to make of it."""
+        if self.config.foresight:
+            return self
+        weights = {name: array.copy() for name, array in self.weights.items()}
+        for name, begin, end in _UNSEEN:
+            weights[name][begin:end] = 0.0
+        return PolicyNetwork(weights, replace(self.config, foresight=True))
+
     def projected(self, head: str, options: Floats) -> tuple[Floats, Floats]:
         """Project options: what the hidden layer and what the score gets from each.
 
@@ -143,17 +178,20 @@ class PolicyNetwork:
         asked = context @ weights[f"{head}.Q"] + weights[f"{head}.b"]
         layer = hidden + asked[:, None]
         np.maximum(layer, 0.0, out=layer)
-        scores: Floats = layer @ weights[f"{head}.w"]
+        scores: Floats = (layer.reshape(-1, layer.shape[-1]) @ weights[f"{head}.w"]).reshape(layer.shape[:-1])
         scores += direct
-        return scores if pairs is None else scores + pairs @ weights[f"{head}.p"]
+        if pairs is not None:
+            scores += (pairs.reshape(-1, pairs.shape[-1]) @ weights[f"{head}.p"]).reshape(scores.shape)
+        return scores
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors, with the settings as metadata."""
         from safetensors.numpy import save
 
         facts = {"policy_version": str(POLICY_VERSION), "width": str(self.config.width)}
+        facts |= {"kinds": json.dumps(self.config.kinds), "foresight": json.dumps(self.config.foresight)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(save(self.weights, {**facts, "kinds": json.dumps(self.config.kinds)}))  # Others may read it.
+        path.write_bytes(save(self.weights, facts))  # Others may read it.
 
     @classmethod
     def load(cls, path: Path) -> "PolicyNetwork":
@@ -177,7 +215,8 @@ class PolicyNetwork:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"A policy must be a safetensors file; {path} cannot be read: {error}") from error
-        return cls(weights, PolicyConfig(int(facts["width"]), tuple(json.loads(facts["kinds"]))))
+        foresight = json.loads(facts.get("foresight", "true"))  # Older files do not say: they have it.
+        return cls(weights, PolicyConfig(int(facts["width"]), tuple(json.loads(facts["kinds"])), foresight))
 
 
 def shapes(config: PolicyConfig) -> dict[str, tuple[int, ...]]:

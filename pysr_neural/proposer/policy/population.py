@@ -12,8 +12,10 @@ import numpy as np
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import language as l
-from pysr_neural.proposer.policy.foresight import Outlook
-from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language, Shape
+from pysr_neural.proposer.policy import shapes as s
+from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language
+from pysr_neural.proposer.policy.outlook import NoOutlook, Outlook
+from pysr_neural.proposer.policy.shapes import Shape
 from pysr_neural.state import MemberView
 
 RANKS = 32
@@ -30,6 +32,8 @@ _FINEST = _ROOMY + ROOMS - 2
 MEMBER_FEATURES = _FINEST + 16
 LEVELS = 6
 NODE_FEATURES = 2 * l.SYMBOL_FEATURES + LEVELS + MOST_OPERANDS + ROOMS + 9
+MEMBER_PROSPECTS, NODE_PROSPECTS = (MEMBER_FEATURES - 2, MEMBER_FEATURES), (NODE_FEATURES - 3, NODE_FEATURES)
+"""Which features are foresight."""
 GLOBAL_FEATURES = 12 + TOURNAMENTS
 _LEVEL_NAMES, _OPERAND_NAMES, _ROOM_NAMES = (np.eye(n, dtype=np.float32) for n in (LEVELS, MOST_OPERANDS, ROOMS))
 SMALLEST_LOSS, LARGEST_LOSS = 1e-16, 1e6
@@ -51,9 +55,9 @@ class PopulationState:
 
     def __init__(self, language: Language, members: Sequence[MemberView], max_size: int, progress: float) -> None:
         self.language, self.members, self.max_size, self.progress = language, members, max_size, progress
-        self.shapes: list[Shape] = [language.shape(member.tree) for member in members]
+        self.shapes: list[Shape] = language.shapes([member.tree for member in members])
         self.sizes: Ints = np.array([len(shape.rows) for shape in self.shapes])
-        self.counts: Ints = np.array([shape[1:] for shape in self.shapes])
+        self.counts: Ints = np.array([shape[2:] for shape in self.shapes])
         self.room: Ints = max_size - self.sizes
 
     def __len__(self) -> int:
@@ -62,9 +66,8 @@ class PopulationState:
     @cached_property
     def rows(self) -> Ints:
         """The nodes of all members; shape (members, longest, COLUMNS), 0 beyond a tree."""
-        padded = np.zeros((len(self), int(self.sizes.max()), l.COLUMNS), dtype=np.int64)
-        for i, shape in enumerate(self.shapes):
-            padded[i, : len(shape.rows)] = shape.rows
+        padded = np.zeros((len(self), int(self.sizes.max()), s.COLUMNS), dtype=np.int64)
+        padded[self.present] = np.concatenate([shape.rows for shape in self.shapes])
         return padded
 
     @cached_property
@@ -73,11 +76,12 @@ class PopulationState:
         return np.arange(int(self.sizes.max())) < self.sizes[:, None]
 
     @cached_property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> Outlook | NoOutlook:
         """What the data say about every node."""
-        return Outlook(
-            self.language.foresight, [member.tree for member in self.members], float(np.exp(self.losses.min()))
-        )
+        if not self.language.looks_ahead:
+            return NoOutlook(self.language.plants, self.shapes)
+        trees, lowest = [member.tree for member in self.members], float(np.exp(self.losses.min()))
+        return Outlook(self.language.foresight, trees, self.shapes, lowest)
 
     @cached_property
     def places(self) -> Ints:
@@ -89,13 +93,13 @@ class PopulationState:
     def _node_prospects(self) -> Array:
         """With the best small tree, the best node of a member, and nothing but its mean in place of each node."""
         own = self.outlook
-        return np.stack([own.planted[:, 0], own.mated.max(axis=1), own.flat], axis=1)
+        return np.stack([own.best_plant, own.best_part, own.flat], axis=1)
 
     @cached_property
     def pair_prospects(self) -> Array:
         """With the best node of the second in the best place of the first; shape (members, members)."""
         own = self.outlook
-        return np.maximum.reduceat(own.mated, own.starts)[own.tree_of][:, own.tree_of]
+        return own.paired()[own.tree_of[:, None], own.tree_of]
 
     @cached_property
     def losses(self) -> Floats:
@@ -161,10 +165,10 @@ class PopulationState:
         finest[:, 4] = np.log(self.sizes)
         finest[:, 5] = np.minimum(self.room, 8) / 8
         finest[:, 6] = self.room <= 0
-        finest[:, 7] = self.rows[:, 0, l.HEIGHT] / 10
+        finest[:, 7] = self.rows[:, 0, s.HEIGHT] / 10
         finest[:, 8:11] = np.minimum(self.counts, 8) / 8
         finest[:, 11] = np.argsort(np.argsort(births, kind="stable")) / n
-        finest[:, 12] = self.rows[:, 0, l.ARITY] == 0
+        finest[:, 12] = self.rows[:, 0, s.ARITY] == 0
         finest[:, 13] = (reached - better) / n
         finest[:, 14:16] = np.maximum.reduceat(self._node_prospects, self.outlook.starts)[self.outlook.tree_of, :2]
         return made[None]
@@ -181,22 +185,22 @@ class PopulationState:
         """Shape (members, longest, NODE_FEATURES)."""
         rows, symbols, width = self.rows, self.language.symbols, l.SYMBOL_FEATURES
         made = np.zeros((*rows.shape[:2], NODE_FEATURES), dtype=np.float32)
-        made[..., :width] = symbols[rows[..., l.TOKEN]]
-        made[..., width : 2 * width] = symbols[rows[..., l.ABOVE]]
+        made[..., :width] = symbols[rows[..., s.TOKEN]]
+        made[..., width : 2 * width] = symbols[rows[..., s.ABOVE]]
         at = 2 * width
         for names, which in (
-            (_LEVEL_NAMES, np.minimum(rows[..., l.LEVEL], LEVELS - 1)),
-            (_OPERAND_NAMES, rows[..., l.OPERAND]),
+            (_LEVEL_NAMES, np.minimum(rows[..., s.LEVEL], LEVELS - 1)),
+            (_OPERAND_NAMES, rows[..., s.OPERAND]),
             (_ROOM_NAMES, np.minimum(self.budgets, ROOMS - 1)),
         ):
             made[..., at : at + len(names)] = names[which]
             at += len(names)
-        sizes = rows[..., l.SIZE]
+        sizes = rows[..., s.SIZE]
         made[..., at] = sizes / max(self.max_size, 1)
         made[..., at + 1] = np.log(np.maximum(sizes, 1))
         made[..., at + 2] = sizes / self.sizes[:, None]
-        made[..., at + 3] = rows[..., l.HEIGHT] / 10
-        made[..., at + 4] = rows[..., l.ARITY] == 0
+        made[..., at + 3] = rows[..., s.HEIGHT] / 10
+        made[..., at + 4] = rows[..., s.ARITY] == 0
         made[..., at + 5] = np.log(self.sizes)[:, None]
         made[..., at + 6 :] = self._node_prospects[self.places]
         return made
@@ -214,14 +218,14 @@ class PopulationState:
     @cached_property
     def budgets(self) -> Ints:
         """Most nodes that may stand in place of each node; shape (members, longest)."""
-        return np.clip(self.room[:, None] + self.rows[..., l.SIZE], 0, self.max_size)
+        return np.clip(self.room[:, None] + self.rows[..., s.SIZE], 0, self.max_size)
 
     @cached_property
     def fitting(self) -> Floats:
         """How many nodes each member has of at most a size; shape (members, max_size + 1)."""
         width = self.max_size + 1
-        sizes = np.minimum(self.rows[..., l.SIZE], self.max_size)
-        oversized = self.rows[..., l.SIZE] > self.max_size
+        sizes = np.minimum(self.rows[..., s.SIZE], self.max_size)
+        oversized = self.rows[..., s.SIZE] > self.max_size
         places = np.arange(len(self))[:, None] * width + sizes
         counts = np.bincount(places[self.present & ~oversized], minlength=len(self) * width)
         return np.cumsum(counts.reshape(-1, width), axis=1).astype(np.float32)

@@ -3,7 +3,8 @@
 Owns: `PolicyProposer`, its sessions.  Does not own: decisions (`walk`), weights (`network`).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from pysr_neural.rng import generator
 
 CHILD_LEVELS = ("child", "refresh")
 DRAWS = 3
-"""How many actions the bundled policy draws for each that is taken."""
+"""How many actions the bundled policy draws, at most, for each that is taken."""
 BUNDLED = Path(__file__).parents[2] / "checkpoints" / "policy.safetensors"
 BY_ENGINE = ("simplify", "optimize", "constant")
 """Kinds that an edit alone does not carry out."""
 MET = 200_000
 """Trees that a session remembers, about."""
 ONE = constant(1.0)
+SPARE = 1.25
+Draw = Callable[[int], tuple[Action, ...]]
+"""Draws so many actions."""
 
 
 def state_of(language: Language, request: ProposalRequest) -> PopulationState:
@@ -49,8 +53,8 @@ class PolicyProposer:
     temperature : float
         Times that of the request.
     draws : int
-        Times as many actions are drawn as are asked for: those are passed over first whose child was proposed before.
-        Probabilities are those of the draw.
+        Times as many actions are drawn as are asked for, at most: those are passed over first whose child was proposed
+        before.  Probabilities are those of the draw.
 
     Raises
     ------
@@ -102,8 +106,10 @@ class PolicySession:
     """
 
     def __init__(self, proposer: PolicyProposer, problem: Problem, watch: Watch | None = None) -> None:
-        self.proposer, self.language, self.watch = proposer, Language(problem), watch
+        self.proposer, self.watch = proposer, watch
+        self.language = Language(problem, proposer.network.config.foresight)
         self._met: set[Node] = set()
+        self._tries = 1.0
 
     def propose(self, request: ProposalRequest) -> ProposalBatch:
         """Answer with as many actions as children are asked for; without members there is nothing to vary."""
@@ -112,24 +118,33 @@ class PolicySession:
         state = state_of(self.language, request)
         rng = generator(request.seed, "policy")
         temperature = self.proposer.temperature * request.temperature
-        network, count = self.proposer.network, self.proposer.draws * request.count
-        sampler = Sampler(network, count, rng, temperature, self.watch)
-        made = Walk(state, count, network.config.kinds).run(sampler)
-        actions = actions_of(made, sampler.log_probability, sampler.entropy)
-        if count > request.count:
-            actions = self._fresh(actions, state, request.count)
-        return ProposalBatch(actions=actions)
 
-    def _fresh(self, actions: Sequence[Action], state: PopulationState, count: int) -> tuple[Action, ...]:
-        """Return so many actions, those first that lead to something new."""
+        def draw(count: int) -> tuple[Action, ...]:
+            network = self.proposer.network
+            sampler = Sampler(network, count, rng, temperature, self.watch)
+            made = Walk(state, count, network.config.kinds).run(sampler)
+            return actions_of(made, sampler.log_probability, sampler.entropy)
+
+        if self.proposer.draws == 1:
+            return ProposalBatch(actions=draw(request.count))
+        return ProposalBatch(actions=self._fresh(draw, state, request.count))
+
+    def _fresh(self, draw: Draw, state: PopulationState, count: int) -> tuple[Action, ...]:
+        """Return so many actions, those first that lead to something new.
+
+        Some more are drawn than lately were enough, and all the rest only if these are not.
+        """
         if len(self._met) > MET:
             self._met.clear()
         self._met.update([member.tree for member in state.members])
+        most = self.proposer.draws * count
+        first = min(most, math.ceil(SPARE * self._tries * count))
         taken, left = list[Action](), list[Action]()
-        for action in actions:
-            if len(taken) == count:
-                break
-            (left if self._is_met(action, state) else taken).append(action)
+        for number in (first, most - first):
+            for action in draw(number) if number and len(taken) < count else ():
+                if len(taken) < count:
+                    (left if self._is_met(action, state) else taken).append(action)
+        self._tries = (len(taken) + len(left)) / max(len(taken), 1)
         return tuple((taken + left)[:count])
 
     def _is_met(self, action: Action, state: PopulationState) -> bool:

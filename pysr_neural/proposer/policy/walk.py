@@ -15,7 +15,7 @@ import numpy as np
 from pysr_neural.expression.edits import MOST_OPERANDS, PAIRS, Edit
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import Action
-from pysr_neural.proposer.policy import language as l
+from pysr_neural.proposer.policy import shapes as s
 from pysr_neural.proposer.policy.choosers import Chooser, Question
 from pysr_neural.proposer.policy.language import Flags, Ints
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, PLACES
@@ -105,14 +105,14 @@ class Walk:
 
     def _second(self, first: Ints) -> Question:
         state = self.state
-        features = state.member_features[0]
-        shares = state.fit_shares[first]
-        same = first[:, None] == np.arange(len(state))
+        members, of = np.unique(first, return_inverse=True)
+        shares = state.fit_shares[members]
+        same = members[:, None] == np.arange(len(state))
         pairs = np.empty((*same.shape, 3), dtype=np.float32)
         pairs[..., 0], pairs[..., 1] = same, np.log(np.maximum(shares, LEAST_SHARE))
-        pairs[..., 2] = state.pair_prospects[first]
-        context = np.hstack([np.repeat(state.global_features, len(first), axis=0), features[first]])
-        return Question(state.member_features, context, _or_all(shares > 0), pairs=pairs)
+        pairs[..., 2] = state.pair_prospects[members]
+        context = np.hstack([np.repeat(state.global_features, len(members), axis=0), state.member_features[0][members]])
+        return Question(state.member_features, context, _or_all(shares > 0), of=of, pairs=pairs)
 
     def _kind(self, first: Ints) -> Question:
         state = self.state
@@ -132,7 +132,7 @@ class Walk:
         pairing = np.flatnonzero(kind == CROSSOVER)
         if len(pairing):
             mates = state.outlook.tree_of[second[pairing]]
-            pairs[pairing, :, 1] = state.outlook.mated[state.places[first[pairing]], mates[:, None]]
+            pairs[pairing, :, 1] = state.outlook.mated(state.places[first[pairing]], mates)
             counts = state.fitting[second[pairing][:, None], state.budgets[first[pairing]]]
             fits = mask[pairing] & (counts > 0)
             mask[pairing] = np.where(fits.any(axis=1, keepdims=True), fits, mask[pairing])
@@ -156,7 +156,7 @@ class Walk:
         one, two, at = first[pairing], second[pairing], node[pairing]
         budget = state.budgets[one, at]
         present = state.present[two]
-        fits = present & (state.rows[two, :, l.SIZE] <= budget[:, None])
+        fits = present & (state.rows[two, :, s.SIZE] <= budget[:, None])
         mask = np.where(fits.any(axis=1, keepdims=True), fits, present)
         context = np.hstack(
             [
@@ -183,9 +183,9 @@ def kinds_possible(state: PopulationState, members: Ints, allowed: Flags) -> Fla
     mask[:, _CONSTANT] &= constants > 0
     mask[:, _OPTIMIZE] &= constants > 0
     mask[:, _FEATURE] &= (variables > 0) & (state.language.features > 1)
-    branching = rows[:, 0, l.ARITY] > 0
+    branching = rows[:, 0, s.ARITY] > 0
     mask[:, [_OPERATOR, _DELETE, _SIMPLIFY]] &= branching[:, None]
-    mask[:, _SWAP] &= (rows[..., l.ARITY] > 1).any(axis=1)  # Beyond a tree there are zeros.
+    mask[:, _SWAP] &= (rows[..., s.ARITY] > 1).any(axis=1)  # Beyond a tree there are zeros.
     mask[:, [_ADD, _INSERT]] &= (room >= state.language.least_arity)[:, None]
     mask[:, _RANDOMIZE] &= room >= 0
     mask[~mask.any(axis=1), _DO_NOTHING] = True
@@ -195,7 +195,7 @@ def kinds_possible(state: PopulationState, members: Ints, allowed: Flags) -> Fla
 def nodes_possible(state: PopulationState, kind: Ints, first: Ints) -> Flags:
     """Return which nodes of the parents a kind can change; shape (actions, longest)."""
     rows, present = state.rows[first], state.present[first]
-    tokens, arities = rows[..., l.TOKEN], rows[..., l.ARITY]
+    tokens, arities = rows[..., s.TOKEN], rows[..., s.ARITY]
     mask = np.zeros_like(present)
     sort = _SORTS[kind]
     for each in set(sort.tolist()):
@@ -211,7 +211,7 @@ def nodes_possible(state: PopulationState, kind: Ints, first: Ints) -> Flags:
         elif each == _FORKS:
             mask[own] = arities[own] > 1
         elif each == _PIVOTS:
-            mask[own] = (rows[own, :, l.FIRST_ARITY :] > 0).any(axis=-1)
+            mask[own] = (rows[own, :, s.FIRST_ARITY :] > 0).any(axis=-1)
         elif each == _ENDS:
             mask[own] = arities[own] == 0
             mask[own, 0] = True
@@ -221,14 +221,14 @@ def nodes_possible(state: PopulationState, kind: Ints, first: Ints) -> Flags:
 
 def places_possible(kind: Ints, rows: Ints) -> Flags:
     """Return which places kinds have at nodes; shape (actions, PLACES)."""
-    arity, numbers = rows[:, l.ARITY, None], np.arange(PLACES)
+    arity, numbers = rows[:, s.ARITY, None], np.arange(PLACES)
     seconds = np.array([pair[1] for pair in PAIRS] + [MOST_OPERANDS] * (PLACES - len(PAIRS)))
     which, below = numbers // MOST_OPERANDS, numbers % MOST_OPERANDS
     by_kind = {
         _CONSTANT: np.broadcast_to(numbers < 4, (len(rows), PLACES)),
         _SWAP: seconds < arity,
         _DELETE: numbers < arity,
-        _ROTATE: below < rows[:, l.FIRST_ARITY :][:, which],
+        _ROTATE: below < rows[:, s.FIRST_ARITY :][:, which],
     }
     mask = np.zeros((len(rows), PLACES), dtype=bool)
     for each, possible in by_kind.items():

@@ -1,64 +1,90 @@
 """`pysr-neural fit`: from a file of measurements to a law, with a page about it.
 
-Owns: the options, the order of events, what is printed.  Does not own: each step (`tables`, `judging`, `engines`,
-`uncertainty`, `state`, `page`).
+Owns: the options, all that comes before the search, and Ctrl-C there.  Does not own: each step (`tables`, `judging`,
+`engines`), what comes after the search (`conclusion`), signals (`attended`).
 """
 
 import argparse
 import csv
-import json
-import math
-import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from pysr_neural.checks import number, whole
+from pysr_neural.cli import ended
 from pysr_neural.errors import ConfigError
-from pysr_neural.expression.simplify import simplify
-from pysr_neural.expression.text import to_string
-from pysr_neural_baseline.fitting.engines import ENGINES, Engine, Found, Settings, choose, operators_of
+from pysr_neural.interop.julia import julia_available
+from pysr_neural_baseline.fitting.attended import (
+    CONCLUDING,
+    SAID,
+    SEARCHING,
+    Tell,
+    all_like_ctrl_c,
+    attached,
+    attend,
+    can_attend,
+)
+from pysr_neural_baseline.fitting.conclusion import Hurry, Task, concluded
+from pysr_neural_baseline.fitting.engines import ENGINES, Settings, choose, operators_of
 from pysr_neural_baseline.fitting.judging import Judgement, judged
-from pysr_neural_baseline.fitting.measurements import Measurements
-from pysr_neural_baseline.fitting.outcome import Member, Outcome, polished
 from pysr_neural_baseline.fitting.progress import progress
-from pysr_neural_baseline.fitting.state import State, merged, replace_text
+from pysr_neural_baseline.fitting.state import State, replace_text
 from pysr_neural_baseline.fitting.tables import read_table
-from pysr_neural_baseline.fitting.uncertainty import Verdict, parted, verdict
-from pysr_neural_baseline.fitting.words import front_in_words, verdict_in_words
+from pysr_neural_baseline.fitting.uncertainty import parted
 
 OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
 SECONDS, MAX_SIZE = 30.0, 20
-INTERRUPTED, UNWRITTEN = 130, 1
 Say = Callable[[str], None]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run ``pysr-neural fit``; see `pysr_neural.cli`."""
+    """Run ``pysr-neural fit``; see `pysr_neural.cli`.  Where Julia may start, in a process of its own."""
     given = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(given)
+    if can_attend() and (arguments.engine == "pysr" or (arguments.engine == "auto" and julia_available())):
+        return attend([sys.executable, "-P", "-m", "pysr_neural_baseline.fitting.command", *given])
+    tell = attached()
+    with all_like_ctrl_c():
+        return fit(arguments, ["pysr-neural", "fit", *given], tell)
+
+
+def fit(arguments: argparse.Namespace, command: list[str], tell: Tell) -> int:
+    """Find a law, write it down, and return the exit status.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+    command : list of str
+        For the page.
+    tell : callable
+        Takes where the fit stands; see `attended`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C ended it before anything was found.
+    """
     say = _say_aside if arguments.json else _say
-    task = _prepared(arguments, say)
-    started = monotonic()
+    found, early = None, "before the search, with nothing found yet"
     try:
+        task = _prepared(arguments, say)
+        tell(SEARCHING)
+        started, early = monotonic(), "before anything was found"
         with progress(task.settings.seconds):
             found = task.engine.search(task.seen, task.settings)
     except KeyboardInterrupt:
-        say("Interrupted before anything was found; nothing was written, and the same command begins anew.")
-        raise
-    result = _concluded(task, found, monotonic() - started)
-    code = INTERRUPTED if found.interrupted else 0
-    for write in (_write_state, _tell, _write_page):
-        try:
-            write(task, result, ["pysr-neural", "fit", *given])
-        except OSError as error:
-            say(f"This could not be written: {error}")
-            code = code or UNWRITTEN
-    if arguments.json:
-        print(json.dumps(as_json(task, result), ensure_ascii=False), flush=True)
+        if found is None:
+            say(f"Interrupted {early}; nothing was written, and the same command begins anew.")
+            tell(SAID)
+            raise
+        hurry = Hurry(True)
+    else:
+        hurry = Hurry(False)
+    tell(CONCLUDING)
+    code = concluded(task, found, monotonic() - started, command, hurry)
+    tell(SAID)
     return code
 
 
@@ -89,52 +115,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="'default', a directory or a hub id; 'none' for a search without help",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of BasicSR; with PySR of the model alone, since its threads repeat nothing"
+    )
     parser.add_argument("--out", type=Path, metavar="PAGE.html", help="one HTML file with everything")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="go on where an earlier command with it ended")
     parser.add_argument("--json", action="store_true", help="print one JSON object, and everything else aside")
     return parser
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Everything that is settled before a search begins.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-    say : callable
-    judgement : Judgement
-    seen, held_out : Measurements
-    engine : Engine
-    settings : Settings
-    earlier : State or None
-    """
-
-    arguments: argparse.Namespace
-    say: Say
-    judgement: Judgement
-    seen: Measurements
-    held_out: Measurements | None
-    engine: Engine
-    settings: Settings
-    earlier: State | None
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a search came to.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    verdict : Verdict
-    interrupted : bool
-    """
-
-    outcome: Outcome
-    verdict: Verdict
-    interrupted: bool
 
 
 def _prepared(arguments: argparse.Namespace, say: Say) -> Task:
@@ -184,83 +171,6 @@ def _earlier(folder: Path, judgement: Judgement) -> State | None:
     return state
 
 
-def _concluded(task: Task, found: Found, seconds: float) -> Result:
-    """Join what was found now and before, and judge the one formula."""
-    members: tuple[Member, ...] = found.members
-    if task.earlier is not None:
-        members = merged(members, task.earlier.usable(task.settings.operators, task.settings.max_size))
-    outcome = Outcome(task.seen, polished(members, task.seen), found.report, seconds)
-    return Result(outcome, verdict(outcome.law.tree, task.seen, task.held_out), found.interrupted)
-
-
-def _write_state(task: Task, result: Result, command: list[str]) -> None:
-    folder = task.arguments.state
-    if folder is not None:
-        before = 0.0 if task.earlier is None else task.earlier.seconds
-        State.of(task.judgement.data, result.outcome.front, before + result.outcome.seconds).write(folder)
-        task.say(f"State: {folder}; the same command goes on from here.")
-
-
-def _tell(task: Task, result: Result, command: list[str]) -> None:
-    outcome = result.outcome
-    ended = "Interrupted; this is what was found so far.\n\n" if result.interrupted else ""
-    task.say(f"\n{ended}{front_in_words(outcome)}\n")
-    task.say(f"  {outcome.data.target} = {outcome.shown(outcome.law)}\n{verdict_in_words(result.verdict)}\n")
-
-
-def _write_page(task: Task, result: Result, command: list[str]) -> None:
-    from pysr_neural_baseline.fitting.page import Story, page
-
-    out, folder = task.arguments.out, task.arguments.state
-    if out is None:
-        task.say("Pictures, LaTeX, NumPy and SymPy: --out page.html.")
-        return
-    story = Story(
-        source=task.arguments.file.name,
-        engine=task.engine.sentence,
-        verdict=result.verdict,
-        held_out=task.held_out,
-        notes=task.judgement.notes,
-        command=shlex.join(command),
-        continued="" if folder is None else str(folder),
-        interrupted=result.interrupted,
-    )
-    replace_text(out, page(result.outcome, story))
-    task.say(f"Page: {out}.")
-
-
-def as_json(task: Task, result: Result) -> dict[str, Any]:
-    """Return the result as plain data, what is not finite as None."""
-    outcome, judged_by = result.outcome, result.verdict
-    scale = float(outcome.data.y.var())
-    return {
-        "equation": _equation(outcome, outcome.law),
-        "complexity": outcome.law.complexity,
-        "loss": _finite(outcome.law.loss * scale),
-        "r2": _finite(judged_by.seen.r2),
-        "held_out_r2": None if judged_by.held_out is None else _finite(judged_by.held_out.r2),
-        "engine": task.engine.name,
-        "seconds": round(outcome.seconds, 3),
-        "front": [
-            {
-                "equation": _equation(outcome, member),
-                "complexity": member.complexity,
-                "loss": _finite(member.loss * scale),
-                "neural": member.neural,
-            }
-            for member in outcome.front
-        ],
-    }
-
-
-def _equation(outcome: Outcome, member: Member) -> str:
-    return to_string(simplify(member.tree), outcome.data.features)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _check_page(out: Path | None, file: Path) -> None:
     """Refuse a page's path before the search, so that nothing found is lost, and no data are overwritten."""
     if out is None:
@@ -298,9 +208,4 @@ def _say_aside(text: str) -> None:
 
 
 if __name__ == "__main__":
-    from pysr_neural.errors import NeuralProposerError
-
-    try:
-        sys.exit(main())
-    except NeuralProposerError as error:
-        sys.exit(f"pysr-neural fit: {error}")
+    sys.exit(ended(main))

@@ -17,7 +17,7 @@ from pysr_neural.config import neural_proposer_of
 from pysr_neural.errors import ConfigError, EngineUnavailableError, NeuralProposerError
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse, to_string
-from pysr_neural.interop.julia import HOW_TO_GET_JULIA, julia_available, load_package
+from pysr_neural.interop.julia import HOW_TO_GET_JULIA, is_interrupt, julia_available, load_package
 from pysr_neural.operators import OPERATORS, Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.base import Proposer
@@ -44,6 +44,7 @@ class Settings:
     max_size : int
     seconds : float
     seed : int
+        Of BasicSR's search; with PySR, of the model's samples alone.
     precision : int
         Of PySR's numbers, in bits; BasicSR has 64.
     units : tuple of str
@@ -132,18 +133,23 @@ class PySREngine:
         """See `Engine`; a search that ends long before its time was ended by the user."""
         started = monotonic()
         with tempfile.TemporaryDirectory(prefix="pysr-neural-fit-") as folder, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*random_state.*")  # It says that threads do not repeat.
+            warnings.filterwarnings("ignore", message="The search was interrupted")  # Said by whoever asked.
             model = self._model(settings, folder)
             try:
                 self._fit(model, data.X, data.y, settings.units)
+                return self._found(model, data, settings, monotonic() - started)
             except BaseException as error:
                 rows = saved_equations(Path(folder))
-                if _is_interrupt(error) and rows:
+                if is_interrupt(error) and rows:
                     return Found(members_of(rows, data), "The search was interrupted before its report.", True)
-                if _is_interrupt(error):
+                if is_interrupt(error):
                     raise KeyboardInterrupt from error
                 raise
-            table, report = model.equations_, getattr(model, "neural_report_", None)
+
+    @staticmethod
+    def _found(model: Any, data: Measurements, settings: Settings, seconds: float) -> Found:
+        """Read what a search has found out of its estimator."""
+        table, report = model.equations_, getattr(model, "neural_report_", None)
         listed = report.neural_hall_of_fame if report is not None else ()
         neural = are_listed(table["equation"], listed)
         rows = list(zip(table["complexity"], table["loss"], table["equation"], neural, strict=True))
@@ -156,7 +162,8 @@ class PySREngine:
         if report is not None:
             named = tuple(shown(parse(each), data.features) for each in listed)
             text = str(replace(report, neural_hall_of_fame=named))
-        return Found(members_of(rows, data), text, monotonic() - started < EARLY * settings.seconds)
+        interrupted = getattr(model, "interrupted_", False) or seconds < EARLY * settings.seconds
+        return Found(members_of(rows, data), text, interrupted)
 
     @staticmethod
     def _fit(model: Any, X: Array, y: Array, units: tuple[str, ...]) -> None:
@@ -165,7 +172,7 @@ class PySREngine:
         try:
             model.fit(X, y, variable_names=names, **given)
         except Exception as error:
-            if not units or isinstance(error, NeuralProposerError) or _is_interrupt(error):
+            if not units or isinstance(error, NeuralProposerError) or is_interrupt(error):
                 raise
             raise ConfigError(
                 f"PySR must be able to search with units {', '.join(units)}; it says: {error}. Write them as m/s^2, "
@@ -173,18 +180,18 @@ class PySREngine:
             ) from error
 
     def _model(self, settings: Settings, folder: str) -> Any:
+        """Make the estimator, without ``random_state``: threads that time ends repeat nothing, as PySR would warn."""
         from pysr_neural import PySRRegressor
 
-        names = settings.operators.of_arity
+        names, proposer = settings.operators.of_arity, self.proposer
         return PySRRegressor(
-            neural_proposer=self.proposer,
+            neural_proposer=None if proposer is None else replace(proposer, seed=settings.seed),
             binary_operators=[OPERATORS[name].julia[0] for name in names(2)],
             unary_operators=[OPERATORS[name].julia[0] for name in names(1)],
             maxsize=settings.max_size,
             niterations=ENDLESS,
             timeout_in_seconds=settings.seconds,
             precision=settings.precision,
-            random_state=settings.seed,
             guesses=[to_string(tree) for tree in settings.guesses] or None,
             progress=False,
             verbosity=0,
@@ -297,11 +304,6 @@ def members_of(rows: Iterable[Row], data: Measurements) -> tuple[Member, ...]:
         for size, loss, tree, neural in rows
     ]
     return tuple(sorted(members, key=lambda member: member.complexity))
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Tell whether Ctrl-C is behind an error: Python's own, or Julia's on its way through."""
-    return isinstance(error, KeyboardInterrupt) or "InterruptException" in f"{type(error).__name__} {error}"
 
 
 def saved_equations(folder: Path) -> list[Row]:

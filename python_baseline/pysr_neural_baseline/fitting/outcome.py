@@ -11,10 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
-from pysr_neural.expression.choice import DescriptionLength
+from pysr_neural.expression.choice import FLOOR, DescriptionLength
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained, refine_many
 from pysr_neural.expression.node import Node, constant
+from pysr_neural.expression.residuals import LackOfFit, Leftover
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array
@@ -24,6 +25,8 @@ WHOLE = re.compile(r"(?<![\w.])(\d+)\.0(?![\d\w])")
 """A whole number as Python prints floats."""
 _BINDS, TIGHT = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 4}, 5
 """How tightly operators bind their operands, as `pysr_neural.expression.text.parse` has it; of what needs no more."""
+ROUNDED = 4 * float(np.finfo(np.float64).eps)
+"""Of the largest value: an error that may be of rounding alone."""
 Spelled = tuple[str, int]
 
 
@@ -75,6 +78,22 @@ class Outcome:
         losses = [member.loss * scale for member in self.front]
         return self.front[DescriptionLength(self.data.y).choose([member.tree for member in self.front], losses)]
 
+    @cached_property
+    def leftover(self) -> Leftover:
+        """What tests say of the rows' residuals from the one formula."""
+        X, tree = self.data.X, self.law.tree
+        predictions = evaluate(tree, X)
+        used = [node.index for node in tree if node.index is not None]
+        constants = sum(node.value is not None and node.value != round(node.value) for node in tree)
+        return LackOfFit(X).of(self.data.y - predictions, predictions, used, constants)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the one formula leaves nothing but rounding."""
+        y = self.data.y
+        rounding = float(np.square(ROUNDED * np.abs(y).max()))
+        return self.law.loss * float(np.var(y)) <= max(FLOOR * float(np.var(y)), rounding)
+
     def shown(self, member: Member, digits: int = 4) -> str:
         """Return a member's expression for people: simplified, constants rounded to significant digits."""
         return shown(member.tree, self.data.features, digits)
@@ -125,7 +144,15 @@ def pareto(members: Iterable[Member]) -> tuple[Member, ...]:
 
 def polished(members: Sequence[Member], data: Measurements) -> tuple[Member, ...]:
     """Return the front of members whose constants are fitted once more, in double precision, and losses taken anew."""
-    trees = [tree for tree, _ in refine_many([member.tree for member in members], data.X, data.y)]
+    return _front([tree for tree, _ in refine_many([member.tree for member in members], data.X, data.y)], members, data)
+
+
+def weighed(members: Sequence[Member], data: Measurements) -> tuple[Member, ...]:
+    """Return the front of members as they are, their losses taken anew: at once, where `polished` takes its time."""
+    return _front([member.tree for member in members], members, data)
+
+
+def _front(trees: Sequence[Node], members: Sequence[Member], data: Measurements) -> tuple[Member, ...]:
     losses = [fraction_unexplained(evaluate(tree, data.X), data.y) for tree in trees]
     return pareto(
         Member(tree, member.complexity, loss, member.neural)

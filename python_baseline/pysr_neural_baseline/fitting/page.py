@@ -18,7 +18,7 @@ from pysr_neural_baseline.fitting.measurements import Measurements
 from pysr_neural_baseline.fitting.outcome import Outcome
 from pysr_neural_baseline.fitting.pictures import formula, pictures
 from pysr_neural_baseline.fitting.uncertainty import Score, Verdict
-from pysr_neural_baseline.fitting.words import constants_in_words, plain_number, r2_in_words
+from pysr_neural_baseline.fitting.words import constants_in_words, leftover_in_words, plain_number, r2_in_words
 
 CSS = """
   :root { --ink: #1f2933; --muted: #616e7c; --line: #e4e7eb; --law: #0b6e99; --neural: #d9480f; --pale: #eff8fb; }
@@ -61,7 +61,7 @@ PAGE = Template("""<!doctype html>
 <body>
 <h1>$title</h1>
 <p class="muted">$subtitle</p>
-<div class="formula">$picture<p class="law">$law</p>$constants</div>
+<div class="formula">$picture<p class="law">$law</p>$constants<p class="muted">$leftover</p></div>
 <div class="figures">$figures</div>
 <div class="pictures">$pictures</div>
 $notes
@@ -142,6 +142,7 @@ def page(outcome: Outcome, story: Story) -> str:
         picture=picture or "",
         law=escape(f"{data.target} = {outcome.shown(outcome.law)}"),
         constants=f'<p class="muted">{escape(constants)}</p>' if constants else "",
+        leftover=escape(leftover_in_words(outcome)),
         figures="\n".join(_figures(outcome, story.verdict)),
         pictures=pictures(outcome, story.held_out),
         notes=_notes(story.notes),
@@ -189,7 +190,7 @@ def _figures(outcome: Outcome, verdict: Verdict) -> list[str]:
             f"{plain_number(judged.rmse)} {unit}".strip(),
             f"mean error, {judged.rows} {where}: {_range(judged, 'rmse')}",
         ),
-        _figure(str(outcome.law.complexity), "complexity of the law, in nodes"),
+        _figure(str(outcome.law.complexity), "complexity of the formula, in nodes"),
         _figure(str(len(outcome.front)), f"formulas on the front, {_by_help(outcome)} by the proposer's help"),
     ]
 

@@ -10,23 +10,27 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from pysr_neural.errors import DataError, ExpressionError
+from pysr_neural.expression.canonical import canonical
 from pysr_neural.expression.constraints import check_language
+from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
 from pysr_neural.expression.text import parse, to_string
+from pysr_neural.operators import Array
 from pysr_neural.problem import Limits, OperatorSet
 from pysr_neural_baseline.fitting.measurements import Measurements
-from pysr_neural_baseline.fitting.outcome import Member, rounded
+from pysr_neural_baseline.fitting.outcome import Member, shown
 
 FORMAT, VERSION = "pysr-neural fit", 1
 FILE = "state.json"
-DIGITS = 3
+SAME = 1e-6
+"""Of a formula's range: values that differ by less are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +127,32 @@ class State:
         )
 
 
-def merged(members: Sequence[Member], earlier: Sequence[Member]) -> tuple[Member, ...]:
-    """Return the members of two searches; what an earlier one had of neural descent stays so."""
-    neural = {_form(member.tree) for member in earlier if member.neural}
-    found = [
-        Member(each.tree, each.complexity, each.loss, each.neural or _form(each.tree) in neural) for each in members
-    ]
+def merged(members: Sequence[Member], earlier: Sequence[Member], data: Measurements) -> tuple[Member, ...]:
+    """Return the members of two searches; what an earlier one had of neural descent stays so.
+
+    An engine that begins with a formula writes it in its own way and fits its constants again: what has the same form
+    whatever its constants, or the same values, is the same.
+    """
+    neural = [member.tree for member in earlier if member.neural]
+    forms, values = {canonical(tree) for tree in neural}, [evaluate(tree, data.X) for tree in neural]
+
+    def again(tree: Node) -> bool:
+        return canonical(tree) in forms or any(_alike(evaluate(tree, data.X), known) for known in values)
+
+    found = [replace(each, neural=each.neural or (bool(neural) and again(each.tree))) for each in members]
     return (*found, *earlier)
+
+
+def _alike(values: Array, known: Array) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.abs(values - known).max() <= SAME * np.ptp(known))
+
+
+def begun_with(members: Sequence[Member], features: Sequence[str]) -> str:
+    """Say what a search began with, and which of it was proposed; for its report."""
+    neural = [shown(member.tree, features) for member in members if member.neural]
+    told = f", {len(neural)} of them with a neural ancestor: {'; '.join(neural)}" if neural else ""
+    return f"Begun with {len(members)} formula(s) of earlier commands{told}."
 
 
 def fingerprint(data: Measurements) -> str:
@@ -146,7 +169,3 @@ def replace_text(path: Path, text: str) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _form(tree: Node) -> Node:
-    return rounded(tree, DIGITS)

@@ -38,7 +38,7 @@ class Score:
     rmse, r2 : float
         Root mean squared error, in units of the target; share of the variance of these rows that is explained.
     rmse_interval, r2_interval : (float, float)
-        Of 95 %, by drawing rows again with replacement.
+        Of 95 %, by drawing rows again with replacement; NaN where they are unknown.
     """
 
     rows: int
@@ -60,7 +60,7 @@ class Verdict:
         On rows that it has not seen; None where all were needed.
     constants : tuple of (float, float)
         Of the simplified law in its order, each with its standard error: 0 where it is a whole number, infinite where
-        the data do not determine it.
+        the data do not determine it.  None are told by `scores_alone`.
     """
 
     seen: Score
@@ -84,7 +84,7 @@ def parted(data: Measurements) -> tuple[Measurements, Measurements | None]:
 
 
 def verdict(law: Node, seen: Measurements, held_out: Measurements | None) -> Verdict:
-    """Judge a law, as it was fitted to the rows seen."""
+    """Judge a law, as it was fitted to the rows seen; what takes time is in here, see `scores_alone`."""
     simple = simplify(law)
     residuals = seen.y - evaluate(simple, seen.X)
     values = [node.value for node in simple if node.value is not None]
@@ -96,7 +96,12 @@ def verdict(law: Node, seen: Measurements, held_out: Measurements | None) -> Ver
     )
 
 
-def score(law: Node, data: Measurements) -> Score:
+def scores_alone(law: Node, seen: Measurements, held_out: Measurements | None) -> Verdict:
+    """Judge a law at once: without intervals, which are unknown, and without the errors of constants."""
+    return Verdict(score(law, seen, 0), None if held_out is None else score(law, held_out, 0), ())
+
+
+def score(law: Node, data: Measurements, resampled: int = RESAMPLED) -> Score:
     """Return how well a law predicts some rows; errors are infinite where it is not finite on one."""
     with np.errstate(all="ignore"):
         squares = np.square(data.y - evaluate(law, data.X))
@@ -104,7 +109,7 @@ def score(law: Node, data: Measurements) -> Score:
     rng, rows = generator(0, "fit", "bootstrap"), len(data.y)
     rmse, r2 = _scores(squares, data.y)
     drawn = [
-        _scores(squares[again], data.y[again]) for again in (rng.integers(rows, size=rows) for _ in range(RESAMPLED))
+        _scores(squares[again], data.y[again]) for again in (rng.integers(rows, size=rows) for _ in range(resampled))
     ]
     return Score(rows, rmse, r2, _interval([each[0] for each in drawn]), _interval([each[1] for each in drawn]))
 

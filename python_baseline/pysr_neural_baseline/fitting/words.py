@@ -1,10 +1,14 @@
 """Figures of a fit in words, for terminal and page alike.
 
-Owns: digits of scores and of constants with errors, the front as a plain table.  Does not own: the figures.
+Owns: digits of scores and of constants with errors, the front as a plain table, what the
+residuals say.  Does not own: the figures.
 """
 
 import math
+from collections.abc import Sequence
 
+from pysr_neural.expression.residuals import NEIGHBOURHOOD, Dependence
+from pysr_neural_baseline.fitting.judging import FEW
 from pysr_neural_baseline.fitting.outcome import Outcome
 from pysr_neural_baseline.fitting.uncertainty import Score, Verdict
 
@@ -21,7 +25,7 @@ def front_in_words(outcome: Outcome) -> str:
     if left_out > 0:
         members = [member for member in members[-MOST_ROWS:] if member is not outcome.law]
         members = sorted([*members, outcome.law], key=lambda member: member.complexity)
-    lines = ["  complexity  loss/variance  expression   (* neural ancestor, > the law)"]
+    lines = ["  complexity  loss/variance  expression   (* neural ancestor, > handed over)"]
     for member in members:
         marks = (">" if member is outcome.law else " ") + ("*" if member.neural else " ")
         text = outcome.shown(member)
@@ -37,6 +41,39 @@ def verdict_in_words(verdict: Verdict) -> str:
         lines.append(f"  on {verdict.held_out.rows} rows held out:        {_score(verdict.held_out)}")
     constants = constants_in_words(verdict)
     return "\n".join([*lines, *([f"  {constants}"] if constants else [])])
+
+
+def leftover_in_words(outcome: Outcome) -> str:
+    """Return in a sentence whether what the one formula leaves looks like noise."""
+    left, rows = outcome.leftover, len(outcome.data.y)
+    if outcome.is_exact:
+        return "Nothing is left but rounding."
+    if left.structure:
+        return (
+            f"The residuals still depend on {_dependence(left.structure, outcome)}: this formula is not the whole law, "
+            "and the errors of its constants are larger than told."
+        )
+    if left.is_noise:
+        return f"The residuals look like noise: on {rows} rows they depend on no column, nor on the formula's values."
+    if not left.dependences or rows < FEW:
+        return f"{rows} rows are too few to tell whether the residuals are noise."
+    if left.enough:
+        first = left.dependences[0]
+        what = _dependence((first,), outcome)
+        return f"The residuals may depend on {what}, or seem to by chance, in {first.chance:.0%} of cases."
+    return f"The residuals were not seen to depend on anything, but {rows} rows show strong dependence only."
+
+
+def _dependence(found: Sequence[Dependence], outcome: Outcome) -> str:
+    """Name what residuals depend on most; single columns all of them."""
+    features, first = outcome.data.features, found[0].on
+    if first == NEIGHBOURHOOD:
+        return "the columns in some way"
+    if isinstance(first, str):
+        return f"the value of {outcome.data.target}"
+    if len(first) == 2:
+        return f"{features[first[0]]} and {features[first[1]]} together"
+    return " and ".join(features[each.on[0]] for each in found if isinstance(each.on, tuple) and len(each.on) == 1)
 
 
 def constants_in_words(verdict: Verdict) -> str:
@@ -74,9 +111,8 @@ def plain_number(value: float) -> str:
 
 
 def _score(score: Score) -> str:
-    low, high = score.r2_interval
-    worst, best = score.rmse_interval
-    return (
-        f"R² {r2_in_words(score.r2)} (95 %: {r2_in_words(low)} to {r2_in_words(high)}), "
-        f"mean error {plain_number(score.rmse)} ({plain_number(worst)} to {plain_number(best)})"
-    )
+    r2, rmse = score.r2_interval, score.rmse_interval
+    known = not math.isnan(rmse[0])
+    of_r2 = f" (95 %: {r2_in_words(r2[0])} to {r2_in_words(r2[1])})" if known else ""
+    of_rmse = f" ({plain_number(rmse[0])} to {plain_number(rmse[1])})" if known else ""
+    return f"R² {r2_in_words(score.r2)}{of_r2}, mean error {plain_number(score.rmse)}{of_rmse}"

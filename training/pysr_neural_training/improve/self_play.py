@@ -230,7 +230,11 @@ def _keep(metrics: Path, records: list[dict[str, Any]], record: dict[str, Any]) 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="pysr-neural improve policy", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--start", type=Path, help="a policy's safetensors file; without one, a uniform policy")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a policy's safetensors file, which is given foresight if it has none; without one, a uniform policy",
+    )
     parser.add_argument("--out", type=Path, default=Path("outputs/self_play"), help="folder; continued if it is begun")
     for name in ("rounds", "searches", "evaluations", "held_out", "held_out_seeds", "draws", "seed"):
         default = getattr(SelfPlayConfig(), name)
@@ -247,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = {name: value for name, value in steps.items() if value is not None}
     given["seed"] = options["seed"]
     config = SelfPlayConfig(**options, gradient=GradientConfig(**given), expert=ExpertConfig(**given))
-    start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path)
+    start = PolicyNetwork.initial() if path is None else PolicyNetwork.load(path).seeing()
     run(start, config, out, workers)
     return 0
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalBatch, ProposalRequest
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.proposer.policy import language as l
+from pysr_neural.proposer.policy import shapes as s
 from pysr_neural.proposer.policy.choosers import Sampler
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import PolicyNetwork
@@ -108,8 +108,8 @@ def habits(network: PolicyNetwork, states: Sequence[PopulationState], actions: i
                 continue
             row = state.rows[parents[0], edit.node]
             place = state.places[parents[0], edit.node]
-            told = max(state.outlook.planted[place, 0], state.outlook.mated[place].max())
-            own = (kind == "crossover", state.ranks[parents[0]], row[l.LEVEL], row[l.SIZE], 5 * told)
+            told = max(state.outlook.best_plant[place], state.outlook.best_part[place])
+            own = (kind == "crossover", state.ranks[parents[0]], row[s.LEVEL], row[s.SIZE], 5 * told)
             columns.append((*map(float, own), state.progress, lowest))
     return Habits(*np.array(columns).reshape(-1, 7).T)
 

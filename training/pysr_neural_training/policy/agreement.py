@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 
 from pysr_neural.expression.edits import Edit
-from pysr_neural.proposer.policy import language as l
+from pysr_neural.proposer.policy import shapes as s
 from pysr_neural.proposer.policy.choosers import Sampler
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.population import PopulationState
@@ -36,7 +36,7 @@ def aspects_of(state: PopulationState, decided: Iterable[Decided]) -> Counts:
         counts["kinds"][kind] += 1
         counts["ranks"][int(state.ranks[parents[0]])] += 1
         if kind == "crossover":
-            counts["sizes"][kind, int(state.rows[parents[1], edit.place, l.SIZE])] += 1
+            counts["sizes"][kind, int(state.rows[parents[1], edit.place, s.SIZE])] += 1
         elif edit.planted is not None:
             counts["sizes"][kind, edit.planted.size] += 1
     return counts

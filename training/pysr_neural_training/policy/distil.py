@@ -9,7 +9,7 @@ best is made too.  The loss at once and the lowest found, and the nodes that the
 half each: by the second alone, whatever does no harm is as good as the best, since the next change makes up for it.
 Changes are wanted in proportion to 2**(bits / `SOFTNESS`).  Draws are weighed by how likely they were, in the targets
 and in the network's softmax, so that what is learned is a distribution over all changes (sampled softmax: Bengio,
-Senécal, AISTATS 2003).
+Senécal, AISTATS 2003).  Which place is looked at is learned beside it, from the places of the changes that are wanted.
 """
 
 import argparse
@@ -28,7 +28,17 @@ from pysr_neural.checks import whole
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.policy.native import DEFAULT, HIDDEN, UNIT, Look, NativeForesight, quick_log2, save
+from pysr_neural.proposer.policy.native import (
+    DEFAULT,
+    DRAW_FEATURES,
+    DRAWN_PLACES,
+    HIDDEN,
+    UNIT,
+    Look,
+    NativeForesight,
+    quick_log2,
+    save,
+)
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.population import Member
@@ -71,7 +81,7 @@ class DistilConfig:
     seed : int
     """
 
-    problems: int = 24
+    problems: int = 144
     states: int = 12
     generations: int = 4
     changes: int = 16
@@ -95,11 +105,17 @@ class Labels(NamedTuple):
         Logarithms of the draws' chances.
     wanted : array, shape (states, changes)
         Target probabilities among the drawn.
+    places : array, shape (states, places, features)
+        What tells the places looked at apart; not numbers where there are fewer.
+    wanted_places : array, shape (states, places)
+        Target probabilities.
     """
 
     features: Array
     drawn: Array
     wanted: Array
+    places: Array
+    wanted_places: Array
 
 
 def problems_of(seed: int, name: str, held_out: bool = False) -> Iterator[Problem]:
@@ -161,8 +177,8 @@ def _bits(loss: float, size: int) -> float:
     return float(quick_log2(bounded)) + NODE_BITS * size
 
 
-def label(look: Look, limit: int, changes: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Draw changes of a state and look further; returns features, logarithms of chances, target probabilities."""
+def label(look: Look, limit: int, changes: int, rng: np.random.Generator) -> Labels:
+    """Draw changes of a state and look further; returns its row of `Labels`."""
     allowed = look.allowed & (look.decreases > -1.0)
     even = allowed / allowed.sum()
     greedy = np.where(allowed, np.exp(BY_LOSS * (look.decreases - look.decreases[allowed].max())), 0.0)
@@ -172,7 +188,11 @@ def label(look: Look, limit: int, changes: int, rng: np.random.Generator) -> tup
     bits = np.array([worth(look, int(p), int(k), limit, rng) for p, k in zip(places, plants, strict=True)])
     logs = np.log(chances[drawn])
     wanted = np.exp(-(bits - bits.min()) * np.log(2) / SOFTNESS - logs + logs.min())
-    return look.features(places, plants), logs, wanted / wanted.sum()
+    wanted /= wanted.sum()
+    told = np.full((max(DRAWN_PLACES, len(look.places)), DRAW_FEATURES), np.nan)
+    told[: len(look.places)] = look.place_features[:, :DRAW_FEATURES]
+    wanted_places = np.bincount(places, wanted, len(told))
+    return Labels(look.features(places, plants), logs, wanted, told, wanted_places)
 
 
 def labels_of(problems: Iterable[Problem], config: DistilConfig, rng: np.random.Generator) -> Labels:
@@ -185,8 +205,7 @@ def labels_of(problems: Iterable[Problem], config: DistilConfig, rng: np.random.
             look = foresight.look(tree, limit, rng)
             if look is not None and (look.allowed & (look.decreases > -1.0)).any():
                 found.append(label(look, limit, config.changes, rng))
-    features, drawn, wanted = (np.stack([each[i] for each in found]) for i in range(3))
-    return Labels(features, drawn, wanted)
+    return Labels(*(np.stack(each) for each in zip(*found, strict=True)))
 
 
 def initial(rng: np.random.Generator, features: int) -> Array:
@@ -195,22 +214,33 @@ def initial(rng: np.random.Generator, features: int) -> Array:
     units[:, 1:] = rng.normal(0, (2.0 / features) ** 0.5, (HIDDEN, features))
     direct = np.zeros(features)
     direct[-1] = BY_LOSS
-    return np.concatenate([units.ravel(), np.zeros(HIDDEN), direct])
+    return np.concatenate([units.ravel(), np.zeros(HIDDEN), direct, np.zeros(DRAW_FEATURES)])
 
 
 def scores(weights: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """Score changes; shape of the features but for the last."""
     units, end = weights[: HIDDEN * UNIT].reshape(HIDDEN, UNIT), HIDDEN * (UNIT + 1)
     hidden = torch.relu(features @ units[:, 1:].T + units[:, 0])
-    return hidden @ weights[HIDDEN * UNIT : end] + features @ weights[end:]
+    return hidden @ weights[HIDDEN * UNIT : end] + features @ weights[end:-DRAW_FEATURES]
 
 
 def loss_of(weights: torch.Tensor, labels: Labels, rows: Any = slice(None)) -> torch.Tensor:
     """Return the mean cross-entropy with the targets, less the targets' own entropy, in nats."""
-    features, drawn, wanted = (torch.from_numpy(each[rows]) for each in labels)
-    logs = torch.log_softmax(scores(weights, features) - drawn, dim=1)
+    features, drawn, wanted = (torch.from_numpy(each[rows]) for each in labels[:3])
+    return _excess(scores(weights, features) - drawn, wanted)
+
+
+def place_loss_of(weights: torch.Tensor, labels: Labels, rows: Any = slice(None)) -> torch.Tensor:
+    """Return the same of the draw of a place."""
+    places, wanted = torch.from_numpy(labels.places[rows]), torch.from_numpy(labels.wanted_places[rows])
+    absent = places[..., 0].isnan()
+    told = (places.nan_to_num() @ weights[-DRAW_FEATURES:]).masked_fill(absent, -1e9)
+    return _excess(told, wanted)
+
+
+def _excess(told: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     own = torch.special.xlogy(wanted, wanted)
-    return (own - wanted * logs).sum(dim=1).mean()
+    return (own - wanted * torch.log_softmax(told, dim=1)).sum(dim=1).mean()
 
 
 def fit(labels: Labels, config: DistilConfig) -> Array:
@@ -225,7 +255,8 @@ def fit(labels: Labels, config: DistilConfig) -> Array:
         if step % batches == 0:
             order = rng.permutation(count)
         at = step % batches * config.batch_size
-        loss = loss_of(weights, labels, order[at : at + config.batch_size])
+        rows = order[at : at + config.batch_size]
+        loss = loss_of(weights, labels, rows) + place_loss_of(weights, labels, rows)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -240,7 +271,7 @@ def distil(config: DistilConfig) -> tuple[Array, dict[str, Any]]:
     weights : array
     facts : dict
         ``states``, ``held_out_states``; of the held-out ones, in nats above the targets' entropy: ``loss``, ``uniform``
-        (all changes alike) and ``greedy`` (the best single weight of the decrease).
+        (all changes alike) and ``greedy`` (the best single weight of the decrease); ``place_loss``, ``place_uniform``.
     """
     labels = labels_of(
         islice(problems_of(config.seed, "distil"), config.problems), config, generator(config.seed, "distil")
@@ -251,7 +282,7 @@ def distil(config: DistilConfig) -> tuple[Array, dict[str, Any]]:
     greedy = []
     for slope in (1.0, 2.0, 4.0, 7.0, 10.0, 15.0, 20.0, 30.0):
         single = np.zeros_like(weights)
-        single[-1] = slope
+        single[-1 - DRAW_FEATURES] = slope
         greedy.append(float(loss_of(torch.from_numpy(single), held_out)))
     facts = {
         "states": len(labels.features),
@@ -259,6 +290,8 @@ def distil(config: DistilConfig) -> tuple[Array, dict[str, Any]]:
         "loss": float(loss_of(torch.from_numpy(weights), held_out)),
         "uniform": float(loss_of(torch.zeros(len(weights), dtype=torch.float64), held_out)),
         "greedy": min(greedy),
+        "place_loss": float(place_loss_of(torch.from_numpy(weights), held_out)),
+        "place_uniform": float(place_loss_of(torch.zeros(len(weights), dtype=torch.float64), held_out)),
     }
     return weights, facts
 
@@ -279,7 +312,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts["seconds"] = round(time.perf_counter() - begun, 1)
     print(
         f"{facts['states']} states; on {facts['held_out_states']} held out, nats above the targets: "
-        f"{facts['loss']:.3f}, by the decrease alone {facts['greedy']:.3f}, all alike {facts['uniform']:.3f}. {out}"
+        f"{facts['loss']:.3f}, by the decrease alone {facts['greedy']:.3f}, all alike {facts['uniform']:.3f}; "
+        f"places {facts['place_loss']:.3f}, all alike {facts['place_uniform']:.3f}. {out}"
     )
     if as_json:
         print(json.dumps(facts))

@@ -60,7 +60,9 @@ def state_in(search: Search, language: Language, members: Sequence[Member]) -> P
     return PopulationState(language, views, search.variation.max_size, search.progress)
 
 
-def visits_in(trace: Trace, run: Mapping[str, Any], share: float, rng: np.random.Generator) -> list[Visit]:
+def visits_in(
+    trace: Trace, run: Mapping[str, Any], share: float, rng: np.random.Generator, looks_ahead: bool = True
+) -> list[Visit]:
     """Replay a run; returns the populations that it met, with the actions on each whose child fits.
 
     Parameters
@@ -72,6 +74,8 @@ def visits_in(trace: Trace, run: Mapping[str, Any], share: float, rng: np.random
         Of the populations that are wanted: where every step changes the population, neighbours say almost the same.
     rng : numpy.random.Generator
         Of that choice.
+    looks_ahead : bool
+        See `Language`.
 
     Raises
     ------
@@ -79,12 +83,14 @@ def visits_in(trace: Trace, run: Mapping[str, Any], share: float, rng: np.random
         If the run tells no actions, or takes another way than recorded.
     """
     problem = trace.problems[run["problem"]]
-    onlooker = _Onlooker(Language(problem), share, rng)
+    onlooker = _Onlooker(Language(problem, looks_ahead), share, rng)
     replay(problem, config_of(run), run["seed"], decisions_of(trace, run["run"], problem), onlooker.see)
     return [visit for visit in onlooker.visits if visit.actions]
 
 
-def lessons_from(trace: Trace, most: int = 50_000, share: float = 1.0, seed: int = 0) -> Taught:
+def lessons_from(
+    trace: Trace, most: int = 50_000, share: float = 1.0, seed: int = 0, looks_ahead: bool = True
+) -> Taught:
     """Replay runs until there are enough actions.
 
     Parameters
@@ -92,7 +98,7 @@ def lessons_from(trace: Trace, most: int = 50_000, share: float = 1.0, seed: int
     trace : Trace
     most : int
         Actions after which no further run is begun.
-    share, seed
+    share, seed, looks_ahead
         See `visits_in`.
     """
     lessons, possible, used = Lessons(), list[Flags](), list[int]()
@@ -100,7 +106,7 @@ def lessons_from(trace: Trace, most: int = 50_000, share: float = 1.0, seed: int
     for row in trace.table("runs").to_pylist():
         if lessons.actions >= most:
             break
-        for visit in visits_in(trace, row, share, rng):
+        for visit in visits_in(trace, row, share, rng, looks_ahead):
             possible.append(learn_visit(lessons, visit))
         used.append(row["run"])
     keep = np.concatenate(possible) if possible else np.zeros(0, dtype=bool)

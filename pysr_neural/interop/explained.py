@@ -1,0 +1,82 @@
+"""Which expressions leave nothing of a search's data but noise.
+
+Owns: `Explained`, who is tested of an answer and its request.  Does not own: the test
+(`pysr_neural.expression.residuals`), what the engine does about it (`julia/NeuralProposer/src/Front.jl`).
+
+An engine knows an answer by its loss where the data are exact.  With noise the loss of the true law is that of the
+noise, of which nobody knows how large it is; but what the law leaves depends on nothing, and what a near miss leaves
+does.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pysr_neural.errors import ExpressionError
+from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.node import Node
+from pysr_neural.expression.residuals import MOST_ROWS, LackOfFit
+from pysr_neural.operators import Array
+from pysr_neural.problem import Problem
+from pysr_neural.proposer.joins.sums import EXACT
+
+RIVALS = 1.5
+"""What leaves so many times more than another expression leaves more than noise."""
+MOST_TESTED = 12
+"""Of one answer, the least losses first."""
+
+
+class Explained:
+    """Tells for one search which expressions leave only noise.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        taken = np.unique(np.linspace(0, len(problem.y) - 1, min(len(problem.y), MOST_ROWS)).astype(np.intp))
+        self._X, self._y = problem.X[taken], problem.y[taken]
+        self._variance = float(np.var(self._y))
+        self._usable = problem.operators.evaluable and self._variance > 0
+        self._test: LackOfFit | None = None
+        self._known: dict[Node, bool] = {}
+        self._least = np.inf
+
+    def by(self, trees: Sequence[Node]) -> list[bool]:
+        """Tell of each expression whether it leaves only noise: none, where one is exact.
+
+        Parameters
+        ----------
+        trees : sequence of Node
+        """
+        found = [False] * len(trees)
+        if not self._usable:
+            return found
+        with np.errstate(all="ignore"):
+            values = [self._values(tree) for tree in trees]
+            losses = [float(np.mean(np.square(each - self._y))) / self._variance for each in values]
+        self._least = min([self._least, *(loss for loss in losses if np.isfinite(loss))])
+        if self._least < EXACT:
+            return found
+        order = sorted(range(len(trees)), key=losses.__getitem__)[:MOST_TESTED]
+        for i in order:
+            if losses[i] <= RIVALS * self._least:
+                found[i] = self._leaves_noise(trees[i], values[i])
+        return found
+
+    def _values(self, tree: Node) -> Array:
+        """Evaluate an expression; NaN where it is none of this search, which only its proposer is to blame for."""
+        try:
+            return evaluate(tree, self._X)
+        except (ExpressionError, IndexError, KeyError):
+            return np.full(len(self._X), np.nan)
+
+    def _leaves_noise(self, tree: Node, values: Array) -> bool:
+        if tree not in self._known:
+            if self._test is None:
+                self._test = LackOfFit(self._X)
+            used = [node.index for node in tree if node.index is not None]
+            constants = sum(node.value is not None and node.value != round(node.value) for node in tree)
+            self._known[tree] = self._test.of(self._y - values, values, used, constants).is_noise
+        return self._known[tree]
