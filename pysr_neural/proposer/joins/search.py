@@ -320,8 +320,8 @@ class Joiner:
             return []
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
-        if "rests" in self.ways and self._further is not None:
-            for most in (SHORT,) if nested or len(library) < MANY else (SHORT, len(library)):
+        if not nested and "rests" in self.ways and self._further is not None:
+            for most in (SHORT,) if len(library) < MANY else (SHORT, len(library)):
                 self._match(library, target, most)
         if self.solved:
             return []
