@@ -323,8 +323,6 @@ class Joiner:
         if not nested and "rests" in self.ways and self._further is not None:
             for most in (SHORT,) if len(library) < MANY else (SHORT, len(library)):
                 self._match(library, target, most)
-        if self.solved:
-            return []
         if not nested:
             self._try_products(library, target, v)
         self._rate(self._further.found(target) if self._further is not None else ())
