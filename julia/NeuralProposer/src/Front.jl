@@ -143,10 +143,7 @@ was earned. The answer goes to the head, whichever population asked.
 """
 function ask_on!(state::ProposerState, plugin::NeuralProposerPlugin, others, pop, options, search::Search)
     (has(state.levels, REFRESH) && search.home && !search.answered && !isempty(plugin.address)) || return nothing
-    if @atomic :monotonic search.in_flight
-        yield()  # To the client task, where it has no thread of its own.
-        return nothing
-    end
+    (@atomic :monotonic search.in_flight) && return nothing
     length(stock_of(search, 0)) < plugin.batch_size || return nothing
     is_open(client_of(plugin).breaker) && return skip!(search.tally, "circuit breaker open")
     affordable(search, plugin, plugin.batch_size) || return skip!(search.tally, "time budget used up")

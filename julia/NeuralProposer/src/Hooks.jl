@@ -115,7 +115,7 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
     )
     isempty(state.handed) || empty!(state.handed)
     if state.counters.cycles % plugin.interval == 0
-        (@atomic :monotonic search.in_flight) && yield()
+        (@atomic :monotonic search.in_flight) && yield()  # To the client task, where it has no thread of its own.
         consider_request!(state, plugin, pop, options, search)
         isnothing(search.head) || judge!(search.head, search, full_dataset(dataset), options, state.curmaxsize)
         ask_on!(state, plugin, (), pop, options, search)

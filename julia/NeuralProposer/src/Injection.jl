@@ -25,23 +25,25 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)
     (wants == 0 || isempty(plugin.address)) && return nothing
-    count = has(state.levels, SEED) ? plugin.seed_count : 0
-    job = ask!(search, :seed, state, (), options; count, levels=wants)
-    isnothing(job) && return nothing
-    patience = plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout
-    wait_for(job, min(patience, seconds_left(search, options)))
-    has(state.levels, SEED) || return nothing
-    gather_seeds!(state, plugin, dataset, options)
-    while is_ahead(search, state, dataset, options)
-        job = ask!(
-            search, :seed, state, collect(values(search.front)), options;
-            count=plugin.batch_size, levels=(state.levels & REFRESH),
-        )
-        isnothing(job) && break
-        wait_for(job, min(patience, seconds_left(search, options))) || break
-        gather_seeds!(state, plugin, dataset, options)
+    seeds = has(state.levels, SEED)
+    ask_and_wait!(state, (), options; count=(seeds ? plugin.seed_count : 0), levels=wants)
+    seeds && gather_seeds!(state, dataset, options)
+    while seeds && is_ahead(search, state, dataset, options)
+        front = collect(values(search.front))
+        ask_and_wait!(state, front, options; count=plugin.batch_size, levels=(state.levels & REFRESH)) || break
+        gather_seeds!(state, dataset, options)
     end
     return nothing
+end
+
+"""Ask before the search, and wait as long as patience and the search's time last; whether there is an answer."""
+function ask_and_wait!(state::ProposerState, members, options; count, levels)
+    search = state.live.search
+    plugin = search.plugin
+    job = ask!(search, :seed, state, members, options; count, levels)
+    isnothing(job) && return false
+    patience = plugin.synchronous ? 2 * plugin.request_timeout : plugin.seed_timeout
+    return wait_for(job, min(patience, seconds_left(search, options)))
 end
 
 """
@@ -62,7 +64,7 @@ Judge the children that have arrived. Answers become initial members; they and w
 initial members, close seeds would win every tournament, and evolution would never leave them for the stepping stones to
 the answer.
 """
-function gather_seeds!(state::ProposerState, plugin::NeuralProposerPlugin, dataset, options)
+function gather_seeds!(state::ProposerState, dataset, options)
     search = state.live.search
     exact, answers = exact_loss(dataset, options), Tuple{Float64,Child}[]
     for child in take_all!(state.live.stock)

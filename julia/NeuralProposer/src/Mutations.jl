@@ -141,6 +141,17 @@ end
 
 const CHILDREN_TRIED = 4
 
+"""A child that replaces its parent as a whole, as `(expression, evaluations)`; `nothing` where there is none."""
+whole_child(::NeuralMutation, ex, member, state, plugin, dataset, options, limit) =
+    proposed_child(ex, member, state, plugin, dataset, options, limit)
+function whole_child(::ForesightMutation, ex, member, state, plugin, dataset, options, limit)
+    child = foreseen_child(ex, member, state, plugin, dataset, options, limit)
+    return isnothing(child) ? nothing : (child, 0.0)
+end
+
+trace_type(::NeuralMutation) = "neural"
+trace_type(::ForesightMutation) = "foresight"
+
 """
 A proposed child for one mutation step, as `(expression, evaluations)`; `nothing` if the stock holds none that the
 search's constraints allow.

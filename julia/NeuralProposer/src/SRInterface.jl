@@ -151,7 +151,7 @@ end
 function SymbolicRegression.mutate!(
     new_tree::N,
     parent_member::P,
-    ::NeuralMutation,
+    kind::Union{NeuralMutation,ForesightMutation},
     options::AbstractOptions;
     attempt::Int=1,
     trace=nothing,
@@ -164,46 +164,17 @@ function SymbolicRegression.mutate!(
     if !isnothing(found)
         plugin, state = found
         state.served = false
-        proposal = if attempt > 1
+        child = if attempt > 1
             nothing
         else
             guarded(state, "mutate!", nothing) do
-                proposed_child(new_tree, parent_member, state, plugin, dataset, options, curmaxsize)
+                whole_child(kind, new_tree, parent_member, state, plugin, dataset, options, curmaxsize)
             end
         end
-        if !isnothing(proposal)
-            state.served = true
-            note_type!(trace, "neural")
-            return MutationResult{N,P}(; tree=first(proposal), num_evals=last(proposal))
-        end
-        state.counters.fallbacks += 1
-    end
-    return ordinary_mutation(
-        new_tree, parent_member, options; attempt, trace, dataset, curmaxsize, plugin_states, kws...
-    )
-end
-
-function SymbolicRegression.mutate!(
-    new_tree::N,
-    parent_member::P,
-    ::ForesightMutation,
-    options::AbstractOptions;
-    attempt::Int=1,
-    trace=nothing,
-    dataset,
-    curmaxsize,
-    plugin_states,
-    kws...,
-) where {N<:AbstractExpression,P<:AbstractPopMember}
-    found = find_state(options.plugins, plugin_states)
-    if !isnothing(found)
-        plugin, state = found
-        child = guarded(state, "mutate!", nothing) do
-            attempt > 1 ? nothing : foreseen_child(new_tree, parent_member, state, plugin, dataset, options, curmaxsize)
-        end
         if !isnothing(child)
-            note_type!(trace, "foresight")
-            return MutationResult{N,P}(; tree=child)
+            state.served = kind isa NeuralMutation
+            note_type!(trace, trace_type(kind))
+            return MutationResult{N,P}(; tree=first(child), num_evals=last(child))
         end
         state.counters.fallbacks += 1
     end
