@@ -24,9 +24,6 @@ PYTHON = f"{FAST} and not julia"
 JULIA = f"julia and {FAST} and not julia_package"
 JULIA_PACKAGE = f"{FAST} and julia_package"
 NOTHING_COLLECTED = 5
-UNOPTIMISED = "0"
-"""Julia's level of optimisation: most of the time is its compiler's, and the package's own tests use this level too, so
-that a fresh clone compiles once.  `make test-julia` and `make test-slow` use Julia's default."""
 GRACE = 10.0
 """Seconds between asking a part to end and ending it: Julia may never look up."""
 
@@ -163,13 +160,11 @@ def main(arguments: Sequence[str]) -> int:
         status = side_by_side({"Python": python})
         print("Julia tests skipped: no Julia on this machine. 'make test-julia' installs one, given a network.")
         return status
-    os.environ.setdefault("PYTHON_JULIACALL_OPTIMIZE", UNOPTIMISED)
+    # The package's own tests stand where there is less to do.
+    python.append(pytest_with(JULIA_PACKAGE, [*arguments, *([] if chosen else marked("julia_package"))]))
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    julia = [
-        pytest_with(markers, [*colour, *arguments, *([] if chosen else marked(marker))])
-        for marker, markers in (("julia", JULIA), ("julia_package", JULIA_PACKAGE))
-    ]
-    return side_by_side({"Python": python, "Julia": julia})
+    julia = pytest_with(JULIA, [*colour, *arguments, *([] if chosen else marked("julia"))])
+    return side_by_side({"Python": python, "Julia": [julia]})
 
 
 if __name__ == "__main__":
