@@ -191,7 +191,7 @@ def label(look: Look, limit: int, changes: int, rng: np.random.Generator) -> Lab
     wanted /= wanted.sum()
     told = np.full((max(DRAWN_PLACES, len(look.places)), DRAW_FEATURES), np.nan)
     told[: len(look.places)] = look.place_features[:, :DRAW_FEATURES]
-    wanted_places = np.bincount(places, wanted, len(told))
+    wanted_places = np.bincount(places, wanted, len(told)).astype(np.float64)
     return Labels(look.features(places, plants), logs, wanted, told, wanted_places)
 
 
