@@ -60,10 +60,15 @@ def attended():
     """Start a process that attends to another; returns it, and the ids that the other one tells."""
     started = []
 
+    def heard():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # A shell's background jobs have it ignored.
+
     def start(child, **given):
         command = [sys.executable, "-c", PARENT, sys.executable, "-c", CHILD + child]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **given)
+        process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **{"preexec_fn": heard, **given}
+        )
         started.append(process)
         words = process.stdout.readline().split()
         assert words[:1] == ["ready"], process.stderr.read()

@@ -54,7 +54,7 @@ def test_what_a_frame_fits_beside_its_parts_is_taken_out_of_them_and_of_the_targ
     assert frame.target(levels[1]) is None
 
 
-@pytest.mark.parametrize("beside", [set(), {"beside"}])
+@pytest.mark.parametrize("beside", [{"rests"}, {"rests", "beside"}])
 def test_a_product_beside_the_variables_is_a_way_of_its_own(beside: set[str]) -> None:
     data = np.random.default_rng(2).uniform(0.5, 3.0, (200, 3))
     y = evaluate(parse("4.0 * x0 - 3.0 * x1 + 2.0 + 0.7 * cos(x1 * x2) * sin(x0 / x2)"), data)
