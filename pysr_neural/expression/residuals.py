@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 from scipy.special import chdtrc, ndtr
@@ -101,7 +102,7 @@ class LackOfFit:
 
     def __init__(self, X: Array) -> None:
         self.total, self.features = X.shape
-        self._taken = np.unique(np.linspace(0, max(self.total - 1, 0), min(self.total, MOST_ROWS)).astype(np.intp))
+        self._taken = looked_at(self.total)
         self._ranks = [_ranks(column) for column in X[self._taken].T]
         self._rows = len(self._taken)
         self._waves = max(1, min(WAVES, self._rows // ROWS_PER_WAVE))
@@ -159,6 +160,11 @@ class LackOfFit:
         weights, expected, variance = self._near[columns]
         found = float(signal @ (weights @ signal)) / self._rows
         return float(ndtr((expected - found) / np.sqrt(variance)))
+
+
+def looked_at(total: int) -> npt.NDArray[np.intp]:
+    """Return which of so many rows are looked at: all, or `MOST_ROWS` evenly taken."""
+    return np.unique(np.linspace(0, max(total - 1, 0), min(total, MOST_ROWS)).astype(np.intp))
 
 
 def _ranks(values: Array) -> Array:

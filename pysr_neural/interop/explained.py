@@ -15,7 +15,7 @@ import numpy as np
 from pysr_neural.errors import ExpressionError
 from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.node import Node
-from pysr_neural.expression.residuals import MOST_ROWS, LackOfFit
+from pysr_neural.expression.residuals import LackOfFit, looked_at
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.joins.sums import EXACT
@@ -35,7 +35,7 @@ class Explained:
     """
 
     def __init__(self, problem: Problem) -> None:
-        taken = np.unique(np.linspace(0, len(problem.y) - 1, min(len(problem.y), MOST_ROWS)).astype(np.intp))
+        taken = looked_at(len(problem.y))
         self._X, self._y = problem.X[taken], problem.y[taken]
         self._variance = float(np.var(self._y))
         self._usable = problem.operators.evaluable and self._variance > 0

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pysr_neural.expression.text import to_string
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import ProposalBatch, ProposalRequest, Proposer, Session
 from pysr_neural.proposer.guarded import GuardRules
@@ -29,8 +29,7 @@ from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import markdown_table
 from pysr_neural_benchmarks.studies.judging import difference
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
-from pysr_neural_training.policy.problems import PRIORS
-from pysr_neural_training.problems.generate import Sampler
+from pysr_neural_training.policy.problems import PRIORS, distinct
 
 DEFAULT, OWN, POLICY = "default", "joins", "joins and policy"
 ARMS = (DEFAULT, OWN, POLICY)
@@ -73,13 +72,8 @@ class _TurnsSession:
 @cache
 def problems_of(kind: str, count: int, seed: int) -> tuple[Problem, ...]:
     """Return problems of an operator set, no expression twice."""
-    found: dict[str, Problem] = {}
-    for each in Sampler(replace(PRIORS[kind], **LARGER), generator(seed, "beside", kind), held_out=True):
-        if each.tree.size >= SMALLEST:
-            found.setdefault(to_string(each.tree), each.problem)
-        if len(found) == count:
-            return tuple(found.values())
-    raise AssertionError("A sampler has no end.")
+    drawn = distinct(replace(PRIORS[kind], **LARGER), generator(seed, "beside", kind))
+    return tuple(islice((each.problem for each in drawn if each.tree.size >= SMALLEST), count))
 
 
 def config_of(arm: str, seconds: float) -> BasicSRConfig:

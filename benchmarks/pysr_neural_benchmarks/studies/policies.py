@@ -25,7 +25,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.proposer.policy.proposer import PolicyProposer
+from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
 from pysr_neural_benchmarks.judging.results import Task, complete
@@ -250,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=50, help="of the held-out problems' data")
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of BasicSR's searches")
-    parser.add_argument("--draws", type=int, default=3, help="actions drawn for each that is taken")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="actions drawn for each that is taken")
     parser.add_argument("--out", type=Path, default=Path("outputs/study_policies"), help="folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser

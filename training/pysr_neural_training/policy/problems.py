@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle, islice
 
+import numpy as np
+
 from pysr_neural.expression.text import to_string
 from pysr_neural.problem import Problem
 from pysr_neural.rng import generator
-from pysr_neural_training.problems.generate import ProblemPrior, Sampler
+from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler
 
 PRIOR = ProblemPrior(
     operators=("+", "-", "*", "/"),
@@ -34,13 +36,19 @@ PRIORS = {
 """Three operator sets."""
 
 
-def held_out_of(kind: str, seed: int, rows: int = 50) -> Iterator[Problem]:
-    """Yield problems of one operator set whose expressions no training sees, no expression twice."""
-    prior, met = replace(PRIORS[kind], rows=(rows,)), set[str]()
-    for each in Sampler(prior, generator(seed, "policies", kind), held_out=True):
+def distinct(prior: ProblemPrior, rng: np.random.Generator) -> Iterator[GeneratedProblem]:
+    """Yield a prior's problems whose expressions no training sees, no expression twice."""
+    met = set[str]()
+    for each in Sampler(prior, rng, held_out=True):
         if (text := to_string(each.tree)) not in met:
             met.add(text)
-            yield each.problem
+            yield each
+
+
+def held_out_of(kind: str, seed: int, rows: int = 50) -> Iterator[Problem]:
+    """Yield problems of one operator set; see `distinct`."""
+    for each in distinct(replace(PRIORS[kind], rows=(rows,)), generator(seed, "policies", kind)):
+        yield each.problem
 
 
 def mixed(seed: int, name: str, held_out: bool = False) -> Iterator[Problem]:
