@@ -321,24 +321,24 @@ class Joiner:
         for left, terms in sums(frame, v, self._width, self.most_terms, GIVEN, self._fixed):
             self._offer(library, target, terms, left)
         if not nested and "rests" in self.ways and self._further is not None:
-            for most in (SHORT,) if len(library) < MANY else (SHORT, len(library)):
-                self._match(library, target, most)
+            self._match(library, target)
         if not nested:
             self._try_products(library, target, v)
         self._rate(self._further.found(target) if self._further is not None else ())
         return [] if self.solved or target.size > LARGEST_WRAPPING else self._splits(library, target)
 
-    def _match(self, library: Library, target: Target, most: int) -> None:
-        """Try sums by what shorter ones leave, of so many parts."""
-        if self.solved:
-            return
-        kept = np.flatnonzero(np.isin(library.kept, np.fromiter(self._plain, dtype=np.intp)))[:most]
-        matching = Matching(library, target, kept)
-        for left, terms in matched(matching, self.most_terms):
-            trees = [matching.tree(term) for term in terms]
-            if not self.solved and self.answers.promises(left, target.size + sum(tree.size for tree in trees)):
-                tree = whole_sum(target, np.array([matching.values(term) for term in terms]), trees, self.minus)
-                self._rate([] if tree is None else [tree])
+    def _match(self, library: Library, target: Target) -> None:
+        """Try sums by what shorter ones leave, of short parts and, in a large library, of all."""
+        kept = np.flatnonzero(np.isin(library.kept, np.fromiter(self._plain, dtype=np.intp)))
+        for most in (SHORT,) if len(library) < MANY else (SHORT, len(kept)):
+            if self.solved:
+                return
+            matching = Matching(library, target, kept[:most])
+            for left, terms in matched(matching, self.most_terms):
+                trees = [matching.tree(term) for term in terms]
+                if not self.solved and self.answers.promises(left, target.size + sum(tree.size for tree in trees)):
+                    tree = whole_sum(target, np.array([matching.values(term) for term in terms]), trees, self.minus)
+                    self._rate([] if tree is None else [tree])
 
     def _splits(self, library: Library, target: Target) -> list[tuple[float, Pending]]:
         """Return what is left when a factor is split off, with its price; try simple forms below the first at once."""
