@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from pysr_neural.cli import INTERRUPTED
+
 VARIABLE = "PYSR_NEURAL_FIT_ATTENDED"
 STARTING, SEARCHING, CONCLUDING, SAID = b"0", b"1", b"2", b"3"
 """Where a fit stands: before its search, in it, writing down what was found, with nothing left to be said."""
@@ -37,7 +39,6 @@ LAST_WORDS = {
 TOLD_MOST = 2
 """Signals that are passed on; one more ends the fit."""
 TICK = 0.05
-INTERRUPTED = 130
 Tell = Callable[[bytes], None]
 
 

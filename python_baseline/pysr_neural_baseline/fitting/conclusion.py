@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from pysr_neural.cli import INTERRUPTED
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.expression.text import to_string
-from pysr_neural_baseline.fitting.attended import INTERRUPTED
 from pysr_neural_baseline.fitting.engines import Engine, Found, Settings
 from pysr_neural_baseline.fitting.judging import Judgement
 from pysr_neural_baseline.fitting.measurements import Measurements
