@@ -1,4 +1,4 @@
-"""Signals of a fit in which Julia takes part: engines that block as Julia does while it compiles stand in for it."""
+"""Signals of commands in which Julia takes part: engines that block as Julia does in compiling stand in for it."""
 
 import os
 import signal
@@ -146,7 +146,7 @@ def test_a_fit_in_which_julia_may_start_is_attended_to(monkeypatch):
     from pysr_neural_baseline.fitting import command
 
     begun = []
-    monkeypatch.setattr(command, "attend", lambda given: begun.append(given) or 3)
+    monkeypatch.setattr(command, "attend", lambda given, advice: begun.append(given) or 3)
     monkeypatch.setattr(command, "julia_available", lambda: True)
     for engine in ("pysr", "auto"):
         assert command.main(["data.csv", "--target", "y", "--engine", engine]) == 3

@@ -1,5 +1,7 @@
 """The demo: facts, pictures and page; what it shares with `fit` is tested there."""
 
+from dataclasses import replace
+from html import escape
 from xml.etree import ElementTree
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_leavitt_s_stars_get_a_slope_of_their_own():
 
 def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "choose", lambda name, checkpoint, say: Scripted())
-    assert command.main(["--output", str(tmp_path / "new"), "--cases", "kepler,lorentz"]) == 0
+    assert command.main(["--engine", "basicsr", "--output", str(tmp_path / "new"), "--cases", "kepler,lorentz"]) == 0
     text = capsys.readouterr().out
     assert "[2/2]" in text
     assert "Law found: period = " in text
@@ -95,6 +97,26 @@ def test_the_command_prints_and_writes(monkeypatch, tmp_path, capsys):
     assert "the report <1>" in text
     assert (tmp_path / "new" / "laws.png").read_bytes().startswith(b"\x89PNG")
     assert "Lorentz" in (tmp_path / "new" / "index.html").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_leaves_a_page_about_what_was_found(monkeypatch, tmp_path):
+    class Interrupted(Scripted):
+        def search(self, case, settings):
+            return replace(super().search(case, settings), interrupted=case.name == "hubble")
+
+    monkeypatch.setattr(command, "choose", lambda name, checkpoint, say: Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["--engine", "basicsr", "--output", str(tmp_path)])
+    shown = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert [f"<h2>{escape(case.title)}" in shown for case in cases()] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("engine", ["auto", "pysr"])
+def test_a_demo_in_which_julia_may_start_is_attended_to(monkeypatch, engine):
+    begun = []
+    monkeypatch.setattr(command, "attend", lambda given: begun.append(given) or 3)
+    assert command.main(["--engine", engine]) == 3
+    assert begun.pop()[1:] == ["-P", "-m", command.__name__, "--engine", engine]
 
 
 def test_what_leaves_structure_is_a_formula_not_a_law():

@@ -1,13 +1,26 @@
 """The demo as a command: search, print, draw.
 
-Owns: ``pysr-neural demo``, its progress and its printed output.  Does not own: the cases, the engines, the pictures.
+Owns: ``pysr-neural demo``, its progress and its printed output.  Does not own: the cases, the engines, the pictures,
+signals (`attended`).
 """
 
 import argparse
+import sys
 from pathlib import Path
 from time import monotonic
 
+from pysr_neural.cli import ended
 from pysr_neural.errors import ConfigError, did_you_mean
+from pysr_neural_baseline.fitting.attended import (
+    CONCLUDING,
+    SAID,
+    SEARCHING,
+    Tell,
+    all_like_ctrl_c,
+    attached,
+    attend,
+    can_attend,
+)
 from pysr_neural_baseline.fitting.engines import ENGINES, Engine, Settings, choose
 from pysr_neural_baseline.fitting.outcome import Outcome
 from pysr_neural_baseline.fitting.progress import progress
@@ -19,18 +32,39 @@ OUTPUT = Path("outputs/demo")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run ``pysr-neural demo``; see `pysr_neural.cli`."""
-    arguments = _parser().parse_args(argv)
+    """Run ``pysr-neural demo``; see `pysr_neural.cli`.  Where Julia may start, in a process of its own."""
+    given = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(given)
     chosen = _chosen(arguments.cases)
+    if can_attend() and arguments.engine != "basicsr":
+        return attend([sys.executable, "-P", "-m", "pysr_neural_benchmarks.demo.command", *given])
+    tell = attached()
+    with all_like_ctrl_c():
+        _demonstrate(arguments, chosen, tell)
+    return 0
+
+
+def _demonstrate(arguments: argparse.Namespace, chosen: list[Case], tell: Tell) -> None:
+    """Search for all laws; Ctrl-C ends it with a page about those that were found."""
     started = monotonic()
     engine = choose(arguments.engine, arguments.checkpoint, _say)
     _say(f"Engine: {engine.sentence}\n")
     settings = Settings(OPERATORS, MAX_SIZE, arguments.seconds, SEED)
     engine.warm_up(settings, _say)
-    outcomes = [_search(engine, case, settings, f"[{number}/{len(chosen)}]") for number, case in enumerate(chosen, 1)]
-    _write(chosen, outcomes, engine, arguments.output)
+    tell(SEARCHING)
+    outcomes: list[Outcome] = []
+    try:
+        for number, case in enumerate(chosen, 1):
+            outcome, interrupted = _search(engine, case, settings, f"[{number}/{len(chosen)}]")
+            outcomes.append(outcome)
+            if interrupted:
+                raise KeyboardInterrupt
+    finally:
+        tell(CONCLUDING)
+        if outcomes:
+            _write(chosen[: len(outcomes)], outcomes, engine, arguments.output)
     _say(f"Done in {monotonic() - started:.0f} s.")
-    return 0
+    tell(SAID)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,16 +92,15 @@ def _chosen(names: str | None) -> list[Case]:
     return [known[name] for name in names.split(",")]
 
 
-def _search(engine: Engine, case: Case, settings: Settings, position: str) -> Outcome:
+def _search(engine: Engine, case: Case, settings: Settings, position: str) -> tuple[Outcome, bool]:
+    """Return what was found, and whether Ctrl-C ended the search."""
     _say(f"{position} {case.title}: {len(case.y)} rows. {case.provenance}")
     started = monotonic()
     with progress(settings.seconds):
         found = engine.search(case, settings)
     outcome = Outcome(case, found.members, found.report, monotonic() - started)
     _say(describe(case, outcome))
-    if found.interrupted:
-        raise KeyboardInterrupt
-    return outcome
+    return outcome, found.interrupted
 
 
 def describe(case: Case, outcome: Outcome) -> str:
@@ -92,3 +125,7 @@ def _write(chosen: list[Case], outcomes: list[Outcome], engine: Engine, folder: 
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(ended(main))

@@ -5,7 +5,8 @@ Owns: the cases, turn and turn about with the other build, the table.  Does not 
 
 The other build is a git worktree of its commit that the command makes, and removes, so that the command needs a
 checkout.  Both answer the same requests in processes of their own, one after the other, on one thread; the first of
-each case is not counted.  Figures are medians; a request takes what it takes from the opening of the search on.
+each case is not counted.  Figures are medians of the processor's seconds, which a crowded machine changes less; a
+request takes what it takes from the opening of the search on.
 """
 
 import argparse

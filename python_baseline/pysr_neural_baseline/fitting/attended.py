@@ -1,7 +1,7 @@
-"""A fit in which Julia takes part, in a process of its own, and beside it the one that the user started.
+"""A command in which Julia takes part, in a process of its own, and beside it the one that the user started.
 
-Owns: which signals end a fit, how they are passed on, when the other process is ended, and what is said then.  Does not
-own: what a fit does when it is told to end (`command`).
+Owns: which signals end such a command, how they are passed on, when the other process is ended, and what is said then.
+Does not own: what a command does when it is told to end (`command`; the demo).
 
 From its start on Julia keeps SIGTERM to itself, and no handler of Python's is asked: while Julia starts or compiles,
 it prints where it stands and then may wait for ever (Julia 1.12); in a search, it ends without a word about what was
@@ -23,38 +23,37 @@ from types import FrameType
 
 from pysr_neural.cli import INTERRUPTED
 
-VARIABLE = "PYSR_NEURAL_FIT_ATTENDED"
+VARIABLE = "PYSR_NEURAL_ATTENDED"
 STARTING, SEARCHING, CONCLUDING, SAID = b"0", b"1", b"2", b"3"
-"""Where a fit stands: before its search, in it, writing down what was found, with nothing left to be said."""
+"""Where a command stands: before its search, in it, writing down what was found, with nothing left to be said."""
 GRACE = {STARTING: 3.0, SEARCHING: 20.0, CONCLUDING: 60.0, SAID: 3.0}
-"""Seconds that a fit which was told to end may go on."""
+"""Seconds that a command which was told to end may go on."""
 LAST_WORDS = {
-    STARTING: "Ended while the search was starting: nothing was found yet, nothing was written, and the same command "
-    "begins anew.",
-    SEARCHING: "Ended: the search did not stop when it was told to, and what it had found is lost. A state, if there "
-    "was one, is as it was; the same command begins from there.",
-    CONCLUDING: "Ended before all was written. Each file that was written is whole; with --state, the same command "
-    "goes on from there.",
+    STARTING: "Ended while the search was starting: nothing was found yet, nothing was written.",
+    SEARCHING: "Ended: the search did not stop when it was told to, and what it had found is lost.",
+    CONCLUDING: "Ended before all was written; each file that was written is whole.",
 }
 TOLD_MOST = 2
-"""Signals that are passed on; one more ends the fit."""
+"""Signals that are passed on; one more ends the command."""
 TICK = 0.05
 Tell = Callable[[bytes], None]
 
 
 def can_attend() -> bool:
-    """Tell whether a fit can be attended to here, and is not yet."""
+    """Tell whether a command can be attended to here, and is not yet."""
     here = threading.current_thread() is threading.main_thread()
     return os.name == "posix" and here and bool(sys.executable) and VARIABLE not in os.environ
 
 
-def attend(command: Sequence[str]) -> int:
-    """Run a fit in a process of its own until it ends; returns its exit status, 130 if it was told to end.
+def attend(command: Sequence[str], advice: str = "") -> int:
+    """Run a command in a process of its own until it ends; returns its exit status, 130 if it was told to end.
 
     Parameters
     ----------
     command : sequence of str
         Which calls `attached`.
+    advice : str
+        What is said beside its last words, if it has to be ended.
     """
     line, its_line = socket.socketpair()
     line.setblocking(False)
@@ -69,13 +68,13 @@ def attend(command: Sequence[str]) -> int:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), VARIABLE: str(its_line.fileno())},
             )
             its_line.close()
-            _wait(process, line, told)
+            _wait(process, line, told, advice)
     return INTERRUPTED if told and process.returncode else _status(process.returncode)
 
 
 @contextmanager
 def _listening(told: list[int]) -> "Iterator[list[subprocess.Popen[bytes] | None]]":
-    """Note the signals that end a fit, and let Ctrl-Z stop both processes."""
+    """Note the signals that end a command, and let Ctrl-Z stop both processes."""
     attended: list[subprocess.Popen[bytes] | None] = [None]
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -96,7 +95,7 @@ def _listening(told: list[int]) -> "Iterator[list[subprocess.Popen[bytes] | None
             signal.signal(number, act)
 
 
-def _wait(process: "subprocess.Popen[bytes]", line: socket.socket, told: list[int]) -> None:
+def _wait(process: "subprocess.Popen[bytes]", line: socket.socket, told: list[int], advice: str) -> None:
     """Wait for a process, pass on what it is told, and end it when it has had its time."""
     stage, passed_on, until = STARTING, 0, math.inf
     while process.poll() is None:
@@ -113,7 +112,7 @@ def _wait(process: "subprocess.Popen[bytes]", line: socket.socket, told: list[in
         if now > until or passed_on > TOLD_MOST:
             _end(process)
             if stage in LAST_WORDS:
-                print(LAST_WORDS[stage], file=sys.stderr, flush=True)
+                print(LAST_WORDS[stage], advice, file=sys.stderr, flush=True)
         time.sleep(TICK)
 
 
@@ -137,7 +136,7 @@ def _status(code: int) -> int:
 
 
 def attached() -> Tell:
-    """Begin to be attended to, if another process does so; returns what tells it where the fit stands."""
+    """Begin to be attended to, if another process does so; returns what tells it where the command stands."""
     number = os.environ.pop(VARIABLE, "")
     if not number:
         return lambda stage: None

@@ -36,6 +36,7 @@ from pysr_neural_baseline.fitting.uncertainty import parted
 
 OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
 SECONDS, MAX_SIZE = 30.0, 20
+ADVICE = "The same command begins anew; with --state, from what the folder holds."
 Say = Callable[[str], None]
 
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(given)
     if can_attend() and (arguments.engine == "pysr" or (arguments.engine == "auto" and julia_available())):
-        return attend([sys.executable, "-P", "-m", "pysr_neural_baseline.fitting.command", *given])
+        return attend([sys.executable, "-P", "-m", "pysr_neural_baseline.fitting.command", *given], ADVICE)
     tell = attached()
     with all_like_ctrl_c():
         return fit(arguments, ["pysr-neural", "fit", *given], tell)
