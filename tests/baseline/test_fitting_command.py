@@ -240,7 +240,8 @@ def ended_by_the_system(*_):
 def test_an_end_after_the_search_loses_nothing_but_what_takes_time(fit, tmp_path, monkeypatch, capsys, during, end):
     whole, ends = getattr(conclusion, during), [end]
     monkeypatch.setattr(conclusion, during, lambda *given: ends.pop()() if ends else whole(*given))
-    assert fit("--out", tmp_path / "page.html", "--state", tmp_path / "state") == 130
+    exact = parse("2.5 * x0 / x1 + 1.5")  # On a crowded machine the search ends before it fits constants.
+    assert fit("--out", tmp_path / "page.html", "--state", tmp_path / "state", answers=(exact,)) == 130
     said = capsys.readouterr().out
     assert "Interrupted; this is what was found so far." in said or during == "front_in_words"
     assert re.search(r"^>\* +7 +\S+  .*`T/K`", said, re.MULTILINE)
