@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import Limits, OperatorSet, Problem
@@ -229,7 +230,9 @@ def test_backsolve_gives_pysr_s_own_mutation_a_weight(monkeypatch):
     monkeypatch.setitem(sys.modules, "pysr", SimpleNamespace(BacksolveMutation=lambda: "backsolve"))
     assert controls.backsolve("", "") == {"mutations": {"backsolve": 0.05}}
     assert controls.backsolve("weight=0.3", "") == {"mutations": {"backsolve": 0.3}}
-    for wrong in ("0.3", "weight=x", "terms=3"):
+    helped = {"mutations": {"backsolve": 0.3}, "neural_proposer": NeuralProposer(checkpoint="mine")}
+    assert controls.backsolve("help,weight=0.3", "mine") == helped
+    for wrong in ("0.3", "weight=x", "terms=3", "weight=0.1,weight=0.2"):
         with pytest.raises(ConfigError, match="pysr-backsolve"):
             controls.backsolve(wrong, "")
 
