@@ -76,8 +76,7 @@ def _power(base: Array, exponent: Array) -> Array:
             return np.square(base)
         if exponent == 1:
             return np.multiply(base, 1.0)
-        if exponent == np.round(exponent):
-            return np.power(base, exponent)
+        return np.power(base, exponent)
     integer = exponent == np.round(exponent)
     undefined = np.where(integer, (exponent < 0) & (base == 0), (base < 0) | ((exponent < 0) & (base == 0)))
     return _where(~undefined, np.power(np.where(undefined, 1.0, base), exponent))

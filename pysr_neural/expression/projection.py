@@ -79,13 +79,13 @@ class Target:
         largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
         self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
         self.values = y * self.unit
-        self.total = float(np.dot(self.values, self.values))
+        self.total = float(self.values.dot(self.values))
 
     @cached_property
     def spread(self) -> float:
         """Sum of squares of the values about their mean; that of a constant is the sum itself."""
         centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
-        return float(np.dot(centred, centred)) or self.total
+        return float(centred.dot(centred)) or self.total
 
 
 class Projection:
@@ -135,14 +135,14 @@ class Projection:
         values, cores = self.tape.values, self.form.cores
         for i in columns:
             column = values[cores[i]]
-            size = float(np.dot(column, column))
+            size = float(column.dot(column))
             factor = 1.0
             if not 1 / MODERATE < size < MODERATE:
                 largest = float(np.abs(column).max())
                 if 0 < largest < inf:
                     factor = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
                     column = column * factor
-                    size = float(np.dot(column, column))
+                    size = float(column.dot(column))
             if not isfinite(size):
                 triangle.append([])
                 basis.append(np.full_like(self.target.y, np.nan))
@@ -152,10 +152,10 @@ class Projection:
             left = size
             for _ in range(2 if basis else 0):
                 for j, direction in enumerate(basis):
-                    share = float(np.dot(direction, rest))
+                    share = float(direction.dot(rest))
                     rest = rest - share * direction
                     shares[j] += share
-                left = float(np.dot(rest, rest))
+                left = float(rest.dot(rest))
                 if left > ALREADY * size:
                     break
             length = sqrt(left)
@@ -187,7 +187,7 @@ class Projection:
         else:
             residuals, more = _projected(self._rests, basis[len(self._basis) :])
             shares = self._shares + more
-        square = float(np.dot(residuals, residuals))
+        square = float(residuals.dot(residuals))
         self._last = Fit(theta, shares, square if isfinite(square) else inf, residuals, basis, triangle)
         return self._last
 
@@ -205,13 +205,13 @@ class Projection:
         A set that has values that are not finite counts as if it explained nothing, and more the more there are.
         """
         values, shape = self.tape.values, (sets, len(self.target.y))
-        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self._rest]
+        columns = [_spread(values[self.form.cores[i]], shape) for i in self._rest]
         known, target = np.array(self._basis), self._rests
         if self._fixed_changes:
             target = self._without_fixed()
             if len(known):
                 target = target - (target @ known.T) @ known
-        target = np.broadcast_to(target, shape)
+        target = _spread(target, shape)
         squares = _unexplained(target, columns, known)
         unknown = np.flatnonzero(~np.isfinite(squares))
         if len(unknown):
@@ -248,7 +248,7 @@ class Projection:
                 rows[i] = slope
         if fit.basis:
             basis = np.array(fit.basis)
-            rows -= (rows @ basis.T) @ basis
+            rows -= rows.dot(basis.T).dot(basis)
         return rows
 
     def normal(self, fit: Fit) -> tuple[list[list[float]], list[float]]:
@@ -257,12 +257,17 @@ class Projection:
         A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
         """
         rows = self.jacobian(fit)
-        matrix = (rows @ rows.T).tolist()
+        matrix = rows.dot(rows.T).tolist()
         bad = [i for i, row in enumerate(matrix) if not isfinite(row[i])]
         if bad:
             rows[bad] = 0.0
-            matrix = (rows @ rows.T).tolist()
-        return matrix, (rows @ fit.residuals).tolist()
+            matrix = rows.dot(rows.T).tolist()
+        return matrix, rows.dot(fit.residuals).tolist()
+
+
+def _spread(values: Array, shape: tuple[int, int]) -> Array:
+    """Return values as they are if they have a shape, else as if they had."""
+    return values if values.shape == shape else np.broadcast_to(values, shape)
 
 
 def _unexplained(target: Array, columns: list[Array], known: Array) -> Array:
@@ -289,7 +294,7 @@ def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:
     """Return values less their part in the span of a basis, and that part's coordinates."""
     shares = []
     for direction in basis:
-        share = float(np.dot(direction, values))
+        share = float(direction.dot(values))
         values = values - share * direction
         shares.append(share)
     return values, shares

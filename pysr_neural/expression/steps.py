@@ -17,7 +17,10 @@ DIFFERENCE = 2.0**-17
 def largest(values: Array) -> Array:
     """Return the largest finite size over the last axis."""
     size = np.abs(values)
-    return np.where(np.isfinite(size), size, 0.0).max(axis=-1)
+    found = size.max(axis=-1)
+    if not np.isfinite(found).all():
+        found = np.where(np.isfinite(size), size, 0.0).max(axis=-1)
+    return found
 
 
 def log_size(base: Array) -> Array:
@@ -58,7 +61,7 @@ def exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Arra
     slope = rest[-1] * logs
     if len(rest) == 2 and rest[0].any():
         return np.full_like(slope, np.nan)
-    if not isfinite(float(np.add.reduce(slope))):
+    if not isfinite(slope.dot(slope)):
         slope = np.where(logs == -np.inf, 0.0, slope)
     return g * slope
 

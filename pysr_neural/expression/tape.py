@@ -10,7 +10,6 @@ parameter is its column.  What does not depend on parameters is evaluated once, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 
 import numpy as np
 
@@ -212,14 +211,14 @@ class Tape:
 
     def branch(self) -> Tape:
         """Return a tape that begins as this one does, to which steps can be added."""
-        part = copy(self)
+        part = self._copy()
         part.values, part.depends, part.steps = list(self.values), list(self.depends), list(self.steps)
         part.made = dict(self.made)
         return part
 
     def needed(self, slots: Sequence[int], without: Sequence[int]) -> Tape:
         """Return a tape of only those steps and parameters that some slots need, some parameters left out."""
-        part, wanted = copy(self), set(slots)
+        part, wanted = self._copy(), set(slots)
         kept_steps = []
         for step in reversed(self.steps):
             if step[1] in wanted:
@@ -234,7 +233,7 @@ class Tape:
 
     def on(self, rows: slice, slots: Iterable[int]) -> Tape:
         """Return a tape of the same steps on some of the rows; of known values, only those needed and some slots."""
-        part, wanted = copy(self), {ONE, *slots}
+        part, wanted = self._copy(), {ONE, *slots}
         for _, _, sources, _ in self.steps:
             wanted.update(sources)
         for core, rest in self.origins:
@@ -247,6 +246,12 @@ class Tape:
             values[slot] = value
         for slot in set(known).difference(floats):
             values[slot] = values[slot][rows]
+        return part
+
+    def _copy(self) -> Tape:
+        """Return a tape of the same attributes, as `copy.copy` does at five times the price."""
+        part = Tape.__new__(Tape)
+        part.__dict__.update(self.__dict__)
         return part
 
     def _add(self, value: Array, depends: bool) -> int:
