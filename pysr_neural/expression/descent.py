@@ -24,15 +24,13 @@ REFUSALS = 8
 """Steps in a row that may not help."""
 TOLERANCE = 1.5e-8
 """Relative gain, and relative change of every parameter, below which a descent is done."""
-EXACT, ROUNDING = 1e-28, 1e-32
-"""Shares of y's sum of squares, about its mean and about 0, below both of which nothing is left to gain."""
 
 
 def descend(projection: Projection, fit: Fit, most: float, least_gain: float = TOLERANCE) -> Fit:
     """Go down from a point, until little is gained or ``spent`` reaches a limit."""
     fit = projection.at(fit.theta)
     damping, growth = INITIAL_DAMPING, GROWTH
-    enough = max(EXACT * projection.target.spread, ROUNDING * projection.target.total)
+    enough = projection.target.rounding
     while enough < fit.square < inf and projection.spent < most:
         matrix, slope = projection.normal(fit)
         diagonal = [row[i] or 1.0 for i, row in enumerate(matrix)]

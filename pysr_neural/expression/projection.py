@@ -26,6 +26,8 @@ DEPENDENT = 1e-12
 """A column of which no more than this share is independent of those before it gets the coefficient 0."""
 ALREADY = 0.1
 """Share of a column's sum of squares that is left by one pass if no second pass is needed."""
+EXACT, ROUNDING = 1e-28, 1e-32
+"""Shares of y's sum of squares, about its mean and about 0, below both of which nothing is left to gain."""
 MODERATE = 1e100
 """Columns whose sum of squares lies within this factor of 1 are not scaled."""
 
@@ -86,6 +88,11 @@ class Target:
         """Sum of squares of the values about their mean; that of a constant is the sum itself."""
         centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
         return float(centred.dot(centred)) or self.total
+
+    @cached_property
+    def rounding(self) -> float:
+        """Sum of squares below which nothing is left to gain."""
+        return max(EXACT * self.spread, ROUNDING * self.total)
 
 
 class Projection:

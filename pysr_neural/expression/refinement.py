@@ -9,7 +9,9 @@ also fitted in logarithms, where exponents are linear coefficients.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf, isfinite, nextafter
+from operator import itemgetter
 
 import numpy as np
 
@@ -57,6 +59,7 @@ class Refinement:
     def __init__(self, X: Array, y: Array, functions: Functions) -> None:
         self.functions = functions
         self.columns, self.target = np.ascontiguousarray(X.T), Target(np.ascontiguousarray(y))
+        self._rounding = self.target.rounding / self.target.unit / self.target.unit / len(y)
         self._memory: dict[Node, Array] = {}
         self._few: dict[int, Target] = {}
         self._logs: dict[int, Target | None] = {}
@@ -78,15 +81,18 @@ class Refinement:
             count = len(tree.constants())
             if not count or count > len(self.target.y) or loss == 0:
                 return tree, loss
-            constants = self.constants(tree, most)
-            if constants is None or not all(map(isfinite, constants)):
-                return tree, loss
-            candidate = tree.with_constants(constants)
-            new_loss = self._loss(candidate)
-        return (candidate, new_loss) if new_loss < loss else (tree, loss)
+            best = tree, loss
+            for constants in self.constants(tree, most):
+                if all(map(isfinite, constants)):
+                    candidate = tree.with_constants(constants)
+                    best = min(best, (candidate, self._loss(candidate)), key=itemgetter(1))
+                    if best[1] <= self._rounding:
+                        break
+        return best
 
-    def constants(self, tree: Node, most: int) -> list[float] | None:
-        """Return fitted constants, which may be no better than the given; None where nothing finite was found.
+    def constants(self, tree: Node, most: int) -> Iterator[list[float]]:
+        """Yield fitted constants, which may be no better than the given: those of some rows where nothing but rounding
+        is left of these, then those of all rows, if they are finite.
 
         Parameters
         ----------
@@ -96,22 +102,28 @@ class Refinement:
         """
         tape = Tape(self.columns, self.functions, self._memory)
         forms = Forms(tape, tree)
-        projection = Projection(tape, forms.of(tree), self.target)
+        form = forms.of(tree)
+        theta = np.empty(0)
         if tape.parameters:
-            fit = self._searched(projection, most)
+            step = max(len(self.target.y) // max(ROWS, 8 * (len(tape.parameters) + len(form.cores))), 1)
+            part = tape.on(slice(None, None, step), [*form.cores, form.fixed])
+            few = Projection(part, form, self._few_rows(step))
+            fit = self._searched(few, step, most)
+            if step > 1 and fit.square <= few.target.rounding:
+                yield forms.assign(form, few.polished(fit), fit.theta.tolist())
+            theta = fit.theta
+        projection = Projection(tape, form, self.target)
+        fit = projection.at(theta)
+        if tape.parameters:
+            if not isfinite(fit.square):
+                fit = projection.at(np.array(tape.start))
             fit = descend(projection, fit, projection.spent + min(most, EVALUATIONS))
-        else:
-            fit = projection.at(np.empty(0))
-        if not isfinite(fit.square):
-            return None
-        return forms.assign(projection.form, projection.polished(fit), fit.theta.tolist())
+        if isfinite(fit.square):
+            yield forms.assign(form, projection.polished(fit), fit.theta.tolist())
 
-    def _searched(self, projection: Projection, most: int) -> Fit:
-        """Return the best point that a search on some of the rows finds, or the given one."""
-        count = len(projection.tape.parameters) + len(projection.form.cores)
-        step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
-        start = np.array(projection.tape.start)
-        few = projection.on(slice(None, None, step), self._few_rows(step))
+    def _searched(self, few: Projection, step: int, most: int) -> Fit:
+        """Return the best point that a search on some of the rows finds."""
+        start = np.array(few.tape.start)
         enough, most = SETTLED * few.target.spread, most if step == 1 else 2 * most
         theta = self._by_logarithms(few, step, most // 2)
         best = few.at(start if theta is None else theta)
@@ -122,8 +134,7 @@ class Refinement:
                 best = min(best, other, key=_square)
             if not best.square <= enough and few.spent < most:
                 best = _from_elsewhere(few, best, most)
-        fit = projection.at(best.theta)
-        return fit if isfinite(fit.square) else projection.at(start)
+        return best
 
     def _by_logarithms(self, few: Projection, step: int, most: int) -> Array | None:
         """Return parameters from a fit of log |y|; None where that is of no use."""
