@@ -41,6 +41,8 @@ def positive_power(logs: Array, exponent: Array) -> Array:
 def power(logs: Array, exponent: Array, negative: Array) -> Array:
     """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
     size = np.exp(exponent * logs)
+    if not np.count_nonzero(negative):
+        return size
     if exponent.ndim == 0:
         rest = float(exponent) % 2.0
         if rest == 0:
@@ -59,7 +61,7 @@ def log_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
 def exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
     """Pull a factor back to an exponent; NaN, so that it stays, where a base is negative."""
     slope = rest[-1] * logs
-    if len(rest) == 2 and rest[0].any():
+    if len(rest) == 2 and np.count_nonzero(rest[0]):
         return np.full_like(slope, np.nan)
     if not isfinite(slope.dot(slope)):
         slope = np.where(logs == -np.inf, 0.0, slope)

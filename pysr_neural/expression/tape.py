@@ -164,7 +164,7 @@ class Tape:
             if len(sources) == 2:
                 values[target] = function(values[sources[0]], values[sources[1]])
             else:
-                values[target] = function(*[values[source] for source in sources])
+                values[target] = function(*map(values.__getitem__, sources))
 
     def run_relative(self, relative: Array) -> Array:
         """Set all values for several sets of parameters, shape (sets, k), in which coefficients are relative.
@@ -202,8 +202,7 @@ class Tape:
             factor = pulled.get(target)
             if factor is None:
                 continue
-            arguments = [values[source] for source in sources]
-            arguments.append(values[target])
+            arguments = [*map(values.__getitem__, sources), values[target]]
             for source, pullback in back:
                 part = pullback(factor, *arguments)
                 pulled[source] = part if source not in pulled else pulled[source] + part
