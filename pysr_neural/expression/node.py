@@ -193,13 +193,17 @@ def _substitute(node: Node, values: Iterator[float]) -> Node:
     """Replace constants; what holds none is shared."""
     if node.value is not None:
         return constant(next(values))
+    if node.index is not None:
+        return node
     old = node.children
-    if not old:
-        return node
-    new = tuple([_substitute(child, values) for child in old])
-    if all(map(is_, new, old)):
-        return node
-    return Node(node.operator, new)
+    if len(old) == 2:  # Written out, as most are.
+        left, right = old
+        new: tuple[Node, ...] = _substitute(left, values), _substitute(right, values)
+        same = new[0] is left and new[1] is right
+    else:
+        new = tuple([_substitute(child, values) for child in old])
+        same = all(map(is_, new, old))
+    return node if same else Node(node.operator, new)
 
 
 def constant(value: float) -> Node:

@@ -86,11 +86,10 @@ class Tape:
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
         depends, values = self.depends, self.values
-        changing = [depends[source] for source in sources]
-        if True not in changing:
-            return self._add(function(*[values[source] for source in sources]), False)
+        if not any([depends[source] for source in sources]):
+            return self._add(function(*map(values.__getitem__, sources)), False)
         slot = self._add(values[0], True)
-        back = [(source, pull) for source, pull, own in zip(sources, pullbacks, changing, strict=True) if own and pull]
+        back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if pull and depends[source]]
         self.steps.append((function, slot, sources, tuple(back)))
         return slot
 
