@@ -13,7 +13,6 @@ G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobia
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import frexp, inf, isfinite, ldexp, sqrt
 
 import numpy as np
@@ -74,6 +73,10 @@ class Target:
         y times the unit.
     total : float
         Sum of squares of the values.
+    spread : float
+        The same about their mean; that of a constant is the sum itself.
+    rounding : float
+        Sum of squares below which nothing is left to gain.
     """
 
     def __init__(self, y: Array) -> None:
@@ -82,17 +85,9 @@ class Target:
         self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
         self.values = y * self.unit
         self.total = float(self.values.dot(self.values))
-
-    @cached_property
-    def spread(self) -> float:
-        """Sum of squares of the values about their mean; that of a constant is the sum itself."""
-        centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
-        return float(centred.dot(centred)) or self.total
-
-    @cached_property
-    def rounding(self) -> float:
-        """Sum of squares below which nothing is left to gain."""
-        return max(EXACT * self.spread, ROUNDING * self.total)
+        centred = self.values - float(np.add.reduce(self.values)) / len(y)
+        self.spread = float(centred.dot(centred)) or self.total
+        self.rounding = max(EXACT * self.spread, ROUNDING * self.total)
 
 
 class Projection:
@@ -212,13 +207,13 @@ class Projection:
         A set that has values that are not finite counts as if it explained nothing, and more the more there are.
         """
         values, shape = self.tape.values, (sets, len(self.target.y))
-        columns = [_spread(values[self.form.cores[i]], shape) for i in self._rest]
+        columns = [_shaped(values[self.form.cores[i]], shape) for i in self._rest]
         known, target = np.array(self._basis), self._rests
         if self._fixed_changes:
             target = self._without_fixed()
             if len(known):
                 target = target - (target @ known.T) @ known
-        target = _spread(target, shape)
+        target = _shaped(target, shape)
         squares = _unexplained(target, columns, known)
         unknown = np.flatnonzero(~np.isfinite(squares))
         if len(unknown):
@@ -272,7 +267,7 @@ class Projection:
         return matrix, rows.dot(fit.residuals).tolist()
 
 
-def _spread(values: Array, shape: tuple[int, int]) -> Array:
+def _shaped(values: Array, shape: tuple[int, int]) -> Array:
     """Return values as they are if they have a shape, else as if they had."""
     return values if values.shape == shape else np.broadcast_to(values, shape)
 

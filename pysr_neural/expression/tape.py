@@ -160,8 +160,10 @@ class Tape:
         for slot, value in zip(self.parameters, given, strict=True):
             values[slot] = value
         for function, target, sources, _ in self.steps:
-            if len(sources) == 2:
+            if len(sources) == 2:  # Written out, as these are innermost loops.
                 values[target] = function(values[sources[0]], values[sources[1]])
+            elif len(sources) == 1:
+                values[target] = function(values[sources[0]])
             else:
                 values[target] = function(*map(values.__getitem__, sources))
 
