@@ -215,11 +215,11 @@ class Projection:
                 target = target - (target @ known.T) @ known
         target = _shaped(target, shape)
         squares = _unexplained(target, columns, known)
-        unknown = np.flatnonzero(~np.isfinite(squares))
-        if len(unknown):
-            finite = np.isfinite(sum([column[unknown] for column in columns], start=target[unknown]))
-            gaps = shape[1] - np.count_nonzero(finite, axis=1)
-            squares[unknown] = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
+        known_sets = np.isfinite(squares)
+        if not known_sets.all():
+            gaps = (~np.isfinite(sum(columns, start=target))).sum(axis=1)
+            worse = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
+            squares = np.where(known_sets, squares, worse)
         return squares
 
     def polished(self, fit: Fit) -> list[float]:
