@@ -78,8 +78,7 @@ class Refinement:
         """Fit the constants of a tree; the arguments and the result are those of `fit.refine`."""
         with np.errstate(all="ignore"):
             loss = self._loss(tree)
-            count = len(tree.constants())
-            if not count or count > len(self.target.y) or loss == 0:
+            if not 0 < tree.constant_count <= len(self.target.y) or loss == 0:
                 return tree, loss
             best = tree, loss
             for constants in self.constants(tree, most):
