@@ -38,7 +38,7 @@ def descend(projection: Projection, fit: Fit, most: float, least_gain: float = T
         for _ in range(REFUSALS):
             if projection.spent >= most:
                 return fit
-            step = _solve(matrix, [damping * value for value in diagonal], slope)
+            step = _solve(matrix, diagonal, damping, slope)
             if step is None:
                 return fit
             moved = projection.at(_moved(projection, old, step))
@@ -70,12 +70,12 @@ def _moved(projection: Projection, theta: list[float], step: list[float]) -> Arr
     return np.array(moved)
 
 
-def _solve(curvature: list[list[float]], damping: list[float], gradient: list[float]) -> list[float] | None:
+def _solve(
+    curvature: list[list[float]], diagonal: list[float], damping: float, gradient: list[float]
+) -> list[float] | None:
     """Solve a small positive definite system with something added to its diagonal; None where it is singular."""
     size, solution = len(gradient), list(gradient)
-    upper = [row[i:] for i, row in enumerate(curvature)]
-    for i, row in enumerate(upper):
-        row[0] += damping[i]
+    upper = [[row[i] + damping * diagonal[i], *row[i + 1 :]] for i, row in enumerate(curvature)]
     for i, row in enumerate(upper):
         pivot = row[0]
         if not pivot > 0:

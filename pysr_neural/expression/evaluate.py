@@ -71,8 +71,13 @@ def evaluate_remembering(
         return np.float64(tree.value)  # type: ignore[return-value]
     found = None if tree.constant_count else memory.get(tree)
     if found is None:
-        given = [evaluate_remembering(child, columns, functions, memory) for child in tree.children]
-        found = functions[tree.operator](*given)
+        children = tree.children
+        if len(children) == 2:  # Written out, as in `_evaluate`.
+            left = evaluate_remembering(children[0], columns, functions, memory)
+            found = functions[tree.operator](left, evaluate_remembering(children[1], columns, functions, memory))
+        else:
+            given = [evaluate_remembering(child, columns, functions, memory) for child in children]
+            found = functions[tree.operator](*given)
         if not tree.constant_count:
             memory[tree] = found
     return found

@@ -64,11 +64,11 @@ class Target:
     Parameters
     ----------
     y : array, shape (rows,)
+    unit : float, optional
+        A power of two that brings the largest |y| near 1.
 
     Attributes
     ----------
-    unit : float
-        A power of two that brings the largest |y| near 1.
     values : array, shape (rows,)
         y times the unit.
     total : float
@@ -79,15 +79,20 @@ class Target:
         Sum of squares below which nothing is left to gain.
     """
 
-    def __init__(self, y: Array) -> None:
-        self.y = y
-        largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
-        self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
-        self.values = y * self.unit
+    def __init__(self, y: Array, unit: float | None = None) -> None:
+        if unit is None:
+            largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
+            unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
+        self.y, self.unit = y, unit
+        self.values = y * unit
         self.total = float(self.values.dot(self.values))
         centred = self.values - float(np.add.reduce(self.values)) / len(y)
         self.spread = float(centred.dot(centred)) or self.total
         self.rounding = max(EXACT * self.spread, ROUNDING * self.total)
+
+    def on(self, rows: slice) -> Target:
+        """Return the target on some of the rows."""
+        return Target(np.ascontiguousarray(self.y[rows]), self.unit)
 
 
 class Projection:
@@ -168,10 +173,10 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice, target: Target | None = None) -> Projection:
-        """Return the same fit to some of the rows, the target being that of those rows."""
+    def on(self, rows: slice) -> Projection:
+        """Return the same fit to some of the rows."""
         tape = self.tape.on(rows, [*self.form.cores, self.form.fixed])
-        return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
+        return Projection(tape, self.form, self.target.on(rows))
 
     def at(self, theta: Array) -> Fit:
         """Evaluate at parameters, with the best coefficients for them."""

@@ -163,7 +163,7 @@ class Refinement:
     def _few_rows(self, step: int) -> Target:
         found = self._few.get(step)
         if found is None:
-            found = self._few[step] = Target(np.ascontiguousarray(self.target.y[::step]))
+            found = self._few[step] = self.target.on(slice(None, None, step))
         return found
 
     def _log_target(self, few: Target, step: int) -> Target | None:
