@@ -20,7 +20,7 @@ GROWTH = 2.0
 """By how much the damping grows after a step that does not help, twice as much after each further one."""
 LEAST_SHARE = 0.1
 """By how much the damping shrinks at most after a step that helps."""
-REFUSALS = 8
+REFUSALS = 6
 """Steps in a row that may not help."""
 TOLERANCE = 1.5e-8
 """Relative gain, and relative change of every parameter, below which a descent is done."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 from pysr_neural.errors import ExpressionError
 
+_bits = struct.Struct("<d").pack
+
 
 class Node:
     """One node of an expression: a constant, a variable, or an operator over children.
@@ -60,7 +62,7 @@ class Node:
             if child.depth > depth:
                 depth = child.depth
             hashes.append(child._hash)
-        bits = None if value is None else struct.pack("<d", value)
+        bits = None if value is None else _bits(value)
         _set_operator(self, operator)
         _set_children(self, children)
         _set_index(self, index)
@@ -191,7 +193,7 @@ _set_operator, _set_children, _set_index, _set_value, _set_size, _set_depth, _se
 def _same_value(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is b
-    return struct.pack("<d", a) == struct.pack("<d", b)
+    return _bits(a) == _bits(b)
 
 
 def _substitute(node: Node, values: Iterator[float]) -> Node:

@@ -178,7 +178,7 @@ def mean_square(values: Array) -> float:
 
     What is too small for the range of floats is the smallest number above 0.
     """
-    size = float(np.dot(values, values)) / values.size
+    size = float(values.dot(values)) / values.size
     if size == 0 and values.any():
         return nextafter(0.0, 1.0)
     return size if isfinite(size) else inf

@@ -240,12 +240,9 @@ class Tape:
             wanted.update((core, rest))
         wanted.discard(-1)
         part.values = values = list(self.values)
-        known = [slot for slot in wanted if not self.depends[slot] and values[slot].ndim]
-        floats = [slot for slot in known if values[slot].dtype == np.float64]
-        for slot, value in zip(floats, np.array([values[i][rows] for i in floats]), strict=True):
-            values[slot] = value
-        for slot in set(known).difference(floats):
-            values[slot] = values[slot][rows]
+        for slot in wanted:
+            if not self.depends[slot] and values[slot].ndim:
+                values[slot] = values[slot][rows].copy()  # Contiguous, so that loops give the same last digits.
         return part
 
     def _copy(self) -> Tape:
