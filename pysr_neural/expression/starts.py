@@ -18,13 +18,13 @@ import numpy as np
 from pysr_neural.expression.projection import Projection
 from pysr_neural.operators import Array
 
-ROWS = 20
+ROWS = 22
 """About as many rows are looked at."""
 WORTH = 1.0
 """Largest sum of squares of a set that is followed, as a share of that of the fit so far."""
 ROUNDS = 2
 """Most rounds of changes."""
-KEPT = 3
+KEPT = 2
 """Sets that are kept from round to round."""
 SETS = (160, 80, 96)
 """Sets drawn at first: for one parameter, for two, for more."""
@@ -73,7 +73,7 @@ class _Screen:
     def __init__(self, projection: Projection) -> None:
         self.projection = projection
         step = max(len(projection.target.y) // ROWS, 1)
-        self.part, self.share = projection.on(slice(None, None, step)), 1 / step
+        self.part, self.share = projection.on(slice(None, step * ROWS, step)), 1 / step
         self.exponents = np.array([core == -1 for core, _ in projection.tape.origins])
 
     def changes(self, relative: Array) -> Array:
