@@ -18,7 +18,7 @@ from math import frexp, inf, isfinite, ldexp, sqrt
 import numpy as np
 
 from pysr_neural.expression.forms import Form
-from pysr_neural.expression.tape import ONE, Tape
+from pysr_neural.expression.tape import ONE, Rows, Tape
 from pysr_neural.operators import Array
 
 DEPENDENT = 1e-12
@@ -90,7 +90,7 @@ class Target:
         self.spread = float(centred.dot(centred)) or self.total
         self.rounding = max(EXACT * self.spread, ROUNDING * self.total)
 
-    def on(self, rows: slice) -> Target:
+    def on(self, rows: Rows) -> Target:
         """Return the target on some of the rows."""
         return Target(np.ascontiguousarray(self.y[rows]), self.unit)
 
@@ -173,7 +173,7 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice) -> Projection:
+    def on(self, rows: Rows) -> Projection:
         """Return the same fit to some of the rows."""
         tape = self.tape.on(rows, [*self.form.cores, self.form.fixed])
         return Projection(tape, self.form, self.target.on(rows))

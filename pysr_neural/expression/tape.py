@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from pysr_neural.expression import steps
 from pysr_neural.expression.evaluate import evaluate_remembering
@@ -20,6 +21,7 @@ from pysr_neural.operators import OPERATORS, Array
 
 Functions = Mapping[str, Callable[..., Array]]
 Pullback = Callable[..., Array] | None
+Rows = slice | npt.NDArray[np.int64]
 Step = tuple[Callable[..., Array], int, tuple[int, ...], tuple[tuple[int, Callable[..., Array]], ...]]
 """Function, the slot of its value, those of its arguments; those of them that depend on parameters, with pullbacks."""
 
@@ -231,7 +233,7 @@ class Tape:
         part.start, part.origins = [self.start[i] for i in kept], [self.origins[i] for i in kept]
         return part
 
-    def on(self, rows: slice, slots: Iterable[int]) -> Tape:
+    def on(self, rows: Rows, slots: Iterable[int]) -> Tape:
         """Return a tape of the same steps on some of the rows; of known values, only those needed and some slots."""
         part, wanted = self._copy(), {ONE, *slots}
         for _, _, sources, _ in self.steps:
@@ -242,7 +244,7 @@ class Tape:
         part.values = values = list(self.values)
         for slot in wanted:
             if not self.depends[slot] and values[slot].ndim:
-                values[slot] = values[slot][rows].copy()  # Contiguous, so that loops give the same last digits.
+                values[slot] = np.ascontiguousarray(values[slot][rows])  # So that loops give the same last digits.
         return part
 
     def _copy(self) -> Tape:
