@@ -12,6 +12,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.numbers import number, set_number
 from pysr_neural.expression.tape import ONE, Tape
 
+
 class Forms(Algebra):
     """Builds the forms of the subtrees of one tree.
 

@@ -88,7 +88,7 @@ class Tape:
     def step(self, function: Callable[..., Array], sources: tuple[int, ...], pullbacks: tuple[Pullback, ...]) -> int:
         """Return the slot of a function of slots; one that depends on no parameter is evaluated at once."""
         depends, values = self.depends, self.values
-        if not any([depends[source] for source in sources]):
+        if True not in [depends[source] for source in sources]:
             return self._add(function(*map(values.__getitem__, sources)), False)
         slot = self._add(values[0], True)
         back = [(source, pull) for source, pull in zip(sources, pullbacks, strict=True) if pull and depends[source]]

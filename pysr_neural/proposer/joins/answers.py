@@ -90,7 +90,7 @@ class Answers:
         return size <= self.max_size and self.price(unexplained, size) <= HOPELESS * self._bar
 
     def rate(self, tree: Node) -> None:
-        """Take an expression in, if it is within the limits and finite; call it inside ``np.errstate(all="ignore")``."""
+        """Take an expression in, if it is within the limits and finite; to be called inside ``np.errstate``."""
         if tree in self.prices or tree.size > self.max_size or not self.allowed(tree):
             return
         values = evaluate_columns(tree, self._columns, IEEE)
