@@ -31,7 +31,7 @@ SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
 LOOSE = 0.1
 """Relative gain below which a descent of the search from another start is given up."""
-GIVEN = 5e-2
+GIVEN = 2e-2
 """The same for the descent from the given start, or from logarithms."""
 FIT_EVALUATIONS = 120
 """Evaluations on all rows that a fit may take where nothing else is said."""
