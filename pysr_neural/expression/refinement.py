@@ -29,7 +29,7 @@ ROWS = 48
 """About as many rows are looked at in the search for parameters, and at least eight per constant."""
 SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
-LOOSE = 0.1
+LOOSE = 0.15
 """Relative gain below which a descent of the search from another start is given up."""
 GIVEN = 2e-2
 """The same for the descent from the given start, or from logarithms."""
