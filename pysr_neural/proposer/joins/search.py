@@ -358,7 +358,7 @@ class Joiner:
             return
         self._rate(products(library, target, v, self.minus, self.names))
         if target.size == 0:
-            self._rate(powers(library, target, self.operators, self.minus))
+            self._rate(powers(library, target, self.operators, self.minus, self._fixed))
 
     def _rate(self, trees: Iterable[Node]) -> None:
         for tree in trees:
