@@ -8,7 +8,7 @@ the policy's own, whatever it is.  Of a transformer the draws are noted too, ser
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -301,11 +301,7 @@ class WatchedSession:
 
 
 def roll_out(
-    searches: Sequence[Planned],
-    config: BasicSRConfig,
-    proposer: Proposer | None,
-    solved_below: float,
-    clock: Callable[[], float] = time.perf_counter,
+    searches: Sequence[Planned], config: BasicSRConfig, proposer: Proposer | None, solved_below: float
 ) -> list[Episode]:
     """Run searches in step.
 
@@ -317,8 +313,6 @@ def roll_out(
         The policy; ordinary evolution alone without one.
     solved_below : float
         Mean squared error over the variance of y.
-    clock : callable, optional
-        Seconds, monotonic.
 
     Returns
     -------
@@ -329,9 +323,9 @@ def roll_out(
     watchers = [Watcher(search.temperature) for search in searches]
     by_problem = {id(problem): watcher for problem, watcher in zip(problems, watchers, strict=True)}
     watched = WatchedProposer(proposer, by_problem) if proposer is not None else None
-    began = clock()
-    results = fit_many(problems, config, watched, [search.seed for search in searches], clock, watchers)
-    seconds = (clock() - began) / max(len(searches), 1)
+    began = time.perf_counter()
+    results = fit_many(problems, config, watched, [search.seed for search in searches], observers=watchers)
+    seconds = (time.perf_counter() - began) / max(len(searches), 1)
     return [
         _episode(search, watcher, result, solved_below, seconds)
         for search, watcher, result in zip(searches, watchers, results, strict=True)
