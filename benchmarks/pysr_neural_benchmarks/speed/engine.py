@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.evaluate import remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import DIVISION_EPSILON, Array, Function
@@ -202,8 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     for name in ("generations", "rounds"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     cases = [measure(size, options.generations, options.rounds, options.seed) for size in SIZES]
     print(table(cases))
     if options.json:

@@ -10,7 +10,6 @@ processor, for which it needs a core of its own.  No joins and no least squares 
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -31,6 +30,7 @@ from pysr_neural_baseline.search import run_search
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import Curve, markdown_table, panels
 from pysr_neural_benchmarks.studies import judging, reference
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.suites.reader import load_suite
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.problems import PRIORS, held_out_of
@@ -224,11 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log=False,
         shared=False,
     )
-    (options.out / "report.md").write_text(report(results, options), encoding="utf-8")
-    print((options.out / "report.md").read_text(encoding="utf-8"))
-    if options.json:
-        print(json.dumps({"command": _command(options), **results}))
-    return 0
+    return end(report(results, options), {"command": _command(options), **results}, options)
 
 
 def _joined(rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -243,7 +239,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pysr-neural study policies", description=(__doc__ or "").split("\n")[0])
+    parser = study_parser("policies", __doc__)
     parser.add_argument("policies", nargs="+", metavar="NAME=FILE", help="safetensors files of policies")
     parser.add_argument("--problems", type=int, default=40, help="of each operator set")
     parser.add_argument("--seeds", type=int, default=5)
@@ -251,8 +247,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of BasicSR's searches")
     parser.add_argument("--draws", type=int, default=DRAWS, help="actions drawn for each that is taken")
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_policies"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser
 
 
