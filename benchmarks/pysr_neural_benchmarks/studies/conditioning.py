@@ -9,6 +9,7 @@ problems in the same order.  Finished arms are kept in ``results.jsonl``, and an
 its last checkpoint.
 """
 
+import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -262,16 +263,7 @@ def draw(arms: Mapping[str, Row], folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = study_parser("conditioning", __doc__)
-    parser.add_argument("--minutes-per-arm", type=float, default=3.0, help="of training and judging, roughly")
-    parser.add_argument("--steps", type=int, default=0, help="of training; 0: what fits into the minutes")
-    parser.add_argument("--problems", type=int, default=0, help=f"0: {PROBLEMS_PER_MINUTE} for each minute per arm")
-    parser.add_argument("--draws", type=int, default=64, help="samples per problem")
-    parser.add_argument("--evaluations", type=int, default=400, help="of each search")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings per arm")
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, CONTROL], default=[*ARMS, CONTROL])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of training")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     if not options.minutes_per_arm > 0 or options.seeds < 1 or options.draws < 2 or options.evaluations < 1:
         raise ConfigError(
             "--minutes-per-arm must be above 0, --seeds and --evaluations at least 1, --draws at least 2; got "
@@ -308,6 +300,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     shares = {column: {name: share_of(row, column) for name, row in arms.items()} for column in COLUMNS}
     losses = {name: row["loss"] for name, row in arms.items() if "loss" in row}
     return end(report(arms, facts, command), {**facts, "loss": losses, **shares}, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = study_parser("conditioning", __doc__)
+    parser.add_argument("--minutes-per-arm", type=float, default=3.0, help="of training and judging, roughly")
+    parser.add_argument("--steps", type=int, default=0, help="of training; 0: what fits into the minutes")
+    parser.add_argument("--problems", type=int, default=0, help=f"0: {PROBLEMS_PER_MINUTE} for each minute per arm")
+    parser.add_argument("--draws", type=int, default=64, help="samples per problem")
+    parser.add_argument("--evaluations", type=int, default=400, help="of each search")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per arm")
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, CONTROL], default=[*ARMS, CONTROL])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of training")
+    return parser
 
 
 if __name__ == "__main__":

@@ -182,14 +182,7 @@ seeds.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(argv)
-    named = [text.partition("=") for text in options.policies]
-    if wrong := [name for name, _, path in named if not path or name == BASIC]:
-        raise ConfigError(f"Policies are given as NAME=FILE, with other names than {BASIC!r}; got {wrong[0]!r}.")
-    if len({name for name, _, _ in named}) < len(named) or len(named) > MOST:
-        raise ConfigError(
-            f"At most {MOST} policies, each with a name of its own; got {[name for name, _, _ in named]}."
-        )
-    policies = {name: Path(path) for name, _, path in named}
+    policies = _named(options.policies)
     digests = {name: sha256(path.read_bytes()).hexdigest()[:12] for name, path in policies.items()}
     groups = [*PRIORS, SUITES]
     given = (options.problems, options.rows)
@@ -225,6 +218,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         shared=False,
     )
     return end(report(results, options), {"command": _command(options), **results}, options)
+
+
+def _named(given: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FILE, as often as it is given."""
+    named = [text.partition("=") for text in given]
+    if wrong := [name for name, _, path in named if not path or name == BASIC]:
+        raise ConfigError(f"Policies are given as NAME=FILE, with other names than {BASIC!r}; got {wrong[0]!r}.")
+    names = [name for name, _, _ in named]
+    if len(set(names)) < len(names) or len(names) > MOST:
+        raise ConfigError(f"At most {MOST} policies, each with a name of its own; got {names}.")
+    return {name: Path(path) for name, _, path in named}
 
 
 def _joined(rows: Sequence[Row]) -> dict[str, list[Any]]:

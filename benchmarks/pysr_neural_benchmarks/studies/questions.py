@@ -33,13 +33,12 @@ from pysr_neural_benchmarks.studies import judging
 from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.single import SingleLayout, SingleSession
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW
-from pysr_neural_training.learning.recovery import held_out_problems, recovers
+from pysr_neural_training.learning.recovery import SIZES, held_out_problems, recovers
 from pysr_neural_training.problems.generate import GeneratedProblem
 
 BASES = 4
 """Members of the front that the model is asked about."""
 ENDLESS = 10**9
-SIZES = ((1, 5), (6, 9), (10, 15), (16, 30))
 MAX_SIZE = 25
 ARMS = {
     "direct": "direct",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_training.examples.build import IGNORED, BatchSource
-from pysr_neural_training.learning.train import TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, load_config
 
 
 def survey(config: TrainConfig, count: int) -> dict[str, float]:
