@@ -27,7 +27,7 @@ from pysr_neural_training.improve.config import (
     RLConfig,
     read_config,
 )
-from pysr_neural_training.improve.rollout import Episode
+from pysr_neural_training.improve.episodes import Episode
 from pysr_neural_training.improve.round_folders import RoundFolders
 from pysr_neural_training.improve.rounds import (
     held_out_searches,
