@@ -35,6 +35,10 @@ class ProposerConfig(PretrainedConfig):
         What its prompts say about the data, one of `wire.context.CONTEXTS`.
     pair_rank : int
         Rank of the head of `model.pairs`, for which building block stands below which; 0: no such head.
+    vocabulary_hash, vocabulary_size, wire_version
+        Of the release that trained it; `model.checkpoint` refuses another vocabulary than this one's.
+    **others
+        Of transformers' `PretrainedConfig`.
     """
 
     model_type = "pysr_neural_proposer"

@@ -6,9 +6,9 @@ losses (`pysr_neural_baseline.objective`).
 Both evaluate the members of real searches by the reference preset, generation by generation, as they arise.  Only
 those whose tree the search had not met before count, for both, so that no loss is merely looked up.  Evaluating a
 member means going from its tree to its loss.  What the engine may reuse is what the parents left behind: values of
-subtrees.  The naive side is plain NumPy, written from the definitions (FACTS.md §1), guarded division included.  The
-two sides take turns at going first; processor time is counted, so that other processes do not, and the clock's own cost
-is subtracted; the median round counts.
+subtrees.  The naive side is plain NumPy, written from the definitions, guarded division included.  The two sides take
+turns at going first; processor time is counted, so that other processes do not, and the clock's own cost is subtracted;
+the median round counts.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def naive_values(tree: Node, X: Array) -> Array:
 
 
 def naive_loss(tree: Node, X: Array, y: Array) -> float:
-    """Return the reference preset's loss as it is defined (FACTS.md §1)."""
+    """Return the reference preset's loss as it is defined."""
     with np.errstate(all="ignore"):
         values = naive_values(tree, X)
         good = np.abs(values) < LARGEST_PREDICTION

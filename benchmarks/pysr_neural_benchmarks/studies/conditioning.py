@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pysr_neural_training
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
 from pysr_neural.proposer.base import Proposer
@@ -30,11 +29,10 @@ from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.single import HiddenBatches, SingleLayout
 from pysr_neural_training.examples.build import ExampleConfig, Layouts
 from pysr_neural_training.improve.policy_searches import is_solved
-from pysr_neural_training.learning.config import TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, named_config
 from pysr_neural_training.learning.recovery import held_out_problems, prior_candidates, recovers
 from pysr_neural_training.learning.train import train
 
-TINY = Path(pysr_neural_training.__file__).parent / "configs" / "tiny.toml"
 Row = Mapping[str, Any]
 
 
@@ -100,7 +98,7 @@ MEASURED_STEPS = 30
 
 def config_of(arm: Arm, seed: int, steps: int, settings: Sequence[str]) -> TrainConfig:
     """Return the training of one arm: the tiny configuration made smaller, limited by steps alone."""
-    base = load_config(TINY, [*SIZE, *settings])
+    base = named_config("tiny", [*SIZE, *settings])
     schedule = replace(
         base.schedule,
         steps=steps,

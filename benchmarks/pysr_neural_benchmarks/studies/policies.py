@@ -23,7 +23,6 @@ import numpy as np
 from pysr_neural.errors import ConfigError
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
@@ -33,6 +32,7 @@ from pysr_neural_benchmarks.studies import judging, reference
 from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.suites.reader import load_suite
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
+from pysr_neural_training.improve.self_play import SelfPlayConfig
 from pysr_neural_training.policy.problems import PRIORS, held_out_of
 
 BASIC = "basicsr"
@@ -56,17 +56,15 @@ def problems_of(group: str, count: int, rows: int) -> tuple[Problem, ...]:
 
 def config_of(evaluations: int, seconds: float) -> BasicSRConfig:
     """Return the settings of a policy's search, or of one of BasicSR that only the time ends."""
-    own: dict[str, Any] = {"timeout_seconds": seconds, "generations": 10**7}
     if not seconds:
-        most = judging.GENERATIONS * evaluations // judging.POPULATION  # A repeated child costs no evaluation.
-        own = {"max_evaluations": evaluations, "generations": most, "proposal_share": 1.0, "levels": ("child",)}
-        own["guard"] = GuardRules(max_overhead=1.0)
+        return SelfPlayConfig(evaluations=evaluations, population_size=judging.POPULATION).search()
     return BasicSRConfig.reference(
         population_size=judging.POPULATION,
+        generations=10**7,
+        timeout_seconds=seconds,
         relative_loss=True,
         early_stop_loss=SOLVED_BELOW,
         extra_generations=0,
-        **own,
     )
 
 

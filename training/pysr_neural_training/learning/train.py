@@ -26,7 +26,7 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.examples.build import batches, count_examples
-from pysr_neural_training.learning.config import TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, named_config
 from pysr_neural_training.learning.resume import FREE, elapsed, finished_step, last_step
 from pysr_neural_training.learning.run_dir import RunDirectory
 
@@ -244,8 +244,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="run directory (default: outputs/runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     options = parser.parse_args(argv)
-    shipped = Path(__file__).parents[1] / "configs" / f"{options.config}.toml"
-    config = load_config(shipped if shipped.exists() else Path(options.config), options.settings)
+    config = named_config(options.config, options.settings)
     final = train(config, options.out or Path("outputs/runs") / config.name)
     print(f"Checkpoint: {final}")
     return 0
