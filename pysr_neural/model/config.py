@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from pysr_neural.model.checkpoint import MODEL_TYPE
 from pysr_neural.wire.codes import WIRE_VERSION
 from pysr_neural.wire.context import context_named
 from pysr_neural.wire.vocabulary import NAMES, VOCABULARY_HASH
@@ -41,7 +42,7 @@ class ProposerConfig(PretrainedConfig):
         Of transformers' `PretrainedConfig`.
     """
 
-    model_type = "pysr_neural_proposer"
+    model_type = MODEL_TYPE
 
     def __init__(
         self,

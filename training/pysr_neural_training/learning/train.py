@@ -43,7 +43,7 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
         Which of how many processes this one is.
     """
 
-    def __init__(self, config: TrainConfig, start: int = 0, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, config: TrainConfig, start: int, rank: int, ranks: int) -> None:
         self.config, self.start, self.rank, self.ranks = config, start, rank, ranks
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
