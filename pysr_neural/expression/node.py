@@ -115,9 +115,9 @@ class Node:
         ExpressionError
             If there is no such position.
         """
-        node, path_start = self, position
         if not 0 <= position < self.size:
-            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {path_start}.")
+            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {position}.")
+        node = self
         while position:
             position -= 1
             for child in node.children:

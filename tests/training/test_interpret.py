@@ -346,7 +346,7 @@ def test_no_states_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["problems", "generations", "children"])
 def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"--{name} must be at least 1; got 0"):
+    with pytest.raises(ConfigError, match=f"--{name} must be a whole number at least 1; got 0"):
         interpret(
             "scripted", EarlyAndLate(), **({"problems": 1, "generations": 1, "children": 1, "seed": 0} | {name: 0})
         )

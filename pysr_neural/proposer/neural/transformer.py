@@ -116,11 +116,11 @@ class TransformerSession(Questioner):
     ----------
     model : ProposerModel
     problem : Problem
-    combine : bool, optional
+    combine : bool
         As for `TransformerProposer`.
     """
 
-    def __init__(self, model: ProposerModel, problem: Problem, combine: bool = True) -> None:
+    def __init__(self, model: ProposerModel, problem: Problem, combine: bool) -> None:
         super().__init__(model, problem)
         self.combine = combine and problem.operators.evaluable
         rows = generator(0, "rows").permutation(len(problem.y))
