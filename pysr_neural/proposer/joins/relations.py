@@ -26,6 +26,7 @@ SHARES = 0.5, 0.3
 """Most columns without y, and with it, as shares of the rows."""
 DEGREE = 3
 """Bases in a product of few or simple ones."""
+MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
 PEAKED = 0.25
@@ -147,7 +148,7 @@ def simple_bases(order: Sequence[int], operators: OperatorSet) -> tuple[list[Nod
         Variables, the most important first.
     operators : OperatorSet
     """
-    variables = [variable(i) for i in order]
+    variables = [variable(i) for i in order[:MOST_VARIABLES]]
     functions = [apply(name, each) for name in operators.of_arity(1) for each in variables]
     over = [apply("/", constant(1.0), each) for each in variables] if ("/", 2) in operators.index else []
     return [*variables, *functions, *over], [2] * len(variables) + [3] * len(functions) + [2] * len(over)
@@ -213,6 +214,8 @@ def _divided(tree: Node) -> Node:
     first, *rest = children = [_divided(child) for child in tree.children]
     if tree.operator == "*" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
         return apply("/", first, rest[0].children[1])
+    if tree.operator == "/" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
+        return apply("*", first, rest[0].children[1])
     if tree.operator == "*" and first.operator == "/" and first.children[0].value == 1.0:
         return apply("/", rest[0], first.children[1])
     return apply(tree.operator or "", *children)

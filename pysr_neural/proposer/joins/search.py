@@ -143,6 +143,7 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
+        self._relations: Iterator[None] = iter(())
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
@@ -197,8 +198,7 @@ class Joiner:
         """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
         one in a single variable, which is quick to find and to solve."""
         for _ in self._related(*simple_bases(self._order, self.operators), DEGREE, SMALL):
-            pass  # All targets together are one step.
-        yield
+            pass  # Some milliseconds, all together: part of the first step.
         yield from self._focused_steps(HEAD_START)
         for number, first in enumerate(self._rounds()):
             yield
@@ -214,14 +214,14 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _related(self, bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent) -> Iterator[bool]:
+    def _related(self, bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent) -> Iterator[None]:
         """Look for quotients of two sums of products in all rows, on y and on what lies below an operator."""
         if "relations" in self.ways:
             X, y = self._all
             relations = Relations(X, bases, sizes, degree, self.operators, extent)
             for target in targets_of(y, self.operators):
                 self._rate(() if self.solved else relations.found(target))
-                yield False
+                yield
 
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
@@ -279,8 +279,10 @@ class Joiner:
                 )
             if number == 1:
                 parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
-                yield from self._related(*simple_bases(self._order, self.operators), DEGREE, LARGE)
-                yield from self._related(parts, [part.size for part in parts], 1, LARGE)
+                self._relations = itertools.chain(
+                    self._related(*simple_bases(self._order, self.operators), DEGREE, LARGE),
+                    self._related(parts, [part.size for part in parts], 1, LARGE),
+                )
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
@@ -299,6 +301,7 @@ class Joiner:
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     empty = False
+                    next(self._relations, None)
                     yield not number
             if empty:  # No part fits below any target: nor does it in later rounds.
                 self.done = True
