@@ -30,6 +30,7 @@ from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
+from pysr_neural.proposer.joins.relations import DEGREE, LARGE, SMALL, Extent, Relations, simple_bases
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.rests import Matching, matched
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -52,7 +53,7 @@ EAGER = 10
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 WAYS = frozenset(
-    {"beside", "curves", "groups", "interactions", "pairs", "quotients", "reductions", "relevance", "rests"}
+    {"beside", "curves", "groups", "interactions", "pairs", "reductions", "relations", "relevance", "rests"}
 )
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
@@ -120,6 +121,7 @@ class Joiner:
         screen: Screen | None = None,
     ) -> None:
         self.ways, self.depth, self.done = frozenset(ways), depth, False
+        self._all = X[:TESTED_ROWS], y[:TESTED_ROWS]
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
         self.operators, self.max_size, self.screen = operators, max_size, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
@@ -141,6 +143,7 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
+        self._relations: Iterator[None] = iter(())
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
@@ -194,6 +197,8 @@ class Joiner:
     def _run(self) -> Iterator[None]:
         """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
         one in a single variable, which is quick to find and to solve."""
+        for _ in self._related(*simple_bases(self._order, self.operators), DEGREE, SMALL):
+            pass  # Some milliseconds, all together: part of the first step.
         yield from self._focused_steps(HEAD_START)
         for number, first in enumerate(self._rounds()):
             yield
@@ -208,6 +213,15 @@ class Joiner:
                 if self._turn and not self.solved:
                     self._work_below(*self._turn.pop())
                     yield
+
+    def _related(self, bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent) -> Iterator[None]:
+        """Look for quotients of two sums of products in all rows, on y and on what lies below an operator."""
+        if "relations" in self.ways:
+            X, y = self._all
+            relations = Relations(X, bases, sizes, degree, self.operators, extent)
+            for target in targets_of(y, self.operators):
+                self._rate(() if self.solved else relations.found(target))
+                yield
 
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
@@ -263,6 +277,12 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
+            if number == 1:
+                parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
+                self._relations = itertools.chain(
+                    self._related(*simple_bases(self._order, self.operators), DEGREE, LARGE),
+                    self._related(parts, [part.size for part in parts], 1, LARGE),
+                )
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
@@ -281,6 +301,7 @@ class Joiner:
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     empty = False
+                    next(self._relations, None)
                     yield not number
             if empty:  # No part fits below any target: nor does it in later rounds.
                 self.done = True

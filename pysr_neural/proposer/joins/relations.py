@@ -1,0 +1,232 @@
+"""Quotients of two sums of products: ``y Q = P`` is linear in the coefficients of both, and shows in one factorization.
+
+Owns: the terms, the relation between them, which of them it needs.  Does not own: Horner's form (`polynomials`).
+
+Variables, their reciprocals, functions of one variable, and products of up to three of these are terms.  They, and the
+shorter ones times y, are columns, the short ones first.  The first column that those before it span but for rounding
+tells the simplest relation, whatever the number of its terms; sums are quotients with Q = 1.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pysr_neural.expression.node import Node, apply, constant, variable
+from pysr_neural.operators import Array
+from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins.parts import values_of
+from pysr_neural.proposer.joins.polynomials import Monomial, horner
+from pysr_neural.proposer.joins.polynomials import values_of as values_of_monomials
+from pysr_neural.proposer.joins.splits import Target, replaced
+
+SHARES = 0.5, 0.3
+"""Most columns without y, and with it, as shares of the rows."""
+DEGREE = 3
+"""Bases in a product of few or simple ones."""
+MOST_VARIABLES = 20
+MOST_BASES, LARGEST_BASE = 7, 4
+"""Of the sets in which functions come together; nodes of a function in them."""
+PEAKED = 0.25
+"""Share of a column's square that one row may have: otherwise a relation says something about that row only."""
+DEPENDENT, APART = 1e-13, 1e-5
+"""Share of a column that is rounding; share that the terms of a relation must leave of each other otherwise."""
+NEEDED = (1e-3, 1e-5, 1e-7, 1e-9)
+"""Coefficients below these shares of the largest are left out, if the relation holds without them."""
+LONGEST = 12
+"""Terms of a relation."""
+TRIED = 3
+"""Relations that are looked at."""
+
+
+class Extent(NamedTuple):
+    """How many terms there are.
+
+    Parameters
+    ----------
+    over, under : int
+        Columns without y, and with it.
+    independent : float
+        Share of a term that shorter ones must leave unexplained.
+    """
+
+    over: int
+    under: int
+    independent: float
+
+
+SMALL, LARGE = Extent(100, 50, 1e-6), Extent(300, 150, 1e-11)
+"""Different ones quickly; and many, also such as are nearly alike."""
+
+
+class Relations:
+    """Terms for the targets of one search.
+
+    Parameters
+    ----------
+    X : array, shape (rows, features)
+    bases : sequence of Node
+        Of whose products the terms are.
+    sizes : sequence of int
+        How many nodes each adds to a product.
+    degree : int
+        Largest number of bases in a product.
+    operators : OperatorSet
+        Without division only sums are found.
+    extent : Extent
+    """
+
+    def __init__(
+        self,
+        X: Array,
+        bases: Sequence[Node],
+        sizes: Sequence[int],
+        degree: int,
+        operators: OperatorSet,
+        extent: Extent = SMALL,
+    ) -> None:
+        self._bases, self._minus = list(bases), ("-", 2) in operators.index
+        over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
+        terms = _products(sizes, degree, 2 * over)
+        values = np.vstack([np.ones(len(X)), values_of_monomials(terms[1:], values_of(self._bases, X.T))])
+        usable = np.isfinite(values).all(axis=1) & _spread(values)
+        terms, values = list(itertools.compress(terms, usable)), values[usable]
+        triangle = np.linalg.qr(_units(values).T, mode="r")
+        kept = np.flatnonzero(np.abs(np.diagonal(triangle)) > extent.independent)[:over]
+        self._terms, self._values = [terms[k] for k in kept], values[kept]
+        self._under = min(len(kept), under if ("/", 2) in operators.index else 1)
+        lengths = np.array([sum(sizes[i] for i in term) for term in self._terms])
+        # Of the same length, terms with y come later: a sum is simpler than a quotient.
+        self._order = np.argsort([*lengths, *(lengths[: self._under] + 0.5)], kind="stable")
+
+    def found(self, target: Target) -> Iterator[Node]:
+        """Yield answers whose part is a quotient of two sums, if a target is one but for rounding."""
+        count = len(self._terms)
+        weights = target.weight_of_rows / np.sqrt(1 + np.square(target.values / np.median(np.abs(target.values))))
+        columns = np.vstack([self._values, self._values[: self._under] * target.values]) * weights
+        usable = np.isfinite(columns).all(axis=1) & _spread(columns)
+        order = self._order[usable[self._order]]
+        units = _units(columns[order])
+        if len(units) < 2:
+            return
+        triangle = np.linalg.qr(units.T, mode="r")
+        for last in np.flatnonzero(np.abs(np.diagonal(triangle)) < DEPENDENT)[:TRIED].tolist():
+            related = _related(units, triangle, last)
+            if related is not None:
+                kept, factors = related
+                numbers = order[kept]
+                factors = factors / np.sqrt(np.square(columns[numbers]).sum(axis=1))
+                over, under = numbers < count, numbers >= count
+                if under.any() and over.any():
+                    yield self._written(target, *self._sides(numbers, factors, over, under))
+
+    def _sides(
+        self, numbers: npt.NDArray[np.int64], factors: Array, over: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]
+    ) -> tuple[list[tuple[float, Monomial]], list[tuple[float, Monomial]]]:
+        """Return numerator and denominator, whose simplest term has the factor 1."""
+        factors = factors / factors[under][0]
+        upper = [(-float(f), self._terms[k]) for f, k in zip(factors[over], numbers[over], strict=True)]
+        each = zip(factors[under], numbers[under] - len(self._terms), strict=True)
+        return upper, [(float(f), self._terms[k]) for f, k in each]
+
+    def _written(
+        self, target: Target, upper: list[tuple[float, Monomial]], lower: list[tuple[float, Monomial]]
+    ) -> Node:
+        above, below = horner(upper, self._minus), horner(lower, self._minus)
+        whole = apply("/", above, below) if below.variables() else above
+        return target.wrap(_divided(replaced(whole, self._bases)))
+
+
+def simple_bases(order: Sequence[int], operators: OperatorSet) -> tuple[list[Node], list[int]]:
+    """Return variables, functions of them and their reciprocals, and how many nodes each adds to a product.
+
+    Parameters
+    ----------
+    order : sequence of int
+        Variables, the most important first.
+    operators : OperatorSet
+    """
+    variables = [variable(i) for i in order[:MOST_VARIABLES]]
+    functions = [apply(name, each) for name in operators.of_arity(1) for each in variables]
+    over = [apply("/", constant(1.0), each) for each in variables] if ("/", 2) in operators.index else []
+    return [*variables, *functions, *over], [2] * len(variables) + [3] * len(functions) + [2] * len(over)
+
+
+def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node]) -> Iterator[list[Node]]:
+    """Yield sets of functions of variables.
+
+    Parameters
+    ----------
+    order : sequence of int
+        Variables, the most important first.
+    operators : OperatorSet
+    near : sequence of Node
+        Good answers: the functions in them come together first.
+    """
+    variables = [variable(i) for i in order]
+    seen: set[frozenset[Node]] = set()
+    names = operators.of_arity(1)
+    functions = [node for tree in near for node in tree if len(node.children) == 1]
+    told = dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants())
+    sets = [[*variables, *told], [*variables]]
+    if len(variables) == 1:
+        sets.append([*variables, *(apply(name, variables[0]) for name in names)])
+    sets += [[*variables, *(apply(name, each) for each in variables)] for name in names]
+    for bases in sets:
+        some = bases[:MOST_BASES]
+        if frozenset(some) not in seen:
+            seen.add(frozenset(some))
+            yield some
+
+
+def _products(sizes: Sequence[int], largest: int, most: int) -> list[Monomial]:
+    """Return so many products, 1 first and then the short ones."""
+    found: list[Monomial] = [()]
+    numbers = range(len(sizes))
+    for degree in range(1, largest + 1):
+        found += itertools.islice(itertools.combinations_with_replacement(numbers, degree), most * len(sizes))
+    return sorted(found, key=lambda term: sum(sizes[i] for i in term))[:most]
+
+
+def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.int64], Array] | None:
+    """Return the few columns whose sum, with which factors, is nothing but rounding; the last is one of them."""
+    with np.errstate(all="ignore"):
+        try:
+            factors = np.linalg.solve(triangle[:last, :last], triangle[:last, last])
+        except np.linalg.LinAlgError:
+            return None
+    for share in NEEDED:
+        kept = np.append(np.flatnonzero(np.abs(factors) > share * np.abs(factors).max()), last)
+        if len(kept) > LONGEST:
+            return None
+        _, values, rows = np.linalg.svd(np.linalg.qr(units[kept].T, mode="r"))
+        if values[-1] < DEPENDENT:
+            return (kept, rows[-1]) if values[-2] > APART else None
+    return None
+
+
+def _divided(tree: Node) -> Node:
+    """Write a product with a reciprocal as a quotient."""
+    if not tree.children:
+        return tree
+    first, *rest = children = [_divided(child) for child in tree.children]
+    if tree.operator == "*" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
+        return apply("/", first, rest[0].children[1])
+    if tree.operator == "/" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
+        return apply("*", first, rest[0].children[1])
+    if tree.operator == "*" and first.operator == "/" and first.children[0].value == 1.0:
+        return apply("/", rest[0], first.children[1])
+    return apply(tree.operator or "", *children)
+
+
+def _spread(columns: Array) -> npt.NDArray[np.bool_]:
+    squares = np.square(columns)
+    spread: npt.NDArray[np.bool_] = squares.max(axis=1) < PEAKED * squares.sum(axis=1)
+    return spread
+
+
+def _units(columns: Array) -> Array:
+    units: Array = columns / np.sqrt(np.square(columns).sum(axis=1))[:, None]
+    return units
