@@ -29,16 +29,17 @@ DEGREE = 3
 MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
-PEAKED = 0.25
-"""Share of a column's square that one row may have: otherwise a relation says something about that row only."""
 DEPENDENT, APART = 1e-13, 1e-5
 """Share of a column that is rounding; share that the terms of a relation must leave of each other otherwise."""
 NEEDED = (1e-3, 1e-5, 1e-7, 1e-9)
 """Coefficients below these shares of the largest are left out, if the relation holds without them."""
 LONGEST = 12
 """Terms of a relation."""
-TRIED = 3
+TRIED = 6
 """Relations that are looked at."""
+HOLDS, MOST_ROWS = 1e-6, 0.9
+"""Share of the largest term that a relation may leave on a row, on so many of them: rows far above all others make
+relations of their own."""
 
 
 class Extent(NamedTuple):
@@ -91,9 +92,9 @@ class Relations:
         over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
         terms = _products(sizes, degree, 2 * over)
         values = np.vstack([np.ones(len(X)), values_of_monomials(terms[1:], values_of(self._bases, X.T))])
-        usable = np.isfinite(values).all(axis=1) & _spread(values)
+        usable = np.isfinite(values).all(axis=1) & np.any(values, axis=1)
         terms, values = list(itertools.compress(terms, usable)), values[usable]
-        triangle = np.linalg.qr(_units(values).T, mode="r")
+        triangle = np.linalg.qr(_units(values)[0].T, mode="r")
         kept = np.flatnonzero(np.abs(np.diagonal(triangle)) > extent.independent)[:over]
         self._terms, self._values = [terms[k] for k in kept], values[kept]
         self._under = min(len(kept), under if ("/", 2) in operators.index else 1)
@@ -104,20 +105,18 @@ class Relations:
     def found(self, target: Target) -> Iterator[Node]:
         """Yield answers whose part is a quotient of two sums, if a target is one but for rounding."""
         count = len(self._terms)
-        weights = target.weight_of_rows / np.sqrt(1 + np.square(target.values / np.median(np.abs(target.values))))
-        columns = np.vstack([self._values, self._values[: self._under] * target.values]) * weights
-        usable = np.isfinite(columns).all(axis=1) & _spread(columns)
+        columns = np.vstack([self._values, self._values[: self._under] * target.values]) * target.weight_of_rows
+        usable = np.isfinite(columns).all(axis=1) & np.any(columns, axis=1)
         order = self._order[usable[self._order]]
-        units = _units(columns[order])
-        if len(units) < 2:
+        if len(order) < 2:
             return
+        units, scale = _units(columns[order])
         triangle = np.linalg.qr(units.T, mode="r")
         for last in np.flatnonzero(np.abs(np.diagonal(triangle)) < DEPENDENT)[:TRIED].tolist():
             related = _related(units, triangle, last)
             if related is not None:
                 kept, factors = related
-                numbers = order[kept]
-                factors = factors / np.sqrt(np.square(columns[numbers]).sum(axis=1))
+                numbers, factors = order[kept], factors / scale[kept]
                 over, under = numbers < count, numbers >= count
                 if under.any() and over.any():
                     yield self._written(target, *self._sides(numbers, factors, over, under))
@@ -199,11 +198,13 @@ def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.i
             return None
     for share in NEEDED:
         kept = np.append(np.flatnonzero(np.abs(factors) > share * np.abs(factors).max()), last)
-        if len(kept) > LONGEST:
+        if not 2 <= len(kept) <= LONGEST:
             return None
         _, values, rows = np.linalg.svd(np.linalg.qr(units[kept].T, mode="r"))
         if values[-1] < DEPENDENT:
-            return (kept, rows[-1]) if values[-2] > APART else None
+            terms = units[kept] * rows[-1][:, None]
+            holds = np.abs(terms.sum(axis=0)) <= HOLDS * np.abs(terms).max(axis=0)
+            return (kept, rows[-1]) if values[-2] > APART and holds.mean() > MOST_ROWS else None
     return None
 
 
@@ -221,12 +222,15 @@ def _divided(tree: Node) -> Node:
     return apply(tree.operator or "", *children)
 
 
-def _spread(columns: Array) -> npt.NDArray[np.bool_]:
-    squares = np.square(columns)
-    spread: npt.NDArray[np.bool_] = squares.max(axis=1) < PEAKED * squares.sum(axis=1)
-    return spread
+def _units(columns: Array) -> tuple[Array, Array]:
+    """Give columns the norm 1, with the same weight for all rows, and return what each was divided by.
 
-
-def _units(columns: Array) -> Array:
-    units: Array = columns / np.sqrt(np.square(columns).sum(axis=1))[:, None]
-    return units
+    What depends on what does not change with the weights of rows; with them as they are, a row far above the others
+    would decide alone.
+    """
+    scale = np.sqrt(np.square(columns).sum(axis=1))
+    units = columns / scale[:, None]
+    weights = np.sqrt(np.square(units).sum(axis=0))
+    units = units / np.where(weights > 0, weights, 1.0)
+    again = np.sqrt(np.square(units).sum(axis=1))
+    return units / again[:, None], scale * again
