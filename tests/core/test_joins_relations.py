@@ -64,6 +64,16 @@ def test_what_holds_on_single_rows_only_is_no_relation() -> None:
     assert all(fraction_unexplained(evaluate(tree, wide), y) < 1e-18 for tree in answers)
 
 
+@pytest.mark.parametrize("scale", [1e-40, 1e45])
+def test_units_far_from_1_change_nothing(scale: float) -> None:
+    far = X * [scale, 1.0, 1.0]
+    y = evaluate(parse("x0 * x0 * x0 / (x1 + 2.0 * x2)"), far)
+    with np.errstate(all="ignore"):
+        relations = Relations(far, *simple_bases([0, 1, 2], ALL), DEGREE, ALL)
+        tree = next(relations.found(targets_of(y, ALL)[0]))
+    assert fraction_unexplained(evaluate(tree, far), y) < 1e-18
+
+
 @pytest.mark.parametrize("rows", [6, 9, 20])
 def test_few_rows_and_constant_columns_are_taken(rows: int) -> None:
     some = np.random.default_rng(2).uniform(1.0, 2.0, (rows, 3))

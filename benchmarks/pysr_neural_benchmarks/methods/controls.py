@@ -15,7 +15,7 @@ from pysr_neural.errors import ConfigError
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.interop.julia import load_package
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.joins.search import combinations
+from pysr_neural.proposer.joins.once import combinations
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.methods.base import Budget, Front, Outcome, Step, pareto
 from pysr_neural_benchmarks.methods.direct import refined

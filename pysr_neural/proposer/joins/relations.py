@@ -20,7 +20,7 @@ from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.parts import values_of
 from pysr_neural.proposer.joins.polynomials import Monomial, horner
 from pysr_neural.proposer.joins.polynomials import values_of as values_of_monomials
-from pysr_neural.proposer.joins.splits import Target, replaced
+from pysr_neural.proposer.joins.splits import HUGE, Target, replaced
 
 SHARES = 0.5, 0.3
 """Most columns without y, and with it, as shares of the rows."""
@@ -91,12 +91,16 @@ class Relations:
         self._bases, self._minus = list(bases), ("-", 2) in operators.index
         over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
         terms = _products(sizes, degree, 2 * over)
-        values = np.vstack([np.ones(len(X)), values_of_monomials(terms[1:], values_of(self._bases, X.T))])
-        usable = np.isfinite(values).all(axis=1) & np.any(values, axis=1)
+        columns = values_of(self._bases, X.T)
+        largest = np.abs(columns).max(axis=1)  # Products of large or small ones would leave the range of numbers.
+        largest = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+        values = np.vstack([np.ones(len(X)), values_of_monomials(terms[1:], columns / largest[:, None])])
+        usable = _usable(values)
         terms, values = list(itertools.compress(terms, usable)), values[usable]
         triangle = np.linalg.qr(_units(values)[0].T, mode="r")
         kept = np.flatnonzero(np.abs(np.diagonal(triangle)) > extent.independent)[:over]
         self._terms, self._values = [terms[k] for k in kept], values[kept]
+        self._scales = np.array([np.prod(largest[list(term)]) for term in self._terms])
         self._under = min(len(kept), under if ("/", 2) in operators.index else 1)
         lengths = np.array([sum(sizes[i] for i in term) for term in self._terms])
         # Of the same length, terms with y come later: a sum is simpler than a quotient.
@@ -105,18 +109,20 @@ class Relations:
     def found(self, target: Target) -> Iterator[Node]:
         """Yield answers whose part is a quotient of two sums, if a target is one but for rounding."""
         count = len(self._terms)
-        columns = np.vstack([self._values, self._values[: self._under] * target.values]) * target.weight_of_rows
-        usable = np.isfinite(columns).all(axis=1) & np.any(columns, axis=1)
-        order = self._order[usable[self._order]]
+        largest = np.abs(target.values).max()
+        below = self._values[: self._under] * (target.values / largest)
+        columns = np.vstack([self._values, below]) * target.weight_of_rows
+        order = self._order[_usable(columns)[self._order]]
         if len(order) < 2:
             return
         units, scale = _units(columns[order])
-        triangle = np.linalg.qr(units.T, mode="r")
+        triangle: Array = np.asarray(np.linalg.qr(units.T, mode="r"))
         for last in np.flatnonzero(np.abs(np.diagonal(triangle)) < DEPENDENT)[:TRIED].tolist():
             related = _related(units, triangle, last)
             if related is not None:
                 kept, factors = related
                 numbers, factors = order[kept], factors / scale[kept]
+                factors = factors / np.append(self._scales, self._scales[: self._under] * largest)[numbers]
                 over, under = numbers < count, numbers >= count
                 if under.any() and over.any():
                     yield self._written(target, *self._sides(numbers, factors, over, under))
@@ -220,6 +226,13 @@ def _divided(tree: Node) -> Node:
     if tree.operator == "*" and first.operator == "/" and first.children[0].value == 1.0:
         return apply("/", rest[0], first.children[1])
     return apply(tree.operator or "", *children)
+
+
+def _usable(columns: Array) -> npt.NDArray[np.bool_]:
+    """Tell which columns are finite, with squares that are neither too large nor too small."""
+    largest = np.abs(columns).max(axis=1)
+    usable: npt.NDArray[np.bool_] = (largest > 1 / HUGE) & (largest < HUGE)
+    return usable
 
 
 def _units(columns: Array) -> tuple[Array, Array]:

@@ -287,7 +287,7 @@ class Joiner:
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
             for each in bases:
-                queues[each.base] = [(0.0, next(order), partial(_itself, each))]
+                queues[each.base] = [(0.0, next(order), partial(Target._replace, each))]
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -398,22 +398,3 @@ class Joiner:
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
                 self.answers.rate(tree)
-
-
-def _itself(target: Target) -> Target:
-    return target
-
-
-def combinations(
-    trees: Sequence[Node],
-    X: Array,
-    y: Array,
-    operators: OperatorSet,
-    max_size: int,
-    allowed: Callable[[Node], bool] = lambda tree: True,
-    steps: int = 20,
-) -> list[Node]:
-    """Join the parts of some expressions once; see `Joiner`."""
-    joiner = Joiner(X, y, operators, max_size, allowed)
-    joiner.add(trees)
-    return joiner.work(steps)

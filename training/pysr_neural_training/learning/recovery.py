@@ -25,7 +25,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.joins.search import combinations
+from pysr_neural.proposer.joins.once import combinations
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
