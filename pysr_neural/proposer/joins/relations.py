@@ -24,8 +24,8 @@ from pysr_neural.proposer.joins.splits import HUGE, Target, replaced
 
 SHARES = 0.5, 0.3
 """Most columns without y, and with it, as shares of the rows."""
-DEGREE = 3
-"""Bases in a product of few or simple ones."""
+PAIRS, DEGREE = 2, 3
+"""Most bases in a product, at first and later."""
 MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
@@ -58,7 +58,7 @@ class Extent(NamedTuple):
     independent: float
 
 
-SMALL, LARGE = Extent(100, 50, 1e-6), Extent(300, 150, 1e-11)
+SMALL, LARGE = Extent(80, 40, 1e-6), Extent(300, 150, 1e-11)
 """Different ones quickly; and many, also such as are nearly alike."""
 
 
@@ -90,7 +90,7 @@ class Relations:
     ) -> None:
         self._bases, self._minus = list(bases), ("-", 2) in operators.index
         over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
-        terms = _products(sizes, degree, 2 * over)
+        terms = _products(sizes, degree, 3 * over // 2)
         columns = values_of(self._bases, X.T)
         largest = np.abs(columns).max(axis=1)  # Products of large or small ones would leave the range of numbers.
         largest = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
@@ -189,10 +189,13 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
 def _products(sizes: Sequence[int], largest: int, most: int) -> list[Monomial]:
     """Return so many products, 1 first and then the short ones."""
     found: list[Monomial] = [()]
-    numbers = range(len(sizes))
+    lengths = [np.zeros(1, dtype=np.int64)]
     for degree in range(1, largest + 1):
-        found += itertools.islice(itertools.combinations_with_replacement(numbers, degree), most * len(sizes))
-    return sorted(found, key=lambda term: sum(sizes[i] for i in term))[:most]
+        more = itertools.combinations_with_replacement(range(len(sizes)), degree)
+        found += (longer := list(itertools.islice(more, most * len(sizes))))
+        lengths.append(np.asarray(sizes)[np.array(longer)].sum(axis=1))
+    order = np.argsort(np.concatenate(lengths), kind="stable")[:most]
+    return [found[k] for k in order.tolist()]
 
 
 def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.int64], Array] | None:

@@ -30,7 +30,7 @@ from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
-from pysr_neural.proposer.joins.relations import DEGREE, LARGE, SMALL, Extent, Relations, simple_bases
+from pysr_neural.proposer.joins.relations import DEGREE, LARGE, PAIRS, SMALL, Extent, Relations, simple_bases
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.rests import Matching, matched
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -69,8 +69,6 @@ FEW, NEXT_TO_NOTHING = 8, 0.8
 """Steps after which a head start with one variable is given up if it leaves so much unexplained: others matter too."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
-
-
 Pending = Callable[[], Target | None]
 """Makes a target once its turn comes."""
 Queue = list[tuple[float, int, Pending]]
@@ -143,7 +141,7 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
-        self._relations: Iterator[None] = iter(())
+        self._relations = self._related((self.X, self.y), *simple_bases(self._order, operators), PAIRS, SMALL)
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
@@ -181,7 +179,9 @@ class Joiner:
                 for _ in range(steps):
                     if self.solved or stop():
                         break
-                    next(self._steps, None)
+                    next(self._relations, None)
+                    if not self.solved:
+                        next(self._steps, None)
         return self.answers.fresh()
 
     @property
@@ -197,8 +197,6 @@ class Joiner:
     def _run(self) -> Iterator[None]:
         """Do the work of all rounds a step at a time, and that of smaller problems between; in the first round only of
         one in a single variable, which is quick to find and to solve."""
-        for _ in self._related(*simple_bases(self._order, self.operators), DEGREE, SMALL):
-            pass  # Some milliseconds, all together: part of the first step.
         yield from self._focused_steps(HEAD_START)
         for number, first in enumerate(self._rounds()):
             yield
@@ -214,13 +212,15 @@ class Joiner:
                     self._work_below(*self._turn.pop())
                     yield
 
-    def _related(self, bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent) -> Iterator[None]:
-        """Look for quotients of two sums of products in all rows, on y and on what lies below an operator."""
+    def _related(
+        self, data: tuple[Array, Array], bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent
+    ) -> Iterator[None]:
+        """Look for quotients of two sums of products, on y and on what lies below an operator."""
         if "relations" in self.ways:
-            X, y = self._all
+            X, y = data
             relations = Relations(X, bases, sizes, degree, self.operators, extent)
             for target in targets_of(y, self.operators):
-                self._rate(() if self.solved else relations.found(target))
+                self._rate(relations.found(target))
                 yield
 
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
@@ -280,8 +280,8 @@ class Joiner:
             if number == 1:
                 parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
                 self._relations = itertools.chain(
-                    self._related(*simple_bases(self._order, self.operators), DEGREE, LARGE),
-                    self._related(parts, [part.size for part in parts], 1, LARGE),
+                    self._related(self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
+                    self._related(self._all, parts, [part.size for part in parts], 1, LARGE),
                 )
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
@@ -301,7 +301,6 @@ class Joiner:
                     for price, below in self._step(library, target):
                         heapq.heappush(queue, (price, next(order), below))
                     empty = False
-                    next(self._relations, None)
                     yield not number
             if empty:  # No part fits below any target: nor does it in later rounds.
                 self.done = True
