@@ -7,6 +7,7 @@ from pysr_neural.expression.evaluate import evaluate
 from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet
+from pysr_neural.proposer.joins import relations as module
 from pysr_neural.proposer.joins.relations import DEGREE, LARGE, Relations, bases_of, simple_bases
 from pysr_neural.proposer.joins.splits import targets_of
 
@@ -62,6 +63,15 @@ def test_what_holds_on_single_rows_only_is_no_relation() -> None:
         relations = Relations(wide, *simple_bases([0, 1], ALL), DEGREE, ALL, LARGE)
         answers = list(relations.found(targets_of(y, ALL)[0]))
     assert all(fraction_unexplained(evaluate(tree, wide), y) < 1e-18 for tree in answers)
+
+
+@pytest.mark.parametrize("factor", [0.0, np.nan, np.inf])
+def test_factors_that_are_no_numbers_are_no_answer(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    y = X[:, 0] / (X[:, 1] + X[:, 2])
+    relations = Relations(X, *simple_bases([0, 1, 2], ALL), DEGREE, ALL)
+    monkeypatch.setattr(module, "_related", lambda *_: (np.array([0, 1]), np.array([1.0, factor])))  # 1, and y.
+    with np.errstate(all="ignore"):
+        assert list(relations.found(targets_of(y, ALL)[0])) == []
 
 
 @pytest.mark.parametrize("scale", [1e-40, 1e45])

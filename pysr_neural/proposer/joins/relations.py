@@ -108,7 +108,6 @@ class Relations:
 
     def found(self, target: Target) -> Iterator[Node]:
         """Yield answers whose part is a quotient of two sums, if a target is one but for rounding."""
-        count = len(self._terms)
         largest = np.abs(target.values).max()
         below = self._values[: self._under] * (target.values / largest)
         columns = np.vstack([self._values, below]) * target.weight_of_rows
@@ -123,25 +122,23 @@ class Relations:
                 kept, factors = related
                 numbers, factors = order[kept], factors / scale[kept]
                 factors = factors / np.append(self._scales, self._scales[: self._under] * largest)[numbers]
-                over, under = numbers < count, numbers >= count
-                if under.any() and over.any():
-                    yield self._written(target, *self._sides(numbers, factors, over, under))
+                if (tree := self._quotient(numbers, factors)) is not None:
+                    yield target.wrap(tree)
 
-    def _sides(
-        self, numbers: npt.NDArray[np.int64], factors: Array, over: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]
-    ) -> tuple[list[tuple[float, Monomial]], list[tuple[float, Monomial]]]:
-        """Return numerator and denominator, whose simplest term has the factor 1."""
+    def _quotient(self, numbers: npt.NDArray[np.int64], factors: Array) -> Node | None:
+        """Write down what a sum of columns that is 0 says of y; None if that is nothing, or not in numbers."""
+        count = len(self._terms)
+        under = numbers >= count
+        if under.all() or not under.any():
+            return None
         factors = factors / factors[under][0]
-        upper = [(-float(f), self._terms[k]) for f, k in zip(factors[over], numbers[over], strict=True)]
-        each = zip(factors[under], numbers[under] - len(self._terms), strict=True)
-        return upper, [(float(f), self._terms[k]) for f, k in each]
-
-    def _written(
-        self, target: Target, upper: list[tuple[float, Monomial]], lower: list[tuple[float, Monomial]]
-    ) -> Node:
+        if not (np.isfinite(factors).all() and factors.all()):
+            return None
+        each = [(float(f), self._terms[k % count]) for f, k in zip(factors, numbers.tolist(), strict=True)]
+        lower = [pair for pair, below in zip(each, under, strict=True) if below]
+        upper = [(-factor, term) for (factor, term), below in zip(each, under, strict=True) if not below]
         above, below = horner(upper, self._minus), horner(lower, self._minus)
-        whole = apply("/", above, below) if below.variables() else above
-        return target.wrap(_divided(replaced(whole, self._bases)))
+        return _divided(replaced(apply("/", above, below) if below.variables() else above, self._bases))
 
 
 def simple_bases(order: Sequence[int], operators: OperatorSet) -> tuple[list[Node], list[int]]:
