@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pysr_neural.expression.edits import (
     DOWN,
     KEPT,
+    MOST_OPERANDS,
     NEGATED,
     NOTHING,
     UP,
@@ -46,8 +47,10 @@ def edits_between(kind: str, child: Node, first: Node, second: Node | None = Non
     if kind == "randomize":
         return [Edit(0, -1, child)]
     if kind == "crossover":
-        parts = [] if second is None else list(enumerate(second))
-        return [Edit(at, place) for at, _, new in _changed(first, child) for place, part in parts if part == new]
+        places: dict[Node, list[int]] = {}
+        for place, part in enumerate(second or ()):
+            places.setdefault(part, []).append(place)
+        return [Edit(at, place) for at, _, new in _changed(first, child) for place in places.get(new, ())]
     if kind not in _FOUND:
         return []
     find = _FOUND[kind]
@@ -98,7 +101,8 @@ def _swap(at: int, old: Node, new: Node) -> Found:
 
 
 def _rotate(at: int, old: Node, new: Node) -> Found:
-    return _shaped("rotate", rotations(old), old, new)
+    rising = (p for p in rotations(old) if old.children[p // MOST_OPERANDS].operator == new.operator)
+    return _shaped("rotate", rising, old, new)
 
 
 def _delete(at: int, old: Node, new: Node) -> Found:

@@ -199,15 +199,15 @@ def test_the_imitation_study_ends_in_a_report(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_the_imitation_study_takes_traces_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sources = [SourceProblem(PROBLEM, "")] * 3
-    settings = Settings("basic", "default", {"populations": 1, "generations": 12}, "", 0.1)
+    sources = [SourceProblem(make_problem(target=lambda a, b: np.sin(7 * a) / b), "")] * 3
+    settings = Settings("basic", "default", {"populations": 1, "generations": 30}, "", 0.1)
     generate(tmp_path / "traces", sources, [5], settings, 3, Workers(0), quiet=True, apart=True)
-    given = ["--traces", str(tmp_path / "traces"), "--held-out-traces", "1", "--actions", "3000", "--steps", "150"]
+    given = ["--traces", str(tmp_path / "traces"), "--held-out-traces", "1", "--actions", "1000", "--steps", "40"]
     given += ["--out", str(tmp_path / "out"), "--json"]
     assert imitation.main(given) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["runs"], result["held_out"], result["impossible"]) == (2, 1, 0)
-    assert 2000 < result["actions"] < 4000
+    assert 700 < result["actions"] < 1300
     assert all(proposals == known == told for proposals, known, told in result["told"].values())
     assert all(result["variation"][aspect] < 0.6 * result["untrained"][aspect] for aspect in ("kinds", "ranks"))
     assert "| crossover | " in (tmp_path / "out" / "report.md").read_text()
