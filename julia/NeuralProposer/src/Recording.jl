@@ -40,9 +40,11 @@ function record_event!(recording::Recording, state::ProposerState, mutation, eve
     outcome = event.accepted ? ACCEPTED : finite ? NOT_ACCEPTED : INVALID
     neural = mutation isa NativeMutation || mutation isa NeuralMating || (mutation isa NeuralMutation && state.served)
     after = finite ? (Float64(event.after_loss), Float64(event.after_cost)) : (NaN, NaN)
+    # The engine writes the parent over a rejected child.
+    child = event.accepted || isnothing(recording.child) ? recording.child : copy(recording.child)
     row = push_event!(
         recording.events, state.cycle, wire_kind(mutation), (parent.ref, NOWHERE),
-        (Float64(event.before_loss), after[1]), (Float64(event.before_cost), after[2]), outcome, neural, recording.child,
+        (Float64(event.before_loss), after[1]), (Float64(event.before_cost), after[2]), outcome, neural, child,
     )
     loss = event.accepted ? after[1] : Float64(event.before_loss)
     push!(recording.awaited, Awaited(row, recording.child, parent.ref, loss))
@@ -122,12 +124,14 @@ function settle!(recording::Recording, member)
     root = get_tree(member.tree)
     at = findfirst(one -> one.root === root, recording.awaited)
     if isnothing(at)
-        at = findfirst(one -> one.parent == member.parent && one.loss == Float64(member.loss), recording.awaited)
+        at = findfirst(recording.awaited) do one
+            return isnothing(one.root) && one.parent == member.parent && one.loss == Float64(member.loss)
+        end
     end
     isnothing(at) && return false
     row = recording.awaited[at].row
     recording.events.refs[row] = member.ref
-    recording.events.trees[row] = root
+    recording.events.outcomes[row] == Int32(ACCEPTED) && (recording.events.trees[row] = root)
     deleteat!(recording.awaited, at)
     return true
 end
