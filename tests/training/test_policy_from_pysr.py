@@ -1,6 +1,9 @@
 """Learning from PySR's traces: actions are inferred, populations put together, and policies made of both."""
 
+import shutil
+from collections import Counter
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +13,11 @@ from pysr_neural.expression.edits import Edit, edited
 from pysr_neural.interop.recording import import_recordings
 from pysr_neural.problem import Limits
 from pysr_neural.trace.io import Trace
-from pysr_neural.wire.codes import encode_lists
+from pysr_neural.wire.codes import decode, encode_lists
 from pysr_neural.wire.frames import MessageType, frame
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.population import Member
+from pysr_neural_baseline.replay import decisions_of
 from pysr_neural_baseline.variation import Variation
 from pysr_neural_training.policy.from_traces import lessons_from, visits_in
 from tests.interop.test_recording import FACTS, record, write
@@ -162,3 +166,46 @@ def test_what_cannot_be_learned_from_is_said(recorded, tmp_path):
         import_recordings(tmp_path / str(number), FACTS)
         with pytest.raises(TraceError, match=message):
             visits_of(Trace(tmp_path / str(number)))
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("golden")
+    shutil.copy(Path(__file__).parents[1] / "golden" / "pysr_search.frames", folder / "ff-1.frames")
+    import_recordings(folder, FACTS)
+    return Trace(folder)
+
+
+def test_all_of_pysr_s_own_actions_are_told(golden):
+    """What PySR did, and we only infer, makes the children that it recorded, rejected ones as well."""
+    problem = golden.problems[0]
+    told = [event for event in golden.table("events").to_pylist() if event["event"] == "proposal" and event["codes"]]
+    assert len(told) > 400
+    assert all(event["action"] for event in told)
+    assert {event["kind"] for event in told} >= {"add", "constant", "crossover", "delete", "feature", "rotate", "swap"}
+    trees = {row["ref"]: row for row in [*golden.table("members").to_pylist(), *told]}
+    trees = {ref: decode(row["codes"], row["constants"], problem.operators, 2) for ref, row in trees.items()}
+    for event, decided in zip(told, decisions_of(golden, 0, problem), strict=True):
+        child = decode(event["codes"], event["constants"], problem.operators, 2)
+        parents = [trees[ref] for ref in decided.parents]
+        assert edited(decided.kind, decided.edit, *parents) == child
+        if decided.kind in ("add", "insert", "delete", "feature"):
+            assert child != parents[0]
+
+
+def test_pysr_s_populations_are_put_together(golden):
+    visits = visits_of(golden)
+    counted = sum(event["action"] and event["cycle"] > 0 for event in golden.table("events").to_pylist())
+    assert 0.97 * counted < sum(len(visit.actions) for visit in visits) <= counted
+    assert {len(visit.state) for visit in visits} == {16}
+    members = golden.table("members").to_pylist()
+    ends = {}
+    for row in members:
+        if row["slot"] >= 0 and row["population"] >= 0 and row["iteration"] > 0:
+            ends.setdefault((row["population"], row["iteration"]), []).append(row["loss"])
+    ends = [Counter(losses[:16]) for losses in ends.values()]
+    met = [Counter(member.loss for member in visit.state.members) for visit in visits]
+    assert len(ends) == 5
+    # A cycle has three steps and at most six children.
+    assert all(any((end & one).total() >= 10 for one in met) for end in ends)
+    assert lessons_from(golden, looks_ahead=False).impossible == 0

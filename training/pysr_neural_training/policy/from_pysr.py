@@ -28,11 +28,13 @@ from pysr_neural.proposer.policy.language import Ints, Language
 from pysr_neural.proposer.policy.population import PopulationState
 from pysr_neural.state import MemberView
 from pysr_neural.trace.io import Columns, Trace, tree_at
-from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL
+from pysr_neural.trace.schema import DEATH, HALL_OF_FAME, PROPOSAL, SIMPLIFY, TUNING
 from pysr_neural_baseline.replay import decision_at
 
 CROWDING = 1040.0
 """PySR's default of ``adaptive_parsimony_scaling``."""
+RENAMING = (TUNING, SIMPLIFY)
+"""Events by which members get new refs between iterations."""
 Place = tuple[int, int]
 """Population and iteration."""
 Visited = tuple[PopulationState, list[Action]]
@@ -62,7 +64,7 @@ def pysr_visits(
     """
     told = _Told(trace, run, language)
     for place, rows in told.events_of.items():
-        if place in told.starts:
+        if place in told.crowds:
             yield from _Iteration(told, place).visits(rows, share, rng)
 
 
@@ -72,9 +74,8 @@ class _Told:
     def __init__(self, trace: Trace, run: Mapping[str, Any], language: Language) -> None:
         self.language = language
         self.events, self.members = (trace.columns(name, run=run["run"]) for name in ("events", "members"))
-        event = self.events["event"]
-        kinds_of = {name: i for i, name in enumerate(event.names)}
-        proposals, self.is_death = (event.ids == kinds_of.get(name, -1) for name in (PROPOSAL, DEATH))
+        names = np.array(self.events["event"].names)[self.events["event"].ids]
+        proposals, self.is_death, self.is_renaming = names == PROPOSAL, names == DEATH, np.isin(names, RENAMING)
         self.rows: Ints = np.flatnonzero(proposals | self.is_death)
         if self.events["neural"][proposals].any():
             raise TraceError(f"Only plain evolution is learned from; a proposer made children of run {run['run']}.")
@@ -92,27 +93,35 @@ class _Told:
         return {tuple(map(int, places[at])): rows for at, rows in zip([0, *begins], own, strict=True) if len(rows)}  # type: ignore[misc]
 
     @cached_property
-    def starts(self) -> dict[Place, Ints]:
-        """Members after the first cycle of an iteration; they come after those at the end of the one before."""
+    def standing(self) -> dict[Place, list[Ints]]:
+        """Members at the end of the iteration before, if there was one, then those after the first cycle of this."""
         rows = np.flatnonzero((self.members["population"] != HALL_OF_FAME) & (self.members["slot"] >= 0))
-        found: dict[Place, dict[int, int]] = {}
+        found: dict[Place, list[list[int]]] = {}
         each = [self.members[name][rows].tolist() for name in ("population", "iteration", "slot")]
         for population, iteration, slot, row in zip(*each, rows.tolist(), strict=True):
-            found.setdefault((population, iteration), {})[slot] = row
-        return {place: np.array(list(own.values())) for place, own in found.items()}
+            own = found.setdefault((population, iteration), [])
+            if slot == 0:
+                own.append([])
+            own[-1].append(row)
+        return {place: [np.array(moment) for moment in own] for place, own in found.items()}
 
     @cached_property
     def crowds(self) -> dict[Place, Array]:
         """Share of each size among all members that had returned when an iteration began, by place.
 
-        A population that returns is counted, and begins its next iteration at once; births tell which was first.
+        A population that returns is counted, simplified, and begins its next iteration at once; births tell which was
+        first.  Of members that were gone after the first cycle it is not told how they were simplified.
         """
-        sizes, births = self.members["complexity"], self.members["birth"]
+        sizes, births, refs = (self.members[name] for name in ("complexity", "birth", "ref"))
+        new = [self.events[name][self.is_renaming].tolist() for name in ("parent", "complexity")]
+        simplified = dict(zip(*new, strict=True))
         counts = np.ones(1 + max(int(sizes.max()), self.language.problem.limits.max_size))
         found: dict[Place, Array] = {}
-        for place in sorted(self.starts, key=lambda place: (place[1] > 0, births[self.starts[place]].max())):
+        begun = [place for place, moments in self.standing.items() if len(moments) > (place[1] > 0)]
+        for place in sorted(begun, key=lambda place: (place[1] > 0, births[self.standing[place][-1]].max())):
             if place[1] > 0:
-                counts += np.bincount(sizes[self.starts[place]], minlength=len(counts))
+                for row in self.standing[place][0].tolist():
+                    counts[simplified.get(int(refs[row]), sizes[row])] += 1
             found[place] = counts / counts[1:].sum()
         return found
 
@@ -137,7 +146,7 @@ class _Iteration:
 
     def __init__(self, told: _Told, place: Place) -> None:
         self.told, self.place, self.crowd = told, place, told.crowds[place]
-        births, refs, rows = told.members["birth"], told.members["ref"], told.starts[place]
+        births, refs, rows = told.members["birth"], told.members["ref"], told.standing[place][-1]
         oldest_first = rows[np.argsort(births[rows], kind="stable")].tolist()
         self.alive = {int(refs[row]): _Standing(told.members, "", row, i) for i, row in enumerate(oldest_first)}
         self.newest = len(self.alive)
