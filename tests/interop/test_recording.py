@@ -191,6 +191,8 @@ def test_a_search_of_pysr_is_recorded_and_unchanged(julia, tmp_path):
     events = trace.columns("events")
     assert set(names(events["event"])) >= {"proposal", "death"}
     assert set(names(events["kind"])) >= {"crossover", "add", "delete"}
+    known = (np.array(names(events["event"])) == "proposal") & (np.diff(events["codes"].offsets) > 0)
+    assert events["action"][known].mean() > 0.99
     assert list((tmp_path / "trace").glob("*.frames")) == []
 
 

@@ -81,16 +81,18 @@ class _Told:
             raise TraceError(f"Only plain evolution is learned from; a proposer made children of run {run['run']}.")
         if not self.events["action"].any():
             raise TraceError(f"Run {run['run']} must tell its actions; it tells of none. Record it again.")
-        self.scaling = float(json.loads(run["config"]).get("adaptive_parsimony_scaling", CROWDING))
+        settings = json.loads(run["config"])
+        used = settings.get("use_frequency_in_tournament", True)
+        self.scaling = float(settings.get("adaptive_parsimony_scaling", CROWDING)) if used else 0.0
         self.iterations, self.cycles = run["iterations"], int(self.events["cycle"].max()) + 1
 
     @cached_property
     def events_of(self) -> dict[Place, Ints]:
         """Proposals and deaths by place, in their order."""
-        places = np.stack([self.events[name][self.rows] for name in ("population", "iteration")], axis=1)
-        begins = np.flatnonzero((places[1:] != places[:-1]).any(axis=1)) + 1
-        own = np.split(self.rows, begins)
-        return {tuple(map(int, places[at])): rows for at, rows in zip([0, *begins], own, strict=True) if len(rows)}  # type: ignore[misc]
+        populations, iterations = (self.events[name][self.rows] for name in ("population", "iteration"))
+        begins = np.flatnonzero((np.diff(populations) != 0) | (np.diff(iterations) != 0)) + 1
+        each = zip([0, *begins.tolist()], np.split(self.rows, begins), strict=True)
+        return {(int(populations[at]), int(iterations[at])): rows for at, rows in each}
 
     @cached_property
     def standing(self) -> dict[Place, list[Ints]]:
@@ -220,6 +222,11 @@ class _Iteration:
             table, prefix, row, birth = standing
             loss, cost, size = table[f"{prefix}loss"][row], table[f"{prefix}cost"][row], int(table["complexity"][row])
             tree = tree_at(table, row, self.told.language.problem)
-            score = (math.log(cost) if cost > 0 else -math.inf) + self.told.scaling * self.crowd[size]
+            score = _logarithm(cost) + self.told.scaling * self.crowd[size]
             self._views[ref] = MemberView(tree, float(loss), size, score, birth)
         return self._views[ref]
+
+
+def _logarithm(cost: float) -> float:
+    """Return the logarithm of a cost; infinity for NaN, which wins no tournament."""
+    return math.log(cost) if cost > 0 else -math.inf if cost <= 0 else math.inf
