@@ -28,8 +28,8 @@ function wire_kind(mutation::AbstractMutation)
     return something(findfirst(==(get(WIRE_KINDS, typeof(mutation), :none)), KINDS), 0) - 1
 end
 
-"""Record one mutation step, accepted or not."""
-function record_event!(recording::Recording, state::ProposerState, mutation, event)
+"""Record one mutation step, accepted or not; only if failures are kept does one that was not enter the population."""
+function record_event!(recording::Recording, state::ProposerState, mutation, event, keeps_failures::Bool)
     parent = recording.parent
     isnothing(parent) && return nothing
     if !(parent.ref in recording.known)
@@ -47,7 +47,7 @@ function record_event!(recording::Recording, state::ProposerState, mutation, eve
         (Float64(event.before_loss), after[1]), (Float64(event.before_cost), after[2]), outcome, neural, child,
     )
     loss = event.accepted ? after[1] : Float64(event.before_loss)
-    push!(recording.awaited, Awaited(row, recording.child, parent.ref, loss))
+    (event.accepted || keeps_failures) && push!(recording.awaited, Awaited(row, recording.child, parent.ref, loss))
     recording.parent = recording.child = nothing
     return nothing
 end
