@@ -37,7 +37,7 @@ class NeuralProposer:
         ``prior``, ``foresight``; ``"all"`` stands for all.  By default the engine's own choice: ``seed`` and
         ``refresh`` in PySR, ``seed`` and ``child`` in BasicSR.  ``foresight`` is PySR's own step that looks ahead:
         it asks no model, and alone needs no server.  An empty tuple records only: the search is that of plain PySR.
-    max_overhead : float
+    max_overhead : float or str
         Largest share of the search's time that the help may cost, above 0 and at most 1; with PySR three quarters of it
         are for the model, the rest for the engine's own work on proposals.  ``"auto"``: half of the time as long as
         help may still pay, then a tenth (`pysr_neural.proposer.guarded`).

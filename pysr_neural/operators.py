@@ -71,13 +71,16 @@ def _where(domain: npt.NDArray[np.bool_], values: Array) -> Array:
 
 
 def _power(base: Array, exponent: Array) -> Array:
-    if exponent.ndim == 0 and exponent > 0:  # One exponent for all rows, the usual case.
+    if exponent.ndim == 0:  # One exponent for all rows, the usual case.
         if exponent == 2:
             return np.square(base)
         if exponent == 1:
             return np.multiply(base, 1.0)
-        if exponent == np.round(exponent):
-            return np.power(base, exponent)
+        if exponent != np.rint(exponent):
+            base = _where(base > 0 if exponent < 0 else base >= 0, base)
+        elif exponent < 0:
+            base = _where(base != 0, base)
+        return np.power(base, exponent)
     integer = exponent == np.round(exponent)
     undefined = np.where(integer, (exponent < 0) & (base == 0), (base < 0) | ((exponent < 0) & (base == 0)))
     return _where(~undefined, np.power(np.where(undefined, 1.0, base), exponent))

@@ -4,7 +4,6 @@ Owns: `OperatorSet`, `Limits`, `Problem` and the checks of user data.  Does not 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -221,8 +220,3 @@ def check_data(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Array, Array]:
                 f"[{where}]. Drop or impute these rows."
             )
     return X, y
-
-
-def variable_names_of(count: int, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the given names, or ``x0``, ``x1``, …."""
-    return tuple(names) if names is not None else tuple(f"x{i}" for i in range(count))

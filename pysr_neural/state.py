@@ -38,7 +38,7 @@ def levels_of(names: Iterable[str] | str) -> tuple[str, ...]:
     Raises
     ------
     ConfigError
-        If a name is not a level, or there are no names.
+        If a name is not a level, or what is given are no names at all.
     """
     if isinstance(names, str):
         names = LEVELS if names == "all" else (names,)

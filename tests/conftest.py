@@ -38,8 +38,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(reason)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests where there is no GPU."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip GPU tests where there is no GPU, and Julia's where Julia was not started, unless it is required."""
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if wanting:
         import torch
@@ -47,3 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in wanting:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    started = config.option.markexpr.startswith("julia") and config.stash.get(NO_JULIA, None) is None
+    if started or "julia" in os.environ.get("PYSR_NEURAL_REQUIRE", "").split(","):
+        return
+    for item in items:  # The fixture `julia` starts one by itself; the package's own tests have one.
+        by_itself = "julia" in getattr(item, "fixturenames", ()) or item.get_closest_marker("julia_package")
+        if item.get_closest_marker("julia") and not by_itself:
+            item.add_marker(pytest.mark.skip(reason="needs Julia, before torch: run it with -m julia"))

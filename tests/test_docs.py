@@ -153,14 +153,6 @@ def test_blocks_run(page, tmp_path, monkeypatch, capsys):
 @pytest.mark.julia
 @pytest.mark.parametrize("page", [p for p in TUTORIALS if any(b.when == "julia" for b in documents.blocks(p))], ids=ids)
 def test_blocks_with_julia_run(page, tmp_path, monkeypatch, capsys):
-    from pysr_neural.errors import EngineUnavailableError
-
-    try:
-        import pysr_neural
-
-        _ = pysr_neural.PySRRegressor
-    except EngineUnavailableError as error:
-        pytest.skip(str(error).splitlines()[0])
     run_page(page, tmp_path, monkeypatch, ("julia",))
 
 

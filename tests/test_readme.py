@@ -18,16 +18,7 @@ SCREEN_AND_A_HALF = 75
 
 
 @pytest.mark.parametrize("code", BLOCKS)
-def test_block_runs(code, request, capsys):
-    if request.node.get_closest_marker("julia"):
-        from pysr_neural.errors import EngineUnavailableError
-
-        try:
-            import pysr_neural
-
-            _ = pysr_neural.PySRRegressor
-        except EngineUnavailableError as error:
-            pytest.skip(str(error).splitlines()[0])
+def test_block_runs(code, capsys):
     X = np.random.default_rng(0).uniform(0.5, 3.0, size=(40, 2))
     exec(compile(code, "README.md", "exec"), {"X": X, "y": X[:, 0] * X[:, 1] + 1.0})
 

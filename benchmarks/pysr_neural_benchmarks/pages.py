@@ -72,7 +72,7 @@ def panels(
         figure.savefig(path)
 
 
-def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int, muted: Collection[str] = ()) -> None:
+def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int, muted: Collection[str]) -> None:
     """Write a picture with one panel per title, and in each one horizontal bar per label.
 
     Parameters
@@ -82,7 +82,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], path: Path, columns: int, mu
     path : Path
     columns : int
         Panels in a row.
-    muted : collection of str, optional
+    muted : collection of str
         Labels of what the others are compared with.
     """
     rows, most = -(-len(groups) // columns), max(len(lengths) for lengths in groups.values())

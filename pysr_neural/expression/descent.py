@@ -20,19 +20,17 @@ GROWTH = 2.0
 """By how much the damping grows after a step that does not help, twice as much after each further one."""
 LEAST_SHARE = 0.1
 """By how much the damping shrinks at most after a step that helps."""
-REFUSALS = 8
+REFUSALS = 6
 """Steps in a row that may not help."""
 TOLERANCE = 1.5e-8
 """Relative gain, and relative change of every parameter, below which a descent is done."""
-EXACT, ROUNDING = 1e-28, 1e-32
-"""Shares of y's sum of squares, about its mean and about 0, below both of which nothing is left to gain."""
 
 
 def descend(projection: Projection, fit: Fit, most: float, least_gain: float = TOLERANCE) -> Fit:
     """Go down from a point, until little is gained or ``spent`` reaches a limit."""
     fit = projection.at(fit.theta)
     damping, growth = INITIAL_DAMPING, GROWTH
-    enough = max(EXACT * projection.target.spread, ROUNDING * projection.target.total)
+    enough = projection.target.rounding
     while enough < fit.square < inf and projection.spent < most:
         matrix, slope = projection.normal(fit)
         diagonal = [row[i] or 1.0 for i, row in enumerate(matrix)]
@@ -40,7 +38,7 @@ def descend(projection: Projection, fit: Fit, most: float, least_gain: float = T
         for _ in range(REFUSALS):
             if projection.spent >= most:
                 return fit
-            step = _solve(matrix, [damping * value for value in diagonal], slope)
+            step = _solve(matrix, diagonal, damping, slope)
             if step is None:
                 return fit
             moved = projection.at(_moved(projection, old, step))
@@ -72,12 +70,12 @@ def _moved(projection: Projection, theta: list[float], step: list[float]) -> Arr
     return np.array(moved)
 
 
-def _solve(curvature: list[list[float]], damping: list[float], gradient: list[float]) -> list[float] | None:
+def _solve(
+    curvature: list[list[float]], diagonal: list[float], damping: float, gradient: list[float]
+) -> list[float] | None:
     """Solve a small positive definite system with something added to its diagonal; None where it is singular."""
     size, solution = len(gradient), list(gradient)
-    upper = [row[i:] for i, row in enumerate(curvature)]
-    for i, row in enumerate(upper):
-        row[0] += damping[i]
+    upper = [[row[i] + damping * diagonal[i], *row[i + 1 :]] for i, row in enumerate(curvature)]
     for i, row in enumerate(upper):
         pivot = row[0]
         if not pivot > 0:

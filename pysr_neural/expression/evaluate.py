@@ -65,31 +65,22 @@ def evaluate_remembering(
     tree: Node, columns: Array, functions: Mapping[str, Callable[..., Array]], memory: dict[Node, Array]
 ) -> Array:
     """Evaluate an expression as `evaluate_columns` does, looking up and remembering subtrees without constants."""
-    return _evaluate_remembering(tree, columns, functions, memory)[0]
-
-
-def _evaluate_remembering(
-    node: Node, columns: Array, functions: Mapping[str, Callable[..., Array]], memory: dict[Node, Array]
-) -> tuple[Array, bool]:
-    """Return the values of a subtree, and whether it holds no constants."""
-    if node.index is not None:
-        return columns[node.index], True
-    if node.operator is None:
-        return np.float64(node.value), False  # type: ignore[return-value]
-    found = memory.get(node)
-    if found is not None:
-        return found, True
-    children = node.children
-    if len(children) == 2:
-        left, known = _evaluate_remembering(children[0], columns, functions, memory)
-        right, also = _evaluate_remembering(children[1], columns, functions, memory)
-        found, known = functions[node.operator](left, right), known and also
-    else:
-        given = [_evaluate_remembering(child, columns, functions, memory) for child in children]
-        found, known = functions[node.operator](*[values for values, _ in given]), all(free for _, free in given)
-    if known:
-        memory[node] = found
-    return found, known
+    if tree.index is not None:
+        return columns[tree.index]  # type: ignore[no-any-return]
+    if tree.operator is None:
+        return np.float64(tree.value)  # type: ignore[return-value]
+    found = None if tree.constant_count else memory.get(tree)
+    if found is None:
+        children = tree.children
+        if len(children) == 2:  # Written out, as in `_evaluate`.
+            left = evaluate_remembering(children[0], columns, functions, memory)
+            found = functions[tree.operator](left, evaluate_remembering(children[1], columns, functions, memory))
+        else:
+            given = [evaluate_remembering(child, columns, functions, memory) for child in children]
+            found = functions[tree.operator](*given)
+        if not tree.constant_count:
+            memory[tree] = found
+    return found
 
 
 def _columns(X: Array) -> Array:

@@ -16,11 +16,13 @@ LOG_FACTORS: Mapping[str, float] = MappingProxyType(
     {"neg": 1.0, "abs": 1.0, "inv": -1.0, "sqrt": 0.5, "square": 2.0, "cube": 3.0}
 )
 """By function: what the logarithm of its value is of that of its argument."""
+SOURCES = frozenset({"power", "exp"})
+"""Operators of which a parameter may become a coefficient."""
 
 
 def log_form(tape: Tape, form: Form) -> tuple[Form, list[int]] | None:
     """Return the form of log |prediction|, and the parameters that its coefficients are; None if there are none."""
-    if len(form.cores) + (form.fixed != -1) != 1:
+    if len(form.cores) + (form.fixed != -1) != 1 or not any(name in SOURCES for name, _ in tape.made.values()):
         return None
     fixed, cores, places = logarithm(tape, form.cores[0] if form.cores else form.fixed)
     if not cores:

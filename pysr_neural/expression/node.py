@@ -2,17 +2,18 @@
 
 Owns: the node type and structural edits.  Does not own: meaning (`evaluate`), texts (`text`), codes (`wire.codes`).
 
-Edits share structure: replacing one node rebuilds only the path above it.  Size, depth and hash are computed once, when
-a node is made.
+Edits share structure: replacing one node rebuilds only the path above it.  Size, depth, number
+of constants and hash are computed once, when a node is made.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from operator import is_
 
 from pysr_neural.errors import ExpressionError
+
+_bits = struct.Struct("<d").pack
 
 
 class Node:
@@ -32,9 +33,11 @@ class Node:
         The constant's value; None if not a constant.
     size, depth : int
         Number of nodes; length of the longest path, 1 for a leaf.
+    constant_count : int
+        Number of constants.
     """
 
-    __slots__ = ("_hash", "children", "depth", "index", "operator", "size", "value")
+    __slots__ = ("_hash", "children", "constant_count", "depth", "index", "operator", "size", "value")
 
     operator: str | None
     children: tuple[Node, ...]
@@ -42,6 +45,7 @@ class Node:
     value: float | None
     size: int
     depth: int
+    constant_count: int
     _hash: int
 
     def __init__(
@@ -51,19 +55,21 @@ class Node:
         index: int | None = None,
         value: float | None = None,
     ) -> None:
-        size, depth, hashes = 1, 0, []
+        size, depth, count, hashes = 1, 0, 0 if value is None else 1, []
         for child in children:
             size += child.size
+            count += child.constant_count
             if child.depth > depth:
                 depth = child.depth
             hashes.append(child._hash)
-        bits = None if value is None else struct.pack("<d", value)
+        bits = None if value is None else _bits(value)
         _set_operator(self, operator)
         _set_children(self, children)
         _set_index(self, index)
         _set_value(self, value)
         _set_size(self, size)
         _set_depth(self, depth + 1)
+        _set_constant_count(self, count)
         _set_hash(self, hash((operator, index, bits, *hashes)))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -109,9 +115,9 @@ class Node:
         ExpressionError
             If there is no such position.
         """
-        node, path_start = self, position
         if not 0 <= position < self.size:
-            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {path_start}.")
+            raise ExpressionError(f"A position must lie in 0..{self.size - 1}; got {position}.")
+        node = self
         while position:
             position -= 1
             for child in node.children:
@@ -149,7 +155,7 @@ class Node:
             node = pending.pop()
             if node.value is not None:
                 found.append(node.value)
-            elif node.children:
+            elif node.constant_count:
                 pending += node.children[::-1]
         return found
 
@@ -178,28 +184,25 @@ class Node:
 
 
 # A slot's own setter goes around `__setattr__`, and is the fastest way to do so: nodes are made by the million.
-_set_operator, _set_children, _set_index, _set_value, _set_size, _set_depth, _set_hash = (
-    vars(Node)[name].__set__ for name in ("operator", "children", "index", "value", "size", "depth", "_hash")
+_set_operator, _set_children, _set_index, _set_value, _set_size, _set_depth, _set_constant_count, _set_hash = (
+    vars(Node)[name].__set__
+    for name in ("operator", "children", "index", "value", "size", "depth", "constant_count", "_hash")
 )
 
 
 def _same_value(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is b
-    return struct.pack("<d", a) == struct.pack("<d", b)
+    return _bits(a) == _bits(b)
 
 
 def _substitute(node: Node, values: Iterator[float]) -> Node:
     """Replace constants; what holds none is shared."""
     if node.value is not None:
         return constant(next(values))
-    old = node.children
-    if not old:
+    if not node.constant_count:
         return node
-    new = tuple([_substitute(child, values) for child in old])
-    if all(map(is_, new, old)):
-        return node
-    return Node(node.operator, new)
+    return Node(node.operator, tuple([_substitute(child, values) for child in node.children]))
 
 
 def constant(value: float) -> Node:

@@ -13,19 +13,20 @@ G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413; the simpler Jacobia
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import frexp, inf, isfinite, ldexp, sqrt
 
 import numpy as np
 
 from pysr_neural.expression.forms import Form
-from pysr_neural.expression.tape import ONE, Tape
+from pysr_neural.expression.tape import ONE, Rows, Tape
 from pysr_neural.operators import Array
 
 DEPENDENT = 1e-12
 """A column of which no more than this share is independent of those before it gets the coefficient 0."""
 ALREADY = 0.1
 """Share of a column's sum of squares that is left by one pass if no second pass is needed."""
+EXACT, ROUNDING = 1e-28, 1e-32
+"""Shares of y's sum of squares, about its mean and about 0, below both of which nothing is left to gain."""
 MODERATE = 1e100
 """Columns whose sum of squares lies within this factor of 1 are not scaled."""
 
@@ -63,29 +64,35 @@ class Target:
     Parameters
     ----------
     y : array, shape (rows,)
+    unit : float, optional
+        A power of two that brings the largest |y| near 1.
 
     Attributes
     ----------
-    unit : float
-        A power of two that brings the largest |y| near 1.
     values : array, shape (rows,)
         y times the unit.
     total : float
         Sum of squares of the values.
+    spread : float
+        The same about their mean; that of a constant is the sum itself.
+    rounding : float
+        Sum of squares below which nothing is left to gain.
     """
 
-    def __init__(self, y: Array) -> None:
-        self.y = y
-        largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
-        self.unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
-        self.values = y * self.unit
-        self.total = float(np.dot(self.values, self.values))
+    def __init__(self, y: Array, unit: float | None = None) -> None:
+        if unit is None:
+            largest = float(np.maximum.reduce(np.abs(y), initial=0.0))
+            unit = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
+        self.y, self.unit = y, unit
+        self.values = y * unit
+        self.total = float(self.values.dot(self.values))
+        centred = self.values - float(np.add.reduce(self.values)) / len(y)
+        self.spread = float(centred.dot(centred)) or self.total
+        self.rounding = max(EXACT * self.spread, ROUNDING * self.total)
 
-    @cached_property
-    def spread(self) -> float:
-        """Sum of squares of the values about their mean; that of a constant is the sum itself."""
-        centred = self.values - float(np.add.reduce(self.values)) / len(self.y)
-        return float(np.dot(centred, centred)) or self.total
+    def on(self, rows: Rows) -> Target:
+        """Return the target on some of the rows."""
+        return Target(np.ascontiguousarray(self.y[rows]), self.unit)
 
 
 class Projection:
@@ -135,14 +142,14 @@ class Projection:
         values, cores = self.tape.values, self.form.cores
         for i in columns:
             column = values[cores[i]]
-            size = float(np.dot(column, column))
+            size = float(column.dot(column))
             factor = 1.0
             if not 1 / MODERATE < size < MODERATE:
                 largest = float(np.abs(column).max())
                 if 0 < largest < inf:
                     factor = ldexp(1.0, -max(min(frexp(largest)[1], 1000), -1000))
                     column = column * factor
-                    size = float(np.dot(column, column))
+                    size = float(column.dot(column))
             if not isfinite(size):
                 triangle.append([])
                 basis.append(np.full_like(self.target.y, np.nan))
@@ -152,10 +159,10 @@ class Projection:
             left = size
             for _ in range(2 if basis else 0):
                 for j, direction in enumerate(basis):
-                    share = float(np.dot(direction, rest))
+                    share = float(direction.dot(rest))
                     rest = rest - share * direction
                     shares[j] += share
-                left = float(np.dot(rest, rest))
+                left = float(rest.dot(rest))
                 if left > ALREADY * size:
                     break
             length = sqrt(left)
@@ -166,10 +173,10 @@ class Projection:
             basis.append(rest / length)
             triangle.append([*shares, length, factor])
 
-    def on(self, rows: slice, target: Target | None = None) -> Projection:
-        """Return the same fit to some of the rows, the target being that of those rows."""
+    def on(self, rows: Rows) -> Projection:
+        """Return the same fit to some of the rows."""
         tape = self.tape.on(rows, [*self.form.cores, self.form.fixed])
-        return Projection(tape, self.form, target or Target(np.ascontiguousarray(self.target.y[rows])))
+        return Projection(tape, self.form, self.target.on(rows))
 
     def at(self, theta: Array) -> Fit:
         """Evaluate at parameters, with the best coefficients for them."""
@@ -187,7 +194,7 @@ class Projection:
         else:
             residuals, more = _projected(self._rests, basis[len(self._basis) :])
             shares = self._shares + more
-        square = float(np.dot(residuals, residuals))
+        square = float(residuals.dot(residuals))
         self._last = Fit(theta, shares, square if isfinite(square) else inf, residuals, basis, triangle)
         return self._last
 
@@ -205,19 +212,19 @@ class Projection:
         A set that has values that are not finite counts as if it explained nothing, and more the more there are.
         """
         values, shape = self.tape.values, (sets, len(self.target.y))
-        columns = [np.broadcast_to(values[self.form.cores[i]], shape) for i in self._rest]
+        columns = [_shaped(values[self.form.cores[i]], shape) for i in self._rest]
         known, target = np.array(self._basis), self._rests
         if self._fixed_changes:
             target = self._without_fixed()
             if len(known):
                 target = target - (target @ known.T) @ known
-        target = np.broadcast_to(target, shape)
+        target = _shaped(target, shape)
         squares = _unexplained(target, columns, known)
-        unknown = np.flatnonzero(~np.isfinite(squares))
-        if len(unknown):
-            finite = np.isfinite(sum([column[unknown] for column in columns], start=target[unknown]))
-            gaps = shape[1] - np.count_nonzero(finite, axis=1)
-            squares[unknown] = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
+        known_sets = np.isfinite(squares)
+        if not known_sets.all():
+            gaps = (~np.isfinite(sum(columns, start=target))).sum(axis=1)
+            worse = np.where(gaps, (1.0 + 4.0 * gaps / shape[1]) * self.target.total, np.inf)
+            squares = np.where(known_sets, squares, worse)
         return squares
 
     def polished(self, fit: Fit) -> list[float]:
@@ -248,7 +255,7 @@ class Projection:
                 rows[i] = slope
         if fit.basis:
             basis = np.array(fit.basis)
-            rows -= (rows @ basis.T) @ basis
+            rows -= rows.dot(basis.T).dot(basis)
         return rows
 
     def normal(self, fit: Fit) -> tuple[list[list[float]], list[float]]:
@@ -257,12 +264,17 @@ class Projection:
         A parameter whose derivative is not finite somewhere gets zeros, and stays where it is.
         """
         rows = self.jacobian(fit)
-        matrix = (rows @ rows.T).tolist()
+        matrix = rows.dot(rows.T).tolist()
         bad = [i for i, row in enumerate(matrix) if not isfinite(row[i])]
         if bad:
             rows[bad] = 0.0
-            matrix = (rows @ rows.T).tolist()
-        return matrix, (rows @ fit.residuals).tolist()
+            matrix = rows.dot(rows.T).tolist()
+        return matrix, rows.dot(fit.residuals).tolist()
+
+
+def _shaped(values: Array, shape: tuple[int, int]) -> Array:
+    """Return values as they are if they have a shape, else as if they had."""
+    return values if values.shape == shape else np.broadcast_to(values, shape)
 
 
 def _unexplained(target: Array, columns: list[Array], known: Array) -> Array:
@@ -289,7 +301,7 @@ def _projected(values: Array, basis: list[Array]) -> tuple[Array, list[float]]:
     """Return values less their part in the span of a basis, and that part's coordinates."""
     shares = []
     for direction in basis:
-        share = float(np.dot(direction, values))
+        share = float(direction.dot(values))
         values = values - share * direction
         shares.append(share)
     return values, shares

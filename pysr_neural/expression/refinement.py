@@ -9,7 +9,9 @@ also fitted in logarithms, where exponents are linear coefficients.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf, isfinite, nextafter
+from operator import itemgetter
 
 import numpy as np
 
@@ -27,9 +29,9 @@ ROWS = 48
 """About as many rows are looked at in the search for parameters, and at least eight per constant."""
 SETTLED = 1e-13
 """Share of the variance of y below which no other start is tried."""
-LOOSE = 0.1
+LOOSE = 0.15
 """Relative gain below which a descent of the search from another start is given up."""
-GIVEN = 1e-2
+GIVEN = 2e-2
 """The same for the descent from the given start, or from logarithms."""
 FIT_EVALUATIONS = 120
 """Evaluations on all rows that a fit may take where nothing else is said."""
@@ -57,6 +59,7 @@ class Refinement:
     def __init__(self, X: Array, y: Array, functions: Functions) -> None:
         self.functions = functions
         self.columns, self.target = np.ascontiguousarray(X.T), Target(np.ascontiguousarray(y))
+        self._rounding = self.target.rounding / self.target.unit / self.target.unit / len(y)
         self._memory: dict[Node, Array] = {}
         self._few: dict[int, Target] = {}
         self._logs: dict[int, Target | None] = {}
@@ -75,18 +78,20 @@ class Refinement:
         """Fit the constants of a tree; the arguments and the result are those of `fit.refine`."""
         with np.errstate(all="ignore"):
             loss = self._loss(tree)
-            count = len(tree.constants())
-            if not count or count > len(self.target.y) or loss == 0:
+            if not 0 < tree.constant_count <= len(self.target.y) or loss == 0:
                 return tree, loss
-            constants = self.constants(tree, most)
-            if constants is None or not all(map(isfinite, constants)):
-                return tree, loss
-            candidate = tree.with_constants(constants)
-            new_loss = self._loss(candidate)
-        return (candidate, new_loss) if new_loss < loss else (tree, loss)
+            best = tree, loss
+            for constants in self.constants(tree, most):
+                if all(map(isfinite, constants)):
+                    candidate = tree.with_constants(constants)
+                    best = min(best, (candidate, self._loss(candidate)), key=itemgetter(1))
+                    if best[1] <= self._rounding:
+                        break
+        return best
 
-    def constants(self, tree: Node, most: int) -> list[float] | None:
-        """Return fitted constants, which may be no better than the given; None where nothing finite was found.
+    def constants(self, tree: Node, most: int) -> Iterator[list[float]]:
+        """Yield fitted constants, which may be no better than the given: those of some rows where nothing but rounding
+        is left of these, then those of all rows, if they are finite.
 
         Parameters
         ----------
@@ -96,22 +101,28 @@ class Refinement:
         """
         tape = Tape(self.columns, self.functions, self._memory)
         forms = Forms(tape, tree)
-        projection = Projection(tape, forms.of(tree), self.target)
+        form = forms.of(tree)
+        theta = np.empty(0)
         if tape.parameters:
-            fit = self._searched(projection, most)
+            step = max(len(self.target.y) // max(ROWS, 8 * (len(tape.parameters) + len(form.cores))), 1)
+            part = tape.on(slice(None, None, step), [*form.cores, form.fixed])
+            few = Projection(part, form, self._few_rows(step))
+            fit = self._searched(few, step, most)
+            if step > 1 and fit.square <= few.target.rounding:
+                yield forms.assign(form, few.polished(fit), fit.theta.tolist())
+            theta = fit.theta
+        projection = Projection(tape, form, self.target)
+        fit = projection.at(theta)
+        if tape.parameters:
+            if not isfinite(fit.square):
+                fit = projection.at(np.array(tape.start))
             fit = descend(projection, fit, projection.spent + min(most, EVALUATIONS))
-        else:
-            fit = projection.at(np.empty(0))
-        if not isfinite(fit.square):
-            return None
-        return forms.assign(projection.form, projection.polished(fit), fit.theta.tolist())
+        if isfinite(fit.square):
+            yield forms.assign(form, projection.polished(fit), fit.theta.tolist())
 
-    def _searched(self, projection: Projection, most: int) -> Fit:
-        """Return the best point that a search on some of the rows finds, or the given one."""
-        count = len(projection.tape.parameters) + len(projection.form.cores)
-        step = max(len(self.target.y) // max(ROWS, 8 * count), 1)
-        start = np.array(projection.tape.start)
-        few = projection.on(slice(None, None, step), self._few_rows(step))
+    def _searched(self, few: Projection, step: int, most: int) -> Fit:
+        """Return the best point that a search on some of the rows finds."""
+        start = np.array(few.tape.start)
         enough, most = SETTLED * few.target.spread, most if step == 1 else 2 * most
         theta = self._by_logarithms(few, step, most // 2)
         best = few.at(start if theta is None else theta)
@@ -122,8 +133,7 @@ class Refinement:
                 best = min(best, other, key=_square)
             if not best.square <= enough and few.spent < most:
                 best = _from_elsewhere(few, best, most)
-        fit = projection.at(best.theta)
-        return fit if isfinite(fit.square) else projection.at(start)
+        return best
 
     def _by_logarithms(self, few: Projection, step: int, most: int) -> Array | None:
         """Return parameters from a fit of log |y|; None where that is of no use."""
@@ -153,7 +163,7 @@ class Refinement:
     def _few_rows(self, step: int) -> Target:
         found = self._few.get(step)
         if found is None:
-            found = self._few[step] = Target(np.ascontiguousarray(self.target.y[::step]))
+            found = self._few[step] = self.target.on(slice(None, None, step))
         return found
 
     def _log_target(self, few: Target, step: int) -> Target | None:
@@ -168,7 +178,7 @@ def mean_square(values: Array) -> float:
 
     What is too small for the range of floats is the smallest number above 0.
     """
-    size = float(np.dot(values, values)) / values.size
+    size = float(values.dot(values)) / values.size
     if size == 0 and values.any():
         return nextafter(0.0, 1.0)
     return size if isfinite(size) else inf

@@ -1,4 +1,4 @@
-"""The grow sampler: random trees over a search's language (FACTS.md §1).
+"""The grow sampler: random trees over a search's language.
 
 Owns: terminals and grown trees.  Does not own: the training prior (`pysr_neural_training.problems.generate`).
 """

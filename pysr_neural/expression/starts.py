@@ -18,13 +18,13 @@ import numpy as np
 from pysr_neural.expression.projection import Projection
 from pysr_neural.operators import Array
 
-ROWS = 20
-"""About as many rows are looked at."""
+ROWS = 26
+"""Most rows that are looked at."""
 WORTH = 1.0
 """Largest sum of squares of a set that is followed, as a share of that of the fit so far."""
 ROUNDS = 2
 """Most rounds of changes."""
-KEPT = 3
+KEPT = 2
 """Sets that are kept from round to round."""
 SETS = (160, 80, 96)
 """Sets drawn at first: for one parameter, for two, for more."""
@@ -72,8 +72,9 @@ def promising(projection: Projection, square: float, enough: float, most: float)
 class _Screen:
     def __init__(self, projection: Projection) -> None:
         self.projection = projection
-        step = max(len(projection.target.y) // ROWS, 1)
-        self.part, self.share = projection.on(slice(None, None, step)), 1 / step
+        count = len(projection.target.y)
+        self.part = projection.on(np.arange(ROWS) * count // ROWS if count > ROWS else slice(None))
+        self.share = len(self.part.target.y) / count
         self.exponents = np.array([core == -1 for core, _ in projection.tape.origins])
 
     def changes(self, relative: Array) -> Array:

@@ -17,7 +17,10 @@ DIFFERENCE = 2.0**-17
 def largest(values: Array) -> Array:
     """Return the largest finite size over the last axis."""
     size = np.abs(values)
-    return np.where(np.isfinite(size), size, 0.0).max(axis=-1)
+    found = size.max(axis=-1)
+    if not np.isfinite(found).all():
+        found = np.where(np.isfinite(size), size, 0.0).max(axis=-1)
+    return found
 
 
 def log_size(base: Array) -> Array:
@@ -38,6 +41,8 @@ def positive_power(logs: Array, exponent: Array) -> Array:
 def power(logs: Array, exponent: Array, negative: Array) -> Array:
     """Return a power from its base's logarithm; NaN where the base is negative and the exponent no whole number."""
     size = np.exp(exponent * logs)
+    if not np.count_nonzero(negative):
+        return size
     if exponent.ndim == 0:
         rest = float(exponent) % 2.0
         if rest == 0:
@@ -56,9 +61,9 @@ def log_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
 def exponent_slope(g: Array, logs: Array, exponent: Array, *rest: Array) -> Array:
     """Pull a factor back to an exponent; NaN, so that it stays, where a base is negative."""
     slope = rest[-1] * logs
-    if len(rest) == 2 and rest[0].any():
+    if len(rest) == 2 and np.count_nonzero(rest[0]):
         return np.full_like(slope, np.nan)
-    if not isfinite(float(np.add.reduce(slope))):
+    if not isfinite(slope.dot(slope)):
         slope = np.where(logs == -np.inf, 0.0, slope)
     return g * slope
 

@@ -12,8 +12,6 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.numbers import number, set_number
 from pysr_neural.expression.tape import ONE, Tape
 
-KNOWN, NUMBER, MIXED = range(3)
-
 
 class Forms(Algebra):
     """Builds the forms of the subtrees of one tree.
@@ -32,9 +30,7 @@ class Forms(Algebra):
     def __init__(self, tape: Tape, tree: Node) -> None:
         super().__init__(tape)
         self.constants = tree.constants()
-        self._kinds: dict[int, int] = {}
         self._count = 0
-        self._read(tree)
 
     def assign(self, form: Form, coefficients: Sequence[float], theta: Sequence[float]) -> list[float]:
         """Return the tree's constants for coefficients of its form and parameters of the tape."""
@@ -48,10 +44,9 @@ class Forms(Algebra):
         """Return the form of a subtree; to be called on the subtrees in prefix order."""
         if node.value is not None:
             return self._constant(node.value)
-        kind = self._kinds[id(node)]
-        if kind == KNOWN:
+        if not node.constant_count:
             return Form(self.tape.known(node), [], [], nothing)
-        if kind == NUMBER:
+        if all(map(_is_number, node.children)):
             return self._number(node)
         name, children = node.operator, node.children
         if len(children) == 1:
@@ -66,17 +61,6 @@ class Forms(Algebra):
             return self.raised(self.of(children[0]), self.of(children[1]))
         return self.fixed(self.tape.apply(str(name), *[self.opaque(self.of(child)) for child in children]))
 
-    def _read(self, node: Node) -> int:
-        """Note of every subtree whether it holds no constants, nothing else, or both."""
-        if node.value is not None:
-            return NUMBER
-        kind = KNOWN
-        for place, child in enumerate(node.children):
-            own = self._read(child)
-            kind = own if place == 0 or own == kind else MIXED
-        self._kinds[id(node)] = kind
-        return kind
-
     def _constant(self, value: float) -> Form:
         constants, first = self.constants, self._count
         self._count += 1
@@ -85,7 +69,7 @@ class Forms(Algebra):
     def _number(self, node: Node) -> Form:
         """Return the form of an operator over constants only: one number."""
         constants, first = self.constants, self._count
-        self._count += len(node.constants())
+        self._count += node.constant_count
 
         def put(values: Sequence[float]) -> None:
             set_number(node, values[0], constants, first)
@@ -103,3 +87,8 @@ class Forms(Algebra):
         if name == "exp" and ONE in inner.cores:
             return self.exponential(inner)
         return self.fixed(self.tape.apply(name, self.opaque(inner)))
+
+
+def _is_number(node: Node) -> bool:
+    """Tell whether a subtree holds constants only."""
+    return node.value is not None or (node.constant_count > 0 and all(map(_is_number, node.children)))

@@ -133,7 +133,7 @@ def to_latex(tree: Node, names: Sequence[str] | None = None, precision: int = 3,
 
 
 @cache
-def _function_of(name: str, arity: int, guarded: bool = False) -> Callable[..., Any]:
+def _function_of(name: str, arity: int, guarded: bool) -> Callable[..., Any]:
     """Compile a row's SymPy column into a function; the text comes from our own table, never from a user."""
     import sympy
 

@@ -9,7 +9,8 @@ proposer left out is an empty array; `crossover_probability` is then NaN, as `se
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,15 @@ _LOGGER = logging.getLogger(__name__)
 MAX_COUNT = 4096
 MAX_PARENTS = 2
 _EMPTY: npt.NDArray[np.float64] = np.zeros(0)
+
+
+class _WrittenChild(NamedTuple):
+    """A child as the wire carries it."""
+
+    child: Child
+    codes: Value
+    constants: Value
+    leaves_noise: bool
 
 
 def problem_of(message: Frame) -> Problem:
@@ -136,8 +146,8 @@ def batch_frame(
     message: Frame,
     problem: Problem,
     elapsed: float,
-    leave_noise: Sequence[bool] | None = None,
-    explained: bool = False,
+    leave_noise: Sequence[bool],
+    explained: bool,
 ) -> Frame:
     """Write a proposal as the answer to a REQUEST; a child that the wire cannot carry is left out, with a log entry.
 
@@ -149,29 +159,28 @@ def batch_frame(
     problem : Problem
     elapsed : float
         Seconds that the proposer took.
-    leave_noise : sequence of bool, optional
+    leave_noise : sequence of bool
         Of each child, whether it leaves only noise of the data.
     explained : bool
         Whether a member of the request does.
     """
-    written = _written_children(batch.children, leave_noise or [False] * len(batch.children), problem)
+    written = list(_written_children(batch.children, leave_noise, problem))
     parents = np.full((len(written), MAX_PARENTS), -1, dtype=np.int32)
-    for row, (child, _, _, _) in enumerate(written):
-        kept = child.parents[:MAX_PARENTS]
-        parents[row, : len(kept)] = kept
-    prior = batch.prior
-    crossover = batch.crossover_probability
+    for row, each in zip(parents, written, strict=True):
+        kept = each.child.parents[:MAX_PARENTS]
+        row[: len(kept)] = kept
+    prior, crossover = batch.prior, batch.crossover_probability
     return frame(
         MessageType.BATCH,
         message.request,
         search=message.fields["search"],
-        lengths=[len(codes) for _, codes, _, _ in written],
-        codes=_joined([codes for _, codes, _, _ in written], np.int32),
-        constants=_joined([constants for _, _, constants, _ in written], np.float64),
-        kinds=[KINDS.index(child.kind) for child, _, _, _ in written],
+        lengths=[len(each.codes) for each in written],
+        codes=_joined([each.codes for each in written], np.int32),
+        constants=_joined([each.constants for each in written], np.float64),
+        kinds=[KINDS.index(each.child.kind) for each in written],
         parents=parents,
-        log_probabilities=[child.log_probability for child, _, _, _ in written],
-        leave_noise=[noise for _, _, _, noise in written],
+        log_probabilities=[each.child.log_probability for each in written],
+        leave_noise=[each.leaves_noise for each in written],
         explained=explained,
         kind_weights=_optional(batch.kind_weights),
         crossover_probability=math.nan if crossover is None else crossover,
@@ -184,10 +193,9 @@ def batch_frame(
 
 
 def _written_children(
-    children: tuple[Child, ...], leave_noise: Sequence[bool], problem: Problem
-) -> list[tuple[Child, Value, Value, bool]]:
-    written: list[tuple[Child, Value, Value, bool]] = []
-    for child, noise in zip(children, leave_noise, strict=True):
+    children: Sequence[Child], leave_noise: Sequence[bool], problem: Problem
+) -> Iterator[_WrittenChild]:
+    for child, leaves_noise in zip(children, leave_noise, strict=True):
         try:
             codes, constants = encode(child.tree, problem.operators, problem.X.shape[1])
         except ExpressionError as error:
@@ -196,8 +204,7 @@ def _written_children(
         if child.kind not in KINDS:
             _LOGGER.warning("A proposed child was left out: its kind %r is none of %s", child.kind, KINDS)
             continue
-        written.append((child, codes, constants, noise))
-    return written
+        yield _WrittenChild(child, codes, constants, leaves_noise)
 
 
 def _joined(parts: list[Value], dtype: npt.DTypeLike) -> Value:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pysr_neural.model.policy import ProposerModel
 
 MODEL_TYPE = "pysr_neural_proposer"
-"""`ProposerConfig.model_type`; kept here too, so that `resolve` needs neither torch nor transformers."""
+"""`ProposerConfig.model_type`; here, so that `resolve` needs neither torch nor transformers."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")

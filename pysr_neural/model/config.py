@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
+from pysr_neural.model.checkpoint import MODEL_TYPE
 from pysr_neural.wire.codes import WIRE_VERSION
 from pysr_neural.wire.context import context_named
 from pysr_neural.wire.vocabulary import NAMES, VOCABULARY_HASH
@@ -35,9 +36,13 @@ class ProposerConfig(PretrainedConfig):
         What its prompts say about the data, one of `wire.context.CONTEXTS`.
     pair_rank : int
         Rank of the head of `model.pairs`, for which building block stands below which; 0: no such head.
+    vocabulary_hash, vocabulary_size, wire_version
+        Of the release that trained it; `model.checkpoint` refuses another vocabulary than this one's.
+    **others
+        Of transformers' `PretrainedConfig`.
     """
 
-    model_type = "pysr_neural_proposer"
+    model_type = MODEL_TYPE
 
     def __init__(
         self,

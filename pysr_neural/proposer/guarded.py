@@ -4,8 +4,8 @@ Owns: validation of answers, the circuit breaker, the time budget, the counts.  
 is the engine's ordinary variation (an engine fills every child that is missing).  The Julia twin is
 ``julia/NeuralProposer``.
 
-`GuardedSession._attempt` is the one place in this package that catches whatever a proposer raises.  It must: a proposer
-is somebody's model or script, and a search of hours does not end because of it.  What it caught is counted by stage and
+`GuardedSession._attempt` is the one place of this room that catches whatever a proposer raises.  It must: a proposer is
+somebody's model or script, and a search of hours does not end because of it.  What it caught is counted by stage and
 type, kept in `GuardedSession.failures`, and announced by one warning per search.
 """
 
@@ -57,7 +57,7 @@ class GuardRules:
 
     Parameters
     ----------
-    max_overhead : float
+    max_overhead : float or str
         Largest share of the elapsed search time that the proposer may have used when it is asked again; above 0 and
         at most 1.  1 sets no limit, and the search then does not depend on the clock.  ``"auto"``: `PAYING`, until the
         proposer has used `PATIENCE` seconds since the lowest loss of the population last fell; then `IDLE`.

@@ -71,7 +71,7 @@ class BasicSRConfig:
         Largest number of nodes; the problem's own limit holds as well.
     variation : str
         ``"kinds"``: SymbolicRegression.jl's kinds of mutation, and crossover; ``"grow"``: a random subtree is planted,
-        or another member's (FACTS.md §1).
+        or another member's.
     replacement : str
         ``"oldest"``: an accepted child takes the place of the oldest member at once; ``"generational"``: all children
         and the best member become the next population.
@@ -201,7 +201,7 @@ class BasicSRConfig:
 
     @classmethod
     def reference(cls, **changes: Any) -> "BasicSRConfig":
-        """Return the reference preset (FACTS.md §1), with changes."""
+        """Return the reference preset, with changes."""
         return _REFERENCE.changed(**changes)
 
     @classmethod

@@ -60,23 +60,23 @@ class Proposal(NamedTuple):
 
 
 class SearchObserver(Protocol):
-    """Receives a search's events in the order in which they happen.
+    """Receives a search's events in the order in which they happen; what derives from it may leave some out.
 
     Populations, iterations and cycles count from 0; the initial population belongs to iteration 0 before cycle 0.
     """
 
     def population(self, population: int, iteration: int, members: Sequence[Member]) -> None:
         """Take a population as it stands: after initialisation (iteration 0), and after every iteration."""
-        ...
+        return
 
     def proposal(self, told: Proposal) -> None:
         """Take one proposal, accepted or not."""
-        ...
+        return
 
     def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
         """Take a member that replaces another without a proposal: ``"simplify"``, ``"tuning"`` or ``"migration"``."""
-        ...
+        return
 
     def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
         """Take the ref of a member that left its population to make room for a child."""
-        ...
+        return

@@ -67,11 +67,6 @@ class Population:
     iteration: int = 0
     cycle: int = 0
 
-    def oldest(self) -> int:
-        """Return the position of the member born first."""
-        births = [member.birth for member in self.members]
-        return births.index(min(births))
-
     def cheapest(self) -> Member:
         """Return the member of lowest cost; the first of equals."""
         return min(self.members, key=cost_of)

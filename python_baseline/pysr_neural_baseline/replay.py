@@ -24,6 +24,7 @@ from pysr_neural.trace.io import Columns, Trace
 from pysr_neural.trace.schema import PROPOSAL
 from pysr_neural.wire.codes import decode_planted
 from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
+from pysr_neural_baseline.objective import Objective
 from pysr_neural_baseline.observer import SearchObserver
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import Search, SearchResult
@@ -102,9 +103,9 @@ class _Replayed(Variation):
 
     def __init__(
         self, decisions: Iterator[Decision], witness: Witness | None, problem: Problem, config: BasicSRConfig,
-        selection: Selection, objective: object,
+        selection: Selection, objective: Objective,
     ) -> None:  # fmt: skip
-        super().__init__(problem, config, selection, objective)  # type: ignore[arg-type]
+        super().__init__(problem, config, selection, objective)
         self.decisions, self.witness, self.number = decisions, witness, 0
 
     def child(self, members: Sequence[Member], temperature: float, rng: np.random.Generator) -> tuple[Child, bool]:

@@ -49,7 +49,7 @@ class Tuning:
         enter: Enter,
         moved: Moved,
         seed: int,
-        late: Callable[[], bool] = lambda: False,
+        late: Callable[[], bool],
     ) -> None:
         self.config, self.objective, self.enter, self.moved, self.late = config, objective, enter, moved, late
         self.rng = generator(seed, "tuning")

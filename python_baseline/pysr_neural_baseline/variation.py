@@ -193,7 +193,7 @@ class Variation:
 
 
 class Grow:
-    """The reference algorithm's initial population and mutation (FACTS.md §1).
+    """The reference algorithm's initial population and mutation.
 
     Parameters
     ----------

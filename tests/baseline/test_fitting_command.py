@@ -37,11 +37,11 @@ def file(tmp_path):
 
 @pytest.fixture
 def fit(monkeypatch, file):
-    """Run the command on the file with BasicSR and a script for a proposer."""
+    """Run the command on the file with BasicSR and a script for a proposer; it ends when the law is fitted."""
 
     def run(*options, answers=(LAW,), path=file):
         monkeypatch.setattr(command, "choose", lambda *_, **__: BasicSREngine(ScriptedProposer(answers)))
-        given = [str(path), "--engine", "basicsr", "--operators", "+,-,*,/", "--seconds", "0.5", "--maxsize", "9"]
+        given = [str(path), "--engine", "basicsr", "--operators", "+,-,*,/", "--seconds", "60", "--maxsize", "9"]
         given += map(str, options)
         return command.main(given if "--target" in options else [*given, "--target", "f"])
 
@@ -139,7 +139,7 @@ def test_a_second_command_goes_on(fit, tmp_path, capsys):
     assert first["target"] == "f"
     assert [path.name for path in state.iterdir()] == ["state.json"]
     capsys.readouterr()
-    assert fit("--state", state, "--json", "--seconds", "0.05", answers=()) == 0
+    assert fit("--state", state, "--json", answers=()) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["loss"] < 1e-20
     assert any(member["neural"] for member in told["front"] if member["equation"] == told["equation"])
@@ -182,7 +182,7 @@ def test_a_state_of_other_rows_is_used_and_told_of_other_columns_refused(fit, fi
 def test_formulas_beyond_the_operators_are_not_begun_with(fit, tmp_path, capsys):
     fit("--state", tmp_path / "state")
     capsys.readouterr()
-    assert fit("--state", tmp_path / "state", "--operators", "+,-", "--json", answers=()) == 0
+    assert fit("--state", tmp_path / "state", "--operators", "+,-", "--seconds", "1", "--json", answers=()) == 0
     told = capsys.readouterr()
     assert all("/" not in member["equation"].replace("T/K", "") for member in json.loads(told.out)["front"])
     assert "of the state go beyond these operators" in told.err
@@ -204,7 +204,7 @@ def test_a_folder_of_something_else_is_no_state(fit, file):
 
 def test_ctrl_c_writes_everything_and_exits_with_130(fit, tmp_path, capsys):
     options = ["--out", tmp_path / "page.html", "--state", tmp_path / "state", "--json"]
-    assert fit(*options, "--seconds", "60", answers=(LAW, KeyboardInterrupt())) == 130
+    assert fit(*options, answers=(LAW, KeyboardInterrupt())) == 130
     told = capsys.readouterr()
     assert json.loads(told.out)["r2"] > 0.99
     assert "Interrupted" in told.err
@@ -240,8 +240,7 @@ def ended_by_the_system(*_):
 def test_an_end_after_the_search_loses_nothing_but_what_takes_time(fit, tmp_path, monkeypatch, capsys, during, end):
     whole, ends = getattr(conclusion, during), [end]
     monkeypatch.setattr(conclusion, during, lambda *given: ends.pop()() if ends else whole(*given))
-    exact = parse("2.5 * x0 / x1 + 1.5")  # On a crowded machine the search ends before it fits constants.
-    assert fit("--out", tmp_path / "page.html", "--state", tmp_path / "state", answers=(exact,)) == 130
+    assert fit("--out", tmp_path / "page.html", "--state", tmp_path / "state") == 130
     said = capsys.readouterr().out
     assert "Interrupted; this is what was found so far." in said or during == "front_in_words"
     assert re.search(r"^>\* +7 +\S+  .*`T/K`", said, re.MULTILINE)

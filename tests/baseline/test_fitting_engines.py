@@ -35,8 +35,8 @@ SETTINGS = Settings(operators_of(["+", "-", "*", "/", "exp"]), 12, 1.0)
 
 
 def test_neural_members_are_recognised_though_printed_differently():
-    equations = ["a * 2.71828", "(a + 1.0) * a", "a"]
-    assert are_listed(equations, ["((a) * 2.718282)", "a"], ("a",)) == [True, False, True]
+    equations = ["x0 * 2.71828", "(x0 + 1.0) * x0", "x0"]
+    assert are_listed(equations, ["((x0) * 2.718282)", "x0"]) == [True, False, True]
 
 
 def test_auto_falls_back_to_basicsr_and_says_so(monkeypatch):

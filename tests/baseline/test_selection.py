@@ -117,7 +117,6 @@ def test_the_oldest_leaves():
     assert cycle.place(Member(LARGE, 9.0, 9.0, 4, birth=9)).ref == 2
     assert [member.ref for member in population.members] == [0, 3, 4]
     assert cycle.finish() == ()
-    assert population.oldest() == 0
 
 
 def test_all_leave_at_the_end():

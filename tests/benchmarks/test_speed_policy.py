@@ -18,6 +18,7 @@ def test_the_command_ends_with_one_json_object(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     (case,) = json.loads(lines[-1])["cases"]
     assert {"actions_per_second", "whole_children_per_second", "ratio", "generation_ms"} <= set(case)
+    assert case["imitating_per_second"] > 0
     assert case["whole_children_per_second"] == max(case["default_per_second"], case["onestep_per_second"])
     assert case["actions_per_second"] > 0
     assert any("20 × 15" in line for line in lines)

@@ -88,7 +88,7 @@ def test_the_budget_study_writes_a_report_with_pictures(tmp_path, monkeypatch, c
 def test_bad_input_is_told():
     with pytest.raises(ConfigError, match="--seconds above 0"):
         budget.main(["--seconds", "0"])
-    with pytest.raises(ConfigError, match="--generations must be at least 1"):
+    with pytest.raises(ConfigError, match="--generations must be a whole number at least 1"):
         initialisation.main(["--generations", "0"])
 
 

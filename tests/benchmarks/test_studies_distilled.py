@@ -77,7 +77,7 @@ def test_the_command_reads_a_suite(tmp_path: Path, capsys: pytest.CaptureFixture
     [
         (["missing.json"], "can be read"),
         (["{path}", "--arms", "statc"], "Did you mean 'static'"),
-        (["{path}", "--seeds", "0"], "--seeds must be at least 1"),
+        (["{path}", "--seeds", "0"], "--seeds must be a whole number at least 1"),
         (["{path}", "--suite", "nguyn"], "Did you mean 'nguyen'"),
     ],
 )

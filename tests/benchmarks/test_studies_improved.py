@@ -94,5 +94,5 @@ def test_command_prints_a_table_and_resumes(
 
 
 def test_bad_counts_are_refused() -> None:
-    with pytest.raises(ConfigError, match="--seeds must be at least 1"):
+    with pytest.raises(ConfigError, match="--seeds must be a whole number at least 1"):
         main(["--seeds", "0"])

@@ -263,7 +263,7 @@ def test_the_questions_study_ends_in_a_report_and_resumes(
 def test_bad_counts_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--minutes-per-arm must be above 0"):
         conditioning.main(["--minutes-per-arm", "0"])
-    with pytest.raises(ConfigError, match="--seeds must be at least 1"):
+    with pytest.raises(ConfigError, match="--seeds must be a whole number at least 1"):
         imitation.main(["--seeds", "0"])
     with pytest.raises(ConfigError, match="--seconds above 0"):
         questions.main(["--seconds", "0"])

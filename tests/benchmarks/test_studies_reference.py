@@ -102,5 +102,5 @@ def test_the_command_prints_the_agreed_keys_last(runs, tmp_path, capsys):
 
 
 def test_bad_input_is_told():
-    with pytest.raises(ConfigError, match="--seeds must be at least 1"):
+    with pytest.raises(ConfigError, match="--seeds must be a whole number at least 1"):
         main(["--seeds", "0"])

@@ -50,7 +50,7 @@ def nodes_and_depth(tokens: list[int]) -> tuple[int, int]:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 2**31), st.sampled_from([0.3, 1.0, 5.0]))
 def test_every_sample_is_one_expression_within_the_limits(
     small_model: ProposerModel, max_size: int, max_depth: int, seed: int, temperature: float
@@ -194,7 +194,7 @@ def test_frequencies_are_the_probabilities(small_model: ProposerModel) -> None:
         assert rows.count(row) / len(rows) == pytest.approx(expected, abs=4 * (expected / len(rows)) ** 0.5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(2, 20),
     st.tuples(*[st.sampled_from([0.5, 1.0, 2.0, 3.0])] * 3),

@@ -141,6 +141,19 @@ def test_what_is_exact_already_is_left_alone():
     assert refine(tree, X, evaluate(tree, X)) == (tree, 0.0)
 
 
+def test_what_fits_the_searched_rows_alone_is_fitted_to_all():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.5, 2.0, (480, 1))
+    y = np.exp(0.7 * X[:, 0])
+    y[1::2] += 0.1 * rng.standard_normal(240)  # The search looks at every tenth row.
+    fitted, loss = refine(parse("exp(1.0 * x0)"), X, y)
+    slopes = np.linspace(0.6, 0.8, 4001)
+    losses = np.square(np.exp(slopes[:, None] * X[:, 0]) - y).mean(axis=1)
+    assert loss <= losses.min() * (1 + 1e-9)
+    assert fitted.constants()[0] == pytest.approx(slopes[losses.argmin()], abs=1e-4)
+    assert abs(fitted.constants()[0] - 0.7) > 1e-5
+
+
 def test_noise_does_not_keep_the_fit_from_the_least_squares_solution():
     rng = np.random.default_rng(1)
     y = 2.5 * np.sin(1.3 * X[:, 0]) + 0.7 + 0.1 * rng.standard_normal(len(X))

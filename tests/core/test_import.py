@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "pysr", "juliacall", "sympy", "scipy", "pandas", "sklearn", "matplotlib"}
+HEAVY = {"torch", "transformers", "pysr", "juliacall", "sympy", "scipy", "pandas", "sklearn", "matplotlib", "numpy"}
 CHECK = "import sys, time; t = time.process_time(); import {}; print(time.process_time() - t, *({} & set(sys.modules)))"
 
 
@@ -18,7 +18,7 @@ def imported(module):
 
 @pytest.mark.parametrize("module", ["pysr_neural", "pysr_neural.config", "pysr_neural.cli", "pysr_neural.wire.frames"])
 def test_nothing_heavy_is_imported(module):
-    assert imported(module)[1] == set()
+    assert imported(module)[1] <= ({"numpy"} if "." in module else set())
 
 
 def test_the_import_takes_less_than_a_third_of_a_second():

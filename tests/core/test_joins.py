@@ -12,8 +12,9 @@ from pysr_neural.expression.fit import fraction_unexplained
 from pysr_neural.expression.text import parse, to_string
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import KEPT, Answers
+from pysr_neural.proposer.joins.once import combinations
 from pysr_neural.proposer.joins.parts import Parts
-from pysr_neural.proposer.joins.search import Joiner, combinations
+from pysr_neural.proposer.joins.search import Joiner
 from pysr_neural.proposer.joins.splits import INVERSES
 from pysr_neural.proposer.joins.sums import SIZE_PRICE
 

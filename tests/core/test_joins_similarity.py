@@ -68,5 +68,5 @@ def test_the_smaller_problem_leads_back_and_is_solved_at_once() -> None:
     assert to_string(found.inner[0]) in {"((x1 * x2) / (x3 * x4))", "((x3 * x4) / (x1 * x2))"}
     np.testing.assert_allclose(evaluate(found.whole(parse("x0 * 2")), some), 2 * found.X[:, 0] * some[:, 0])
     joiner = Joiner(some, y, ALL, 30)
-    joiner.work(12)
+    joiner.work(14)
     assert joiner.solved

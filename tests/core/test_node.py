@@ -15,7 +15,7 @@ TREE = apply("+", apply("*", X0, constant(2)), apply("sin", X1))
 
 
 def test_attributes_of_a_small_tree():
-    assert (TREE.size, TREE.depth) == (6, 3)
+    assert (TREE.size, TREE.depth, TREE.constant_count) == (6, 3, 1)
     assert [node.operator for node in TREE] == ["+", "*", None, None, "sin", None]
     assert TREE.constants() == [2.0]
     assert TREE.variables() == {0, 1}

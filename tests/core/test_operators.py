@@ -159,3 +159,11 @@ def test_every_guard_is_shown_and_nothing_else():
     assert to_string(parse("log(sqrt(x0 / x1))"), guarded=True) == (
         "log(max(abs(sqrt(abs((x0 / where(abs(x1) < 1e-10, 1e-10, x1))))), 1e-12))"
     )
+
+
+@pytest.mark.parametrize("exponent", [2.0, 1.0, 0.0, 3.0, -1.0, -2.0, 0.5, -0.5, 1e9, np.inf, -np.inf, np.nan])
+def test_one_exponent_for_all_rows_gives_what_one_for_each_gives(exponent):
+    base = np.array([-np.inf, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan])
+    power = OPERATORS["^"].function
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(power(base, np.float64(exponent)), power(base, np.full(11, exponent)))

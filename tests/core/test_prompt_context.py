@@ -57,7 +57,7 @@ def test_variables_without_a_slot_are_not_described() -> None:
     assert only[5] != "int:1"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30),
     st.sampled_from(CONTEXTS),

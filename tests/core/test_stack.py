@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pysr_neural.errors import DataError, ExpressionError
@@ -27,7 +27,6 @@ def bits(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), 0x7FF8 << 48, np.ascontiguousarray(values).view(np.int64))
 
 
-@settings(deadline=None)
 @given(st.lists(trees(constants=any_float), max_size=8), inputs)
 def test_values_are_those_of_evaluate_bit_for_bit(some: list[Node], X: np.ndarray) -> None:
     values = run(compile_trees(some), X)
@@ -36,7 +35,6 @@ def test_values_are_those_of_evaluate_bit_for_bit(some: list[Node], X: np.ndarra
         assert np.array_equal(bits(found), bits(evaluate(tree, X)))
 
 
-@settings(deadline=None)
 @given(st.lists(trees(constants=any_float), min_size=1, max_size=6), st.integers(0, 2**32))
 def test_each_program_may_have_its_own_inputs(some: list[Node], seed: int) -> None:
     X = np.random.default_rng(seed).normal(0, 3, (len(some), 7, FEATURES))
@@ -74,7 +72,6 @@ def test_torch_has_every_row_of_the_operator_table() -> None:
 SMOOTH = OperatorSet.of("+", "-", "*", "neg", "sin", "cos", "atan", "tanh", "relu", "abs", "max", "min")
 
 
-@settings(deadline=None)
 @given(st.lists(trees(SMOOTH, constants=tame_floats, max_leaves=6), min_size=1, max_size=6), st.integers(0, 2**32))
 def test_torch_gives_the_values_of_numpy(some: list[Node], seed: int) -> None:
     X = np.random.default_rng(seed).uniform(-1.5, 1.5, (len(some), 6, FEATURES))

@@ -18,7 +18,7 @@ X = np.random.default_rng(3).uniform(0.2, 0.9, (8, 2))
 TAME = OperatorSet.of("sin", "exp", "square", "abs", "relu", "+", "-", "*", "max", "min")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(trees(TAME, features=2, constants=st.sampled_from([-1.5, 0.5, 1.0, 2.0]), max_leaves=5))
 def test_values_survive_both_ways(tree):
     expected = evaluate(tree, X)

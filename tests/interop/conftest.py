@@ -44,7 +44,7 @@ def serve(tmp_path):
     yield start
     for server, thread in started:
         server.stop()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 

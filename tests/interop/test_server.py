@@ -267,4 +267,4 @@ def test_shutdown_ends_the_server(serve):
     address, token, server = serve(RandomProposer())
     with WireClient(address, token) as client:
         assert client.ask(frame(MessageType.SHUTDOWN)) is None
-    assert server._stopped.wait(2)
+    assert server._stopped.wait(60)

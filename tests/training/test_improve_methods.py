@@ -19,6 +19,7 @@ from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural_training.improve import rl
 from pysr_neural_training.improve.config import ExpertIterationConfig, RLConfig
+from pysr_neural_training.improve.episodes import Draw, Episode, Event, Planned, Visit
 from pysr_neural_training.improve.expert_iteration import (
     FIRST_ENTRY,
     HINDSIGHT,
@@ -40,7 +41,7 @@ from pysr_neural_training.improve.lessons import (
     load_examples,
     save_examples,
 )
-from pysr_neural_training.improve.rollout import Draw, Episode, Event, Planned, Visit, roll_out
+from pysr_neural_training.improve.rollout import roll_out
 from pysr_neural_training.improve.rounds import collapse
 from pysr_neural_training.problems.generate import GeneratedProblem
 from tests.core.conftest import SMALL

@@ -11,8 +11,9 @@ from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.rng import generator
 from pysr_neural_training.improve.config import EXPERTS, DaggerConfig
 from pysr_neural_training.improve.dagger import lessons_of, states_of
+from pysr_neural_training.improve.episodes import Planned
 from pysr_neural_training.improve.relabel import State, differences, edits_towards, label
-from pysr_neural_training.improve.rollout import Planned, roll_out
+from pysr_neural_training.improve.rollout import roll_out
 from pysr_neural_training.improve.traced import record, states_of_trace
 from pysr_neural_training.problems.generate import GeneratedProblem, Sampler
 

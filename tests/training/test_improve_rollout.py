@@ -19,8 +19,9 @@ from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural.rng import generator
 from pysr_neural_training.examples.build import IGNORED, Example, collate
 from pysr_neural_training.improve.config import ImproveConfig
+from pysr_neural_training.improve.episodes import Episode, Planned, summary
 from pysr_neural_training.improve.lessons import Lesson, example_of, questions_of
-from pysr_neural_training.improve.rollout import Episode, Planned, RolloutJob, collect, roll_out, run_rollout, summary
+from pysr_neural_training.improve.rollout import RolloutJob, collect, roll_out, run_rollout
 from pysr_neural_training.improve.scoring import score
 from pysr_neural_training.problems.generate import GeneratedProblem, Sampler
 from pysr_neural_training.workers import Workers

@@ -27,7 +27,7 @@ from pysr_neural_training.improve.config import (
     RLConfig,
     read_config,
 )
-from pysr_neural_training.improve.rollout import Episode
+from pysr_neural_training.improve.episodes import Episode
 from pysr_neural_training.improve.round_folders import RoundFolders
 from pysr_neural_training.improve.rounds import (
     held_out_searches,
@@ -233,7 +233,7 @@ def test_a_collapse_is_told_by_the_exit_status(
     ("default", "setting", "reason"),
     [
         (DaggerConfig(), "expert='lookahed'", "Did you mean 'lookahead'"),
-        (DaggerConfig(), "tries=0", "tries must be at least 1"),
+        (DaggerConfig(), "tries=0", "tries must be a whole number at least 1"),
         (DaggerConfig(), "margin=1.0", "margin is a share"),
         (DaggerConfig(), "expretes=1", "configuration key must be known"),
         (RLConfig(), "entropy_flor=0.1", "Did you mean 'entropy_floor'"),

@@ -201,7 +201,7 @@ def test_a_policy_is_judged_on_the_same_problems(network):
         SelfPlayConfig(discount=1.5)
     with pytest.raises(ConfigError, match="clip must be above 0"):
         GradientConfig(clip=0.0)
-    with pytest.raises(ConfigError, match="share from 0 to 1"):
+    with pytest.raises(ConfigError, match="share above 0 and at most 1"):
         ExpertConfig(share=2.0)
     with pytest.raises(ConfigError, match="Did you mean 'dagger'"):
         SelfPlayConfig(method="daggers")

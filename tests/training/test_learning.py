@@ -23,8 +23,10 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.examples.build import IGNORED, batches, make_batch
 from pysr_neural_training.learning import trainer
+from pysr_neural_training.learning.config import TrainConfig, load_config
 from pysr_neural_training.learning.recovery import disturbed, held_out_problems, main, prior_candidates, recovers
-from pysr_neural_training.learning.train import TrainConfig, last_step, load_config, train
+from pysr_neural_training.learning.resume import last_step
+from pysr_neural_training.learning.train import train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 SMALL = [

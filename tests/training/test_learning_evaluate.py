@@ -11,9 +11,9 @@ from pysr_neural.expression.canonical import fingerprint
 from pysr_neural.model.checkpoint import load
 from pysr_neural.rng import generator
 from pysr_neural_training.learning import evaluate
-from pysr_neural_training.learning.config import Evaluation, Schedule
+from pysr_neural_training.learning.config import Evaluation, Schedule, TrainConfig, load_config
 from pysr_neural_training.learning.evaluate import Evaluator
-from pysr_neural_training.learning.train import TrainConfig, initial_model, load_config, train
+from pysr_neural_training.learning.train import initial_model, train
 from pysr_neural_training.learning.trainer import learning_rate
 from pysr_neural_training.problems.generate import ProblemPrior, Sampler
 

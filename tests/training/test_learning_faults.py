@@ -16,7 +16,9 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_training.learning import train as training
-from pysr_neural_training.learning.train import TrainConfig, initial_model, last_step, load_config, train
+from pysr_neural_training.learning.config import TrainConfig, load_config
+from pysr_neural_training.learning.resume import last_step
+from pysr_neural_training.learning.train import initial_model, train
 
 CONFIGS = Path(__file__).parents[2] / "training/pysr_neural_training/configs"
 SIZES = {"width": 32, "heads": 2, "layers": 1, "feedforward": 32, "latents": 4}

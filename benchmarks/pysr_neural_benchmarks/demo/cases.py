@@ -60,27 +60,19 @@ def _measured(name: str, entry: dict) -> Case:
     )
 
 
-def lorentz(rows: int = ROWS, noise: float = NOISE, seed: int = SEED) -> Case:
-    """Return the Lorentz force, I.12.11 of the Feynman equations, with Gaussian noise.
-
-    Parameters
-    ----------
-    rows : int
-    noise : float
-        Standard deviation of the noise over that of the force.
-    seed : int
-    """
-    rng = generator(seed, "demo", "lorentz")
-    q, field, b, v = rng.uniform(1.0, 5.0, size=(4, rows))
-    angle = rng.uniform(0.0, 2 * np.pi, size=rows)
+def lorentz() -> Case:
+    """Return the Lorentz force, I.12.11 of the Feynman equations, with Gaussian noise."""
+    rng = generator(SEED, "demo", "lorentz")
+    q, field, b, v = rng.uniform(1.0, 5.0, size=(4, ROWS))
+    angle = rng.uniform(0.0, 2 * np.pi, size=ROWS)
     force = q * (field + b * v * np.sin(angle))
     return Case(
         name="lorentz",
         title="Feynman I.12.11: Lorentz force",
         known="F = q · (Ef + B · v · sin(theta))",
-        provenance=f"Generated: {rows} rows, ranges of the Feynman data base, {noise:.0%} noise, seed {seed}.",
+        provenance=f"Generated: {ROWS} rows, ranges of the Feynman data base, {NOISE:.0%} noise, seed {SEED}.",
         X=np.stack([q, field, b, v, angle], axis=1),
-        y=force + noise * force.std() * rng.standard_normal(rows),
+        y=force + NOISE * force.std() * rng.standard_normal(ROWS),
         features=("q", "Ef", "B", "v", "theta"),
         labels=("charge", "electric field", "magnetic field", "velocity", "angle"),
         target="F",

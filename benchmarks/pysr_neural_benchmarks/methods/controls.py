@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.interop.julia import load_package
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.joins.search import combinations
+from pysr_neural.proposer.joins.once import combinations
 from pysr_neural.rng import generator
 from pysr_neural_benchmarks.methods.base import Budget, Front, Outcome, Step, pareto
 from pysr_neural_benchmarks.methods.direct import refined
@@ -153,22 +154,23 @@ def combined_samples(argument: str, checkpoint: str) -> PriorSamples:
 
 
 def backsolve(argument: str, checkpoint: str) -> PySR:
-    """Make PySR with its own ``BacksolveMutation``, which its defaults give no weight.
+    """Make PySR with its own ``BacksolveMutation``, given no weight by default, ``help`` for the transformer too.
 
     Raises
     ------
     ConfigError
-        If the argument is not ``weight=NUMBER``.
+        If the argument holds anything but ``weight=NUMBER`` and ``help``.
     """
-    del checkpoint
-    name, _, value = argument.partition("=")
-    if argument and name != "weight":
-        raise ConfigError(f"pysr-backsolve takes weight=NUMBER, such as weight=0.05; got {argument!r}.")
-    weight = _number("pysr-backsolve:weight", value, BACKSOLVE_WEIGHT)
+    words = argument.split(",") if argument else []
+    weights = [word.removeprefix("weight=") for word in words if word.startswith("weight=")]
+    if len(weights) > 1 or len(weights) + words.count("help") < len(words):
+        raise ConfigError(f"pysr-backsolve takes weight=NUMBER, such as weight=0.05, and help; got {argument!r}.")
+    weight = _number("pysr-backsolve:weight", "".join(weights), BACKSOLVE_WEIGHT)
     load_package()
     from pysr import BacksolveMutation
 
-    return PySR({"mutations": {BacksolveMutation(): weight}})
+    given: dict[str, Any] = {"mutations": {BacksolveMutation(): weight}}
+    return PySR(given | {"neural_proposer": NeuralProposer(checkpoint=checkpoint)} if "help" in words else given)
 
 
 def distilled(argument: str, checkpoint: str) -> PySR:

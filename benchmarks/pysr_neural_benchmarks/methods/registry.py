@@ -99,7 +99,7 @@ METHODS: dict[str, Entry] = {
     "pysr-backsolve": Entry(
         "controls:backsolve",
         "control: PySR with its own joiner, BacksolveMutation, which its defaults leave out",
-        argument="weight=NUMBER, default 0.05",
+        argument="weight=NUMBER, default 0.05; help, for the transformer too",
     ),
     "gplearn": Entry("others:gplearn", "gplearn's genetic programming", _GPLEARN),
     "operon": Entry("others:operon", "Operon (pyoperon), two objectives", _OPERON),

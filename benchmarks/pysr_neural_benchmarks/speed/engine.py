@@ -6,9 +6,9 @@ losses (`pysr_neural_baseline.objective`).
 Both evaluate the members of real searches by the reference preset, generation by generation, as they arise.  Only
 those whose tree the search had not met before count, for both, so that no loss is merely looked up.  Evaluating a
 member means going from its tree to its loss.  What the engine may reuse is what the parents left behind: values of
-subtrees.  The naive side is plain NumPy, written from the definitions (FACTS.md §1), guarded division included.  The
-two sides take turns at going first; processor time is counted, so that other processes do not, and the clock's own cost
-is subtracted; the median round counts.
+subtrees.  The naive side is plain NumPy, written from the definitions, guarded division included.  The two sides take
+turns at going first; processor time is counted, so that other processes do not, and the clock's own cost is subtracted;
+the median round counts.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.evaluate import remembering
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import DIVISION_EPSILON, Array, Function
@@ -68,7 +68,7 @@ def naive_values(tree: Node, X: Array) -> Array:
 
 
 def naive_loss(tree: Node, X: Array, y: Array) -> float:
-    """Return the reference preset's loss as it is defined (FACTS.md §1)."""
+    """Return the reference preset's loss as it is defined."""
     with np.errstate(all="ignore"):
         values = naive_values(tree, X)
         good = np.abs(values) < LARGEST_PREDICTION
@@ -202,8 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     for name in ("generations", "rounds"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     cases = [measure(size, options.generations, options.rounds, options.seed) for size in SIZES]
     print(table(cases))
     if options.json:

@@ -23,6 +23,7 @@ from typing import Any
 from pysr_neural.interop.plugin import NeuralProposerPlugin
 from pysr_neural_benchmarks.methods.pysr import looking_ahead
 from pysr_neural_benchmarks.pages import markdown_table
+from pysr_neural_benchmarks.speed.meter import EvaluationMeter
 from pysr_neural_benchmarks.speed.overhead import FEATURES, OPERATORS, QUIET, ROWS, data
 
 STEP_AIM, EVALUATIONS_AIM = 1.3, 0.9
@@ -108,7 +109,6 @@ class Settings:
 def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **changes: Any) -> tuple[Any, float]:
     """Search once; returns the estimator, and evaluations per second of the processor."""
     from pysr_neural import PySRRegressor
-    from pysr_neural.interop.meter import EvaluationMeter
 
     meter = EvaluationMeter()
     model = PySRRegressor(

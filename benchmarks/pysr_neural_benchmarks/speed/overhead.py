@@ -1,7 +1,7 @@
 """`pysr-neural bench overhead`: what neural help costs PySR in evaluations per second.
 
-Owns: the three ways of fitting, their interleaving, the table.  Does not own: counting (`interop.meter`), the quality
-of what is found.
+Owns: the three ways of fitting, their interleaving, the table.  Does not own: counting (`meter`), the quality of what
+is found.
 
 Three estimators search the same data for the same time, turn and turn about: plain (``neural_proposer=None``),
 record-only (the plugin's hooks fire, nothing is asked or changed) and neural (``max_overhead="auto"``).  No two
@@ -24,6 +24,7 @@ from pysr_neural.config import NeuralProposer
 from pysr_neural.errors import ConfigError
 from pysr_neural.interop.report import NeuralReport
 from pysr_neural.rng import generator
+from pysr_neural_benchmarks.speed.meter import EvaluationMeter
 
 WAYS = ("none", "record", "neural")
 TARGETS = {"record": 0.98, "neural": 0.9}
@@ -169,7 +170,6 @@ def _measured(settings: Settings, engine: str, progress: Callable[[str], None]) 
 
 def _fit(way: str, settings: Settings) -> tuple[float, NeuralReport | None]:
     """Search for the time given; returns evaluations per second, NaN where it was too short, and the report."""
-    from pysr_neural.interop.meter import EvaluationMeter
     from pysr_neural.interop.regressor import PySRRegressor
 
     X, y = data(settings.seed)

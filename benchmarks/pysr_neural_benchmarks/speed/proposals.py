@@ -97,8 +97,8 @@ def propose(model: ProposerModel, state: State, count: int, seed: int) -> list[l
     return [row[: row.index(v.PAD)] if v.PAD in row else row for row in drawn.tokens.tolist()]
 
 
-def is_well_formed(tokens: list[int], size: int = SIZE) -> bool:
-    """Tell whether tokens are one complete prefix expression within a size limit, whatever the decoder believes."""
+def is_well_formed(tokens: list[int]) -> bool:
+    """Tell whether tokens are one complete prefix expression of at most `SIZE` nodes, whatever the decoder believes."""
     open_slots, nodes, mantissa_due = 1, 0, False
     for token in tokens:
         if mantissa_due != bool(v.IS_MANTISSA[token]) or (open_slots == 0 and not mantissa_due):
@@ -109,7 +109,7 @@ def is_well_formed(tokens: list[int], size: int = SIZE) -> bool:
         nodes += 1
         open_slots += int(v.ARITY[token]) - 1
         mantissa_due = bool(v.IS_EXPONENT[token])
-    return open_slots == 0 and not mantissa_due and 0 < nodes <= size
+    return open_slots == 0 and not mantissa_due and 0 < nodes <= SIZE
 
 
 def text_model() -> torch.nn.Module:

@@ -32,6 +32,7 @@ from pysr_neural.trace.schema import PROPOSAL
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.recorder import record_search
 from pysr_neural_baseline.search import run_search
+from pysr_neural_benchmarks.speed.meter import EvaluationMeter
 from pysr_neural_benchmarks.suites.reader import load_suite
 
 SUITES = ("basicsr_simple", "basicsr_harder")
@@ -147,7 +148,6 @@ def measure_pysr(seconds: float, rounds: int) -> float:
 
 
 def _pysr_speed(seconds: float, recording: bool, seed: int) -> float:
-    from pysr_neural.interop.meter import EvaluationMeter
     from pysr_neural.interop.regressor import PySRRegressor
 
     problem, meter = problems()[-1], EvaluationMeter()

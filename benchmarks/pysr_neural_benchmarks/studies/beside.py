@@ -9,7 +9,6 @@ the policy's actions between.  The last two differ in nothing but who varies.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -27,6 +26,7 @@ from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import markdown_table
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.judging import difference
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.problems import PRIORS, distinct
@@ -140,12 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for (arm, kind, *_), row in zip(tasks, rows, strict=True):
         results[str(kind)][str(arm)].append(row["solved"])
     results["all"] = {arm: [each for kind in PRIORS for each in results[kind][arm]] for arm in ARMS}
-    (options.out / "report.md").write_text(report(results, options), encoding="utf-8")
-    print((options.out / "report.md").read_text(encoding="utf-8"))
-    if options.json:
-        solved = {kind: {arm: sum(found[arm]) for arm in ARMS} for kind, found in results.items()}
-        print(json.dumps({"command": _command(options), "problems": options.problems, "solved": solved}))
-    return 0
+    solved = {kind: {arm: sum(found[arm]) for arm in ARMS} for kind, found in results.items()}
+    told = {"command": _command(options), "problems": options.problems, "solved": solved}
+    return end(report(results, options), told, options)
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -154,13 +151,11 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pysr-neural study beside", description=(__doc__ or "").split("\n")[0])
+    parser = study_parser("beside", __doc__)
     parser.add_argument("policy", nargs="?", default="policy", help="a safetensors file; default the bundled policy")
     parser.add_argument("--problems", type=int, default=20, help="of each operator set")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each search")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_beside"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser
 
 

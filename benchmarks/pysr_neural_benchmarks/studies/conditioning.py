@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pysr_neural_training
 from pysr_neural.errors import ConfigError
 from pysr_neural.model.checkpoint import load
 from pysr_neural.proposer.base import Proposer
@@ -26,14 +25,14 @@ from pysr_neural.proposer.neural.populations import PopulationProposer
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.single import HiddenBatches, SingleLayout
 from pysr_neural_training.examples.build import ExampleConfig, Layouts
 from pysr_neural_training.improve.policy_searches import is_solved
-from pysr_neural_training.learning.config import TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, named_config
 from pysr_neural_training.learning.recovery import held_out_problems, prior_candidates, recovers
 from pysr_neural_training.learning.train import train
 
-TINY = Path(pysr_neural_training.__file__).parent / "configs" / "tiny.toml"
 Row = Mapping[str, Any]
 
 
@@ -99,7 +98,7 @@ MEASURED_STEPS = 30
 
 def config_of(arm: Arm, seed: int, steps: int, settings: Sequence[str]) -> TrainConfig:
     """Return the training of one arm: the tiny configuration made smaller, limited by steps alone."""
-    base = load_config(TINY, [*SIZE, *settings])
+    base = named_config("tiny", [*SIZE, *settings])
     schedule = replace(
         base.schedule,
         steps=steps,
@@ -262,18 +261,7 @@ def draw(arms: Mapping[str, Row], folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="pysr-neural study conditioning", description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes-per-arm", type=float, default=3.0, help="of training and judging, roughly")
-    parser.add_argument("--steps", type=int, default=0, help="of training; 0: what fits into the minutes")
-    parser.add_argument("--problems", type=int, default=0, help=f"0: {PROBLEMS_PER_MINUTE} for each minute per arm")
-    parser.add_argument("--draws", type=int, default=64, help="samples per problem")
-    parser.add_argument("--evaluations", type=int, default=400, help="of each search")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings per arm")
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, CONTROL], default=[*ARMS, CONTROL])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of training")
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_conditioning"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     if not options.minutes_per_arm > 0 or options.seeds < 1 or options.draws < 2 or options.evaluations < 1:
         raise ConfigError(
             "--minutes-per-arm must be above 0, --seeds and --evaluations at least 1, --draws at least 2; got "
@@ -307,13 +295,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     command += f" --evaluations {options.evaluations} --seeds {options.seeds}"
     command += "".join(f" --set {each}" for each in options.settings)
     draw(arms, options.out)
-    (options.out / "report.md").write_text(report(arms, facts, command), encoding="utf-8")
-    print((options.out / "report.md").read_text(encoding="utf-8"))
-    if options.json:
-        shares = {column: {name: share_of(row, column) for name, row in arms.items()} for column in COLUMNS}
-        losses = {name: row["loss"] for name, row in arms.items() if "loss" in row}
-        print(json.dumps({**facts, "loss": losses, **shares}).replace("NaN", "null"))
-    return 0
+    shares = {column: {name: share_of(row, column) for name, row in arms.items()} for column in COLUMNS}
+    losses = {name: row["loss"] for name, row in arms.items() if "loss" in row}
+    return end(report(arms, facts, command), {**facts, "loss": losses, **shares}, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = study_parser("conditioning", __doc__)
+    parser.add_argument("--minutes-per-arm", type=float, default=3.0, help="of training and judging, roughly")
+    parser.add_argument("--steps", type=int, default=0, help="of training; 0: what fits into the minutes")
+    parser.add_argument("--problems", type=int, default=0, help=f"0: {PROBLEMS_PER_MINUTE} for each minute per arm")
+    parser.add_argument("--draws", type=int, default=64, help="samples per problem")
+    parser.add_argument("--evaluations", type=int, default=400, help="of each search")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per arm")
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, CONTROL], default=[*ARMS, CONTROL])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="of training")
+    return parser
 
 
 if __name__ == "__main__":

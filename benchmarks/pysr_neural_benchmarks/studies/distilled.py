@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.adaptation import AdaptiveProposer
@@ -132,8 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     for name in ("seeds", "evaluations"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     arms = {name: ARMS[name](_read(options.distilled)) for name in _known(options.arms)}
     problems = [each.problem for each in from_suite(options.suite, options.operators, POINTS, MAX_SIZE)]
     from tqdm import tqdm

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.text import to_string
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.guarded import GuardRules
@@ -33,6 +33,7 @@ from pysr_neural_baseline.replay import config_of
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging, recorded
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.agreement import ASPECTS, agreement
 from pysr_neural_training.policy.from_traces import Visit, learn_visit, lessons_from, visits_in
@@ -239,18 +240,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(argv)
     for name in ("trace_problems", "held_out_traces", "problems", "seeds", "evaluations", "actions"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name.replace('_', '-')}", getattr(options, name), 1)
     if options.traces is not None:
         return recorded.conclude(options)
     results = {preset: study(preset, options) for preset in options.presets}
     groups = {preset: {arm: found[arm] for arm in (BASIC, POLICY)} for preset, found in results.items()}
     bars(groups, options.out / "solve_rates.png", 2, [BASIC])
-    (options.out / "report.md").write_text(report(results, options), encoding="utf-8")
-    print((options.out / "report.md").read_text(encoding="utf-8"))
-    if options.json:
-        print(json.dumps({"command": _command(options), **results}))
-    return 0
+    return end(report(results, options), {"command": _command(options), **results}, options)
 
 
 def study(preset: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -305,7 +301,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pysr-neural study imitation", description=__doc__.split("\n")[0])
+    parser = study_parser("imitation", __doc__)
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=("reference", "default"))
     parser.add_argument("--traces", type=Path, help="folder of a trace, to learn from that and compare decisions only")
     parser.add_argument("--trace-problems", type=int, default=300, help="training problems searched once each")
@@ -317,8 +313,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seeds", type=int, default=10, help="fresh ones, per problem")
     parser.add_argument("--seed", type=int, default=1, help="of training")
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_imitation"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.neural.transformer import REFINE_EVALUATIONS, TransformerProposer
@@ -170,8 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     for name in ("seeds", "generations"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     import torch
 
     torch.set_num_threads(1)

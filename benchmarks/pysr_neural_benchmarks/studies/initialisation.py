@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.node import Node
 from pysr_neural.problem import Problem
 from pysr_neural.rng import generator
@@ -173,8 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("outputs/study_initialisation"), help="folder")
     options = parser.parse_args(argv)
     for name in ("seeds", "generations", "processes"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     names = [each.name for each in load_suite(SUITE)]
     tasks: list[Task] = [(name, seed, options.generations) for name in names for seed in range(options.seeds)]
     results = complete(run_once, tasks, options.out / "results.jsonl", options.processes)

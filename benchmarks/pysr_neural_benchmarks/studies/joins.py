@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     for way in options.without:
         if way not in WAYS:
-            raise ConfigError(f"A way must be one of {sorted(WAYS)}; got {way!r}{did_you_mean(way, WAYS)}.")
+            raise ConfigError(f"A way must be one of {sorted(WAYS)}; got {way!r}." + did_you_mean(way, WAYS))
     ways = frozenset(WAYS) - set(options.without)
     setting = Setting(options.seconds, ways, options.seed, options.dummies, options.noise)
     runs = []

@@ -7,11 +7,8 @@ formula, its outer operators, how its terms share the variables, its operators, 
 fixed number of steps on each problem, so that the load of a machine does not matter.
 """
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +25,7 @@ from pysr_neural.rng import generator
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.judging.scoring import THRESHOLD
 from pysr_neural_benchmarks.pages import markdown_table
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.judging import difference
 from pysr_neural_benchmarks.suites.data import OPERATORS
 from pysr_neural_benchmarks.suites.reader import SuiteProblem, load_suite
@@ -232,13 +230,11 @@ constants of the best {REFINED} answers are fitted. Points of difference to the 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="pysr-neural study oracles", description=__doc__.split("\n")[0])
+    parser = study_parser("oracles", __doc__)
     parser.add_argument("--suites", nargs="+", default=list(SUITES))
     parser.add_argument("--steps", type=int, default=16, help="of the joins, on each problem")
     parser.add_argument("--seed", type=int, default=0, help="of the data")
     parser.add_argument("--every", type=int, default=0, help="every so manieth problem; 0 for each suite's own share")
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_oracles"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     if options.steps < 1 or options.every < 0:
         raise ConfigError(f"--steps must be at least 1, --every at least 0; got {options.steps} and {options.every}.")
@@ -254,12 +250,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows.setdefault(str(suite), {}).setdefault(oracle, []).append(row[oracle])
     command = f"--suites {' '.join(options.suites)} --steps {options.steps} --seed {options.seed}"
     text = report(rows, {"steps": options.steps, "command": f"pysr-neural study oracles {command}"})
-    (options.out / "report.md").write_text(text, encoding="utf-8")
-    print(text)
-    if options.json:
-        solved = {suite: {oracle: sum(each) for oracle, each in arms.items()} for suite, arms in rows.items()}
-        print(json.dumps({"steps": options.steps, "seed": options.seed, "solved": solved}))
-    return 0
+    solved = {suite: {oracle: sum(each) for oracle, each in arms.items()} for suite, arms in rows.items()}
+    return end(text, {"steps": options.steps, "seed": options.seed, "solved": solved}, options)
 
 
 if __name__ == "__main__":

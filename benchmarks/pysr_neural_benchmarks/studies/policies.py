@@ -10,7 +10,6 @@ processor, for which it needs a core of its own.  No joins and no least squares 
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -24,15 +23,16 @@ import numpy as np
 from pysr_neural.errors import ConfigError
 from pysr_neural.operators import Array
 from pysr_neural.problem import Problem
-from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural.proposer.policy.proposer import DRAWS, PolicyProposer
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.search import run_search
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import Curve, markdown_table, panels
 from pysr_neural_benchmarks.studies import judging, reference
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.suites.reader import load_suite
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
+from pysr_neural_training.improve.self_play import SelfPlayConfig
 from pysr_neural_training.policy.problems import PRIORS, held_out_of
 
 BASIC = "basicsr"
@@ -56,17 +56,15 @@ def problems_of(group: str, count: int, rows: int) -> tuple[Problem, ...]:
 
 def config_of(evaluations: int, seconds: float) -> BasicSRConfig:
     """Return the settings of a policy's search, or of one of BasicSR that only the time ends."""
-    own: dict[str, Any] = {"timeout_seconds": seconds, "generations": 10**7}
     if not seconds:
-        most = judging.GENERATIONS * evaluations // judging.POPULATION  # A repeated child costs no evaluation.
-        own = {"max_evaluations": evaluations, "generations": most, "proposal_share": 1.0, "levels": ("child",)}
-        own["guard"] = GuardRules(max_overhead=1.0)
+        return SelfPlayConfig(evaluations=evaluations, population_size=judging.POPULATION).search()
     return BasicSRConfig.reference(
         population_size=judging.POPULATION,
+        generations=10**7,
+        timeout_seconds=seconds,
         relative_loss=True,
         early_stop_loss=SOLVED_BELOW,
         extra_generations=0,
-        **own,
     )
 
 
@@ -182,14 +180,7 @@ seeds.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(argv)
-    named = [text.partition("=") for text in options.policies]
-    if wrong := [name for name, _, path in named if not path or name == BASIC]:
-        raise ConfigError(f"Policies are given as NAME=FILE, with other names than {BASIC!r}; got {wrong[0]!r}.")
-    if len({name for name, _, _ in named}) < len(named) or len(named) > MOST:
-        raise ConfigError(
-            f"At most {MOST} policies, each with a name of its own; got {[name for name, _, _ in named]}."
-        )
-    policies = {name: Path(path) for name, _, path in named}
+    policies = _named(options.policies)
     digests = {name: sha256(path.read_bytes()).hexdigest()[:12] for name, path in policies.items()}
     groups = [*PRIORS, SUITES]
     given = (options.problems, options.rows)
@@ -224,11 +215,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         log=False,
         shared=False,
     )
-    (options.out / "report.md").write_text(report(results, options), encoding="utf-8")
-    print((options.out / "report.md").read_text(encoding="utf-8"))
-    if options.json:
-        print(json.dumps({"command": _command(options), **results}))
-    return 0
+    return end(report(results, options), {"command": _command(options), **results}, options)
+
+
+def _named(given: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FILE, as often as it is given."""
+    named = [text.partition("=") for text in given]
+    if wrong := [name for name, _, path in named if not path or name == BASIC]:
+        raise ConfigError(f"Policies are given as NAME=FILE, with other names than {BASIC!r}; got {wrong[0]!r}.")
+    names = [name for name, _, _ in named]
+    if len(set(names)) < len(names) or len(names) > MOST:
+        raise ConfigError(f"At most {MOST} policies, each with a name of its own; got {names}.")
+    return {name: Path(path) for name, _, path in named}
 
 
 def _joined(rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -243,7 +241,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pysr-neural study policies", description=(__doc__ or "").split("\n")[0])
+    parser = study_parser("policies", __doc__)
     parser.add_argument("policies", nargs="+", metavar="NAME=FILE", help="safetensors files of policies")
     parser.add_argument("--problems", type=int, default=40, help="of each operator set")
     parser.add_argument("--seeds", type=int, default=5)
@@ -251,8 +249,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of BasicSR's searches")
     parser.add_argument("--draws", type=int, default=DRAWS, help="actions drawn for each that is taken")
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_policies"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser
 
 

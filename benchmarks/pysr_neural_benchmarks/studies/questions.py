@@ -9,8 +9,6 @@ them.  The search then goes on for as long as that took: the control of equal ti
 which other work on the machine disturbs less.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -32,15 +30,15 @@ from pysr_neural_baseline.search import Search, SearchResult
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
 from pysr_neural_benchmarks.studies import judging
+from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_benchmarks.studies.single import SingleLayout, SingleSession
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW
-from pysr_neural_training.learning.recovery import held_out_problems, recovers
+from pysr_neural_training.learning.recovery import SIZES, held_out_problems, recovers
 from pysr_neural_training.problems.generate import GeneratedProblem
 
 BASES = 4
 """Members of the front that the model is asked about."""
 ENDLESS = 10**9
-SIZES = ((1, 5), (6, 9), (10, 15), (16, 30))
 MAX_SIZE = 25
 ARMS = {
     "direct": "direct",
@@ -281,14 +279,12 @@ def _draw(rows: Sequence[Row], folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="pysr-neural study questions", description=__doc__.split("\n")[0])
+    parser = study_parser("questions", __doc__)
     parser.add_argument("--checkpoint", default="default", help="'default', a directory, or a hub id")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--draws", type=int, default=256, help="samples per problem, of either kind")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the search before the model is asked")
     parser.add_argument("--seed", type=int, default=54321)
-    parser.add_argument("--out", type=Path, default=Path("outputs/study_questions"), help="folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     if options.problems < 1 or options.draws < BASES or not options.seconds > 0:
         raise ConfigError(
@@ -305,13 +301,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = " ".join(f"--{name} {value}" for name, value in facts.items())
     _draw(rows, options.out)
     text = report(rows, {**facts, "command": f"pysr-neural study questions {command}"})
-    (options.out / "report.md").write_text(text, encoding="utf-8")
-    print(text)
-    if options.json:
-        recovered = {name: {arm: sum(row[arm] for row in each) for arm in ARMS} for name, each in by_size(rows).items()}
-        priors = {part: dict(zip(("predicted", "uniform"), shares_of(rows, part), strict=True)) for part in PRIORS}
-        print(json.dumps({**facts, "recovered": recovered, "prior": priors}).replace("NaN", "null"))
-    return 0
+    recovered = {name: {arm: sum(row[arm] for row in each) for arm in ARMS} for name, each in by_size(rows).items()}
+    priors = {part: dict(zip(("predicted", "uniform"), shares_of(rows, part), strict=True)) for part in PRIORS}
+    return end(text, {**facts, "recovered": recovered, "prior": priors}, options)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ well, and the distributions are compared.
 """
 
 import argparse
-import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from pysr_neural.rng import generator
 from pysr_neural.trace.io import Trace
 from pysr_neural.trace.schema import PROPOSAL
 from pysr_neural_benchmarks.pages import markdown_table
+from pysr_neural_benchmarks.studies.command import end
 from pysr_neural_training.policy.agreement import ASPECTS, agreement
 from pysr_neural_training.policy.from_traces import Visit, lessons_from, visits_in
 from pysr_neural_training.policy.learner import FitConfig, fit
@@ -128,9 +128,4 @@ def conclude(options: argparse.Namespace) -> int:
     command += (
         f" --actions {options.actions} --steps {options.steps} --minutes {options.minutes:g} --seed {options.seed}"
     )
-    text = report(found, command)
-    (options.out / "report.md").write_text(text, encoding="utf-8")
-    print(text)
-    if options.json:
-        print(json.dumps({"command": command, **found}))
-    return 0
+    return end(report(found, command), {"command": command, **found}, options)

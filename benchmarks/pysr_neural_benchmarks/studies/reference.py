@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pysr_neural.errors import ConfigError
+from pysr_neural.checks import whole
 from pysr_neural.expression.text import to_string
 from pysr_neural.problem import OperatorSet, Problem
 from pysr_neural.rng import generator
@@ -141,8 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     for name in ("seeds", "generations", "processes"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1; got {getattr(options, name)}.")
+        whole(f"--{name}", getattr(options, name), 1)
     rows = measure(options.seeds, options.generations, options.processes, options.out)
     result = summary(rows, options.seeds, options.generations)
     print(table(result))

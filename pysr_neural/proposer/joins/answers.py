@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.evaluate import IEEE, evaluate_columns
 from pysr_neural.expression.node import Node
 from pysr_neural.operators import Array
 from pysr_neural.proposer.joins.sums import EXACT
@@ -47,12 +47,16 @@ class Answers:
     ----------
     least : float
         Unexplained fraction of the best.
+    losses : dict of Node to float
+        Mean squared error of each expression that was rated.
     """
 
     def __init__(self, X: Array, y: Array, max_size: int, size_price: float, allowed: Callable[[Node], bool]) -> None:
-        self.X, self.y, self.max_size, self.size_price, self.allowed = X, y, max_size, size_price, allowed
+        self.y, self.max_size, self.size_price, self.allowed = y, max_size, size_price, allowed
+        self._columns = np.ascontiguousarray(X.T)
         self.variance = float(np.var(y))
         self.prices: dict[Node, float] = {}
+        self.losses: dict[Node, float] = {}
         self.least = np.inf
         self._by_values: dict[bytes, Node] = {}
         self._handed: set[Node] = set()
@@ -86,15 +90,17 @@ class Answers:
         return size <= self.max_size and self.price(unexplained, size) <= HOPELESS * self._bar
 
     def rate(self, tree: Node) -> None:
-        """Take an expression in, if it is within the limits and finite."""
+        """Take an expression in, if it is within the limits and finite; to be called inside ``np.errstate``."""
         if tree in self.prices or tree.size > self.max_size or not self.allowed(tree):
             return
-        values = evaluate(tree, self.X)
+        values = evaluate_columns(tree, self._columns, IEEE)
         errors = values - self.y
-        unexplained = float(errors @ errors) / len(errors) / self.variance
+        loss = float(errors @ errors) / len(errors)
+        unexplained = loss / self.variance
         if not np.isfinite(unexplained):
             return
-        price = self.prices[tree] = self.price(unexplained, tree.size)
+        self.losses[tree], self.prices[tree] = loss, self.price(unexplained, tree.size)
+        price = self.prices[tree]
         self.least = min(self.least, unexplained)
         if unexplained >= EXACT:
             without = without_shift(tree, NOISE * np.sqrt(unexplained * self.variance / len(errors)))

@@ -208,7 +208,7 @@ def _weighed(factors: Array, weights: Array) -> Array:
     return np.where(largest > 0, factors / np.where(largest > 0, largest, 1), 0.0)
 
 
-def powers(library: Library, target: Target, operators: OperatorSet, minus: bool) -> Iterator[Node]:
+def powers(library: Library, target: Target, operators: OperatorSet, minus: bool, fixed: int) -> Iterator[Node]:
     """Yield the best products of half powers of parts for a target without weights, by sums of logarithms."""
     target_logs = np.log(np.abs(target.values))
     if not np.isfinite(target_logs).all() or np.ptp(target_logs) < NEGLIGIBLE:
@@ -217,8 +217,8 @@ def powers(library: Library, target: Target, operators: OperatorSet, minus: bool
     v = None if logs is None else logs.frame.target(target_logs[library.rows])
     if logs is None or v is None:
         return
-    for _, terms in sums(logs.frame, v, BEAM, MOST_FACTORS, PER_FORM):
-        design = np.vstack([*logs.values[terms], np.ones(len(target_logs))])
+    for _, terms in sums(logs.frame, v, BEAM, MOST_FACTORS, PER_FORM, fixed):
+        design = np.vstack([*np.log(np.abs(library.values[logs.usable[terms]])), np.ones(len(target_logs))])
         exponents, *_ = np.linalg.lstsq(design.T, target_logs, rcond=1e-14)
         halves = np.rint(2 * exponents[:-1])
         if not halves.any() or np.abs(halves).max() > LARGEST_POWER:

@@ -1,7 +1,7 @@
 """Ways to look for answers beside sums, products and factors of parts, from a search's second round on.
 
 Owns: `Further`, which of them are tried on which targets.  Does not own: the ways themselves (`curve_search`,
-`quotients`, `beside`, `interactions`), the order of targets (`search`).
+`relations`, `beside`, `interactions`), the order of targets (`search`).
 """
 
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from pysr_neural.proposer.joins.curve_search import Curves, with_curves
 from pysr_neural.proposer.joins.exact import Exact
 from pysr_neural.proposer.joins.interactions import INTERACTING, Interactions
 from pysr_neural.proposer.joins.library import Library
-from pysr_neural.proposer.joins.quotients import Quotients, bases_of
+from pysr_neural.proposer.joins.relations import DEGREE, Relations, bases_of
 from pysr_neural.proposer.joins.splits import Target
 
 AGAIN = 12
@@ -53,13 +53,14 @@ class Further:
     ) -> None:
         self._minus, columns = ("-", 2) in operators.index, library.parts.columns
         self._library, self._answers = library, answers
-        self._quotients: list[Quotients] = []
+        self._relations: list[Relations] = []
         self._curves: Curves | None = None
         self._beside: Beside | None = None
         self._interactions: Interactions | None = None
-        if "quotients" in ways and ("/", 2) in operators.index:
-            sets = bases_of(order, operators, answers.best()[:AGAIN])
-            self._quotients = [Quotients(bases, columns) for bases in sets]
+        if "relations" in ways and ("/", 2) in operators.index:
+            for bases in bases_of(order, operators, answers.best()[:AGAIN]):
+                sizes = [base.size + 1 for base in bases]
+                self._relations.append(Relations(columns.T, bases, sizes, DEGREE, operators))
         if "curves" in ways:
             self._curves = Curves(library, operators, plain)
         if "beside" in ways and exact.terms:
@@ -75,9 +76,8 @@ class Further:
             v = self._library.base.target(target.values[self._library.rows])
             if self._curves is not None and v is not None and not self._answers.solved:
                 yield from with_curves(self._curves, target, v, self._minus)
-            for quotients in () if self._answers.solved else self._quotients:
-                if (tree := quotients.found(target, self._minus)) is not None:
-                    yield tree
+            for relations in () if self._answers.solved else self._relations:
+                yield from relations.found(target)
 
     def _beside_others(self, target: Target) -> Iterator[Node]:
         if self._interactions is not None and target.size == 0 and not self._answers.solved:

@@ -50,16 +50,13 @@ class Logarithms(NamedTuple):
     ----------
     usable : array of int
         Their numbers.
-    values : array, shape (usable, rows)
-        Logarithms of their absolute values.
     frame : Frame
-        Of these.
+        Of the logarithms of their absolute values.
     negative : frozenset of Node
         First parts below zero everywhere.
     """
 
     usable: npt.NDArray[np.int64]
-    values: Array
     frame: Frame
     negative: frozenset[Node]
 
@@ -125,19 +122,18 @@ class Library:
     @cached_property
     def logarithms(self) -> Logarithms | None:
         """For products of powers; None where fewer than two parts have any."""
-        logs = np.log(np.abs(self.values))
-        usable = np.flatnonzero(np.isfinite(logs).all(axis=1) & (np.ptp(logs, axis=1) > NEGLIGIBLE))
+        logs = np.log(np.abs(self.screened))
+        usable = np.flatnonzero(self.values.all(axis=1) & (np.ptp(logs, axis=1) > NEGLIGIBLE))
         if len(usable) < 2:
             return None
-        logs = logs[usable]
+        screened = logs[usable]
         firsts = np.flatnonzero(usable < len(self.firsts))
         if not len(firsts):
             firsts = np.arange(1)
-        screened = logs[:, self.rows]
         scaled = (screened / np.abs(screened).max(axis=1)[:, None]).astype(self.dtype)
         frame = Frame(screened, scaled, self.sizes[usable], firsts, None, self.dtype, self.size_price)
         negative = frozenset(self.tree(int(i)) for i in usable[: len(firsts)] if (self.values[i] < 0).all())
-        return Logarithms(usable, logs, frame, negative)
+        return Logarithms(usable, frame, negative)
 
     @cached_property
     def squares(self) -> Floats:

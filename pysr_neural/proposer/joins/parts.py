@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from pysr_neural.expression.evaluate import IEEE
 from pysr_neural.expression.node import Node, apply, constant, variable
@@ -45,8 +46,6 @@ class Parts:
     columns : array, shape (features, rows)
     values : array, shape (parts, rows)
         Finite, not constant.
-    sizes : array, shape (parts,)
-        Numbers of nodes.
     """
 
     def __init__(self, X: Array, operators: OperatorSet, order: Sequence[int]) -> None:
@@ -62,7 +61,6 @@ class Parts:
         self._room = np.empty((0, len(X)))
         self._size: list[int] = []
         self._unary: list[bool] = []
-        self.sizes = np.empty(0, dtype=np.int64)
         self._count = 0
         self._levels: list[list[int]] = [[], []]
         self._made: list[int] = []
@@ -78,6 +76,11 @@ class Parts:
     def values(self) -> Array:
         """Of all parts so far; further ones may lie elsewhere."""
         return self._room[: self._count]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Numbers of nodes, shape (parts,)."""
+        return np.array(self._size, dtype=np.int64)
 
     def tree(self, part: int) -> Node:
         """Return a part's expression."""
@@ -207,7 +210,6 @@ class Parts:
                 size, unary = 1 + sum(int(self._size[k]) if k >= 0 else 1 for k in how[1]), len(how[1]) == 1
             self._size.append(size)
             self._unary.append(unary)
-        self.sizes = np.array(self._size)
         self._how += hows
         self._count = end
 

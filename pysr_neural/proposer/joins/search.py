@@ -30,6 +30,7 @@ from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
+from pysr_neural.proposer.joins.relations import DEGREE, LARGE, PAIRS, SMALL, Extent, Relations, simple_bases
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.rests import Matching, matched
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -52,7 +53,7 @@ EAGER = 10
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 WAYS = frozenset(
-    {"beside", "curves", "groups", "interactions", "pairs", "quotients", "reductions", "relevance", "rests"}
+    {"beside", "curves", "groups", "interactions", "pairs", "reductions", "relations", "relevance", "rests"}
 )
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
@@ -68,8 +69,6 @@ FEW, NEXT_TO_NOTHING = 8, 0.8
 """Steps after which a head start with one variable is given up if it leaves so much unexplained: others matter too."""
 TAKEN = 6
 """Answers of a step of a smaller problem's work that are rated."""
-
-
 Pending = Callable[[], Target | None]
 """Makes a target once its turn comes."""
 Queue = list[tuple[float, int, Pending]]
@@ -120,6 +119,7 @@ class Joiner:
         screen: Screen | None = None,
     ) -> None:
         self.ways, self.depth, self.done = frozenset(ways), depth, False
+        self._all = X[:TESTED_ROWS], y[:TESTED_ROWS]
         self.X, self.y = X[:FIT_ROWS], y[:FIT_ROWS]
         self.operators, self.max_size, self.screen = operators, max_size, screen
         self.usable = len(self.y) >= FEWEST_ROWS and {("+", 2), ("*", 2)} <= set(operators.index) and varies(self.y)
@@ -141,6 +141,7 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
+        self._relations = self._related((self.X, self.y), *simple_bases(self._order, operators), PAIRS, SMALL)
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
             self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
             self._reductions = reductions(*self._tested, operators)
@@ -178,7 +179,9 @@ class Joiner:
                 for _ in range(steps):
                     if self.solved or stop():
                         break
-                    next(self._steps, None)
+                    next(self._relations, None)
+                    if not self.solved:
+                        next(self._steps, None)
         return self.answers.fresh()
 
     @property
@@ -208,6 +211,17 @@ class Joiner:
                 if self._turn and not self.solved:
                     self._work_below(*self._turn.pop())
                     yield
+
+    def _related(
+        self, data: tuple[Array, Array], bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent
+    ) -> Iterator[None]:
+        """Look for quotients of two sums of products, on y and on what lies below an operator."""
+        if "relations" in self.ways:
+            X, y = data
+            relations = Relations(X, bases, sizes, degree, self.operators, extent)
+            for target in targets_of(y, self.operators):
+                self._rate(relations.found(target))
+                yield
 
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
@@ -263,11 +277,17 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
+            if number == 1:
+                parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
+                self._relations = itertools.chain(
+                    self._related(self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
+                    self._related(self._all, parts, [part.size for part in parts], 1, LARGE),
+                )
             queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
             for each in bases:
-                queues[each.base] = [(0.0, next(order), partial(_itself, each))]
+                queues[each.base] = [(0.0, next(order), partial(Target._replace, each))]
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -358,7 +378,7 @@ class Joiner:
             return
         self._rate(products(library, target, v, self.minus, self.names))
         if target.size == 0:
-            self._rate(powers(library, target, self.operators, self.minus))
+            self._rate(powers(library, target, self.operators, self.minus, self._fixed))
 
     def _rate(self, trees: Iterable[Node]) -> None:
         for tree in trees:
@@ -377,22 +397,3 @@ class Joiner:
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
                 self.answers.rate(tree)
-
-
-def _itself(target: Target) -> Target:
-    return target
-
-
-def combinations(
-    trees: Sequence[Node],
-    X: Array,
-    y: Array,
-    operators: OperatorSet,
-    max_size: int,
-    allowed: Callable[[Node], bool] = lambda tree: True,
-    steps: int = 20,
-) -> list[Node]:
-    """Join the parts of some expressions once; see `Joiner`."""
-    joiner = Joiner(X, y, operators, max_size, allowed)
-    joiner.add(trees)
-    return joiner.work(steps)

@@ -28,8 +28,10 @@ ROUND = 0.05
 """How far twice an exponent may be from a whole number."""
 RIDGE = 1e-12
 """Added to squares of 1, so that a variable of few values, whose powers depend on each other, is no error."""
-ROWS, AT_ONCE = 300, 64
-"""Most rows that are looked at, and directions that are tried together."""
+ROWS, FEW_ROWS = 300, 100
+"""Most rows that are looked at, and those that all directions are tried on first."""
+BEST, AT_ONCE = 16, 64
+"""Directions that are tried on all rows, and most that are tried together."""
 
 
 class Similarity(NamedTuple):
@@ -69,14 +71,16 @@ def similarity(X: Array, y: Array) -> Similarity | None:
         return None
     if not (np.isfinite(logs).all() and np.isfinite(target).all() and (np.ptp(logs, axis=0) > 0).all()):
         return None
-    linear, _ = np.linalg.qr(np.column_stack([np.ones(len(y)), logs]))
-    rest = target - linear @ (linear.T @ target)
+    linear, rest = _linear(logs, target)
     if not rest @ rest > LINEAR * len(y) * np.var(target):
         return None
     candidates = directions(features)
-    left = np.concatenate(
-        [_left(linear, logs @ some.T, rest) for some in np.array_split(candidates, -(-len(candidates) // AT_ONCE))]
-    )
+    if len(candidates) > BEST:
+        few, some = logs[:FEW_ROWS], _linear(logs[:FEW_ROWS], target[:FEW_ROWS])
+        parts = np.array_split(candidates, -(-len(candidates) // AT_ONCE))
+        left = np.concatenate([_left(*some, few @ each.T) for each in parts])
+        candidates = candidates[np.argsort(left)[:BEST]]
+    left = _left(linear, rest, logs @ candidates.T)
     best = int(np.argmin(left))
     if not left[best] < LEFT:
         return None
@@ -111,7 +115,13 @@ def _powers(along: Array) -> Array:
     return np.array(terms[2:])
 
 
-def _left(linear: Array, along: Array, rest: Array) -> Array:
+def _linear(logs: Array, target: Array) -> tuple[Array, Array]:
+    """Return an orthonormal basis of linear functions, and what they leave of the target."""
+    linear, _ = np.linalg.qr(np.column_stack([np.ones(len(target)), logs]))
+    return linear, target - linear @ (linear.T @ target)
+
+
+def _left(linear: Array, rest: Array, along: Array) -> Array:
     """Return the share of the rest that a polynomial along each direction leaves unexplained; shape (directions,)."""
     terms = _powers(along.T)
     terms -= (terms @ linear) @ linear.T

@@ -116,11 +116,11 @@ class TransformerSession(Questioner):
     ----------
     model : ProposerModel
     problem : Problem
-    combine : bool, optional
+    combine : bool
         As for `TransformerProposer`.
     """
 
-    def __init__(self, model: ProposerModel, problem: Problem, combine: bool = True) -> None:
+    def __init__(self, model: ProposerModel, problem: Problem, combine: bool) -> None:
         super().__init__(model, problem)
         self.combine = combine and problem.operators.evaluable
         rows = generator(0, "rows").permutation(len(problem.y))
@@ -227,7 +227,7 @@ class TransformerSession(Questioner):
         joiner.add(trees)
         found = joiner.work(STEPS if self._requests <= 1 else LATER_STEPS, self.deadline.passed)
         told = [self._refined(tree, REFINE_EVALUATIONS) for tree in found[:REFINED_JOINS]]
-        told += [(tree, self._refinement.loss(tree)) for tree in found[REFINED_JOINS:]]
+        told += [(tree, joiner.answers.losses[tree]) for tree in found[REFINED_JOINS:]]
         return [Candidate(self._tamed(tree), loss, float("nan")) for tree, loss in told]
 
     def _tamed(self, tree: Node) -> Node:

@@ -96,8 +96,6 @@ class NativeForesight:
     Parameters
     ----------
     problem : Problem
-    seed : int
-        Of the rows looked at.
 
     Attributes
     ----------
@@ -109,8 +107,8 @@ class NativeForesight:
     plant_features : array, shape (2 plants, features)
     """
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
-        rows = drawn_rows(len(problem.y), min(ROWS, len(problem.y)), seed)
+    def __init__(self, problem: Problem) -> None:
+        rows = drawn_rows(len(problem.y), min(ROWS, len(problem.y)), seed=0)
         self.columns: Array = np.ascontiguousarray(problem.X[rows].T)
         self.y: Array = problem.y[rows]
         spread = float(np.sum(np.square(self.y - self.y.mean())))
@@ -161,7 +159,7 @@ class Look:
     tree : Node
     limit : int
         Of the nodes of a changed tree.
-    rng : numpy.random.Generator, optional
+    rng : numpy.random.Generator or None
         Draws the places, as a step does; all of them without it.
 
     Attributes
@@ -177,9 +175,7 @@ class Look:
     place_features : array, shape (places, features)
     """
 
-    def __init__(
-        self, foresight: NativeForesight, tree: Node, limit: int, rng: np.random.Generator | None = None
-    ) -> None:
+    def __init__(self, foresight: NativeForesight, tree: Node, limit: int, rng: np.random.Generator | None) -> None:
         self.foresight, self.tree = foresight, tree
         parts, total = list(tree), tree.size
         forms = [form for form in FORMS if form == "replace" or (form in foresight.names and total + 2 <= limit)]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import CheckpointError, ConfigError, did_you_mean
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Floats
@@ -99,8 +100,7 @@ class PolicyConfig:
         if unknown or not self.kinds:
             hint = did_you_mean(str(unknown[0]), CHOSEN_KINDS) if unknown else ""
             raise ConfigError(f"A policy's kinds must be some of {', '.join(CHOSEN_KINDS)}; got {self.kinds}.{hint}")
-        if self.width < 1:
-            raise ConfigError(f"A policy's width must be at least 1; got {self.width}.")
+        whole("A policy's width", self.width, 1)
 
 
 class PolicyNetwork:

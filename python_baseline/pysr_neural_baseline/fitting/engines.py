@@ -320,13 +320,13 @@ def saved_equations(folder: Path) -> list[Row]:
     return []
 
 
-def are_listed(equations: Iterable[str], listed: Iterable[str], features: Sequence[str] | None = None) -> list[bool]:
+def are_listed(equations: Iterable[str], listed: Iterable[str]) -> list[bool]:
     """Tell for each equation whether a report lists it.
 
     Both are read as expressions and compared with constants rounded, as they may be printed differently.
     """
-    known = {rounded(parse(text, features), DIGITS) for text in listed}
-    return [rounded(parse(text, features), DIGITS) in known for text in equations]
+    known = {rounded(parse(text), DIGITS) for text in listed}
+    return [rounded(parse(text), DIGITS) in known for text in equations]
 
 
 def operators_of(names: Sequence[str]) -> OperatorSet:

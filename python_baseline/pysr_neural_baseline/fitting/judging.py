@@ -79,7 +79,7 @@ class _Judge:
     """One table on its way to `Measurements`; each step leaves something out and notes it."""
 
     def __init__(self, table: Table, target: str, columns: Sequence[str] | None, units: dict[str, str]) -> None:
-        self.frame, self.notes, self.units = table.frame.reset_index(drop=True), list(table.notes), units
+        self.frame, self.notes = table.frame.reset_index(drop=True), list(table.notes)
         self.whole = self.frame
         self.target = self._known(target, "--target")
         self.named = None if columns is None else [self._known(name, "--columns") for name in dict.fromkeys(columns)]

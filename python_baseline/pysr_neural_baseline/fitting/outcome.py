@@ -127,7 +127,7 @@ def _infix(operator: str, left: Spelled, right: Spelled) -> str:
     first = f"({left[0]})" if left[1] < binds or (operator == "^" and left[1] < TIGHT) else left[0]
     if operator == "+" and left[1] > sum_binds and left[0][0] == "-" != right[0][0]:
         return f"{right[0]} - {left[0][1:]}"
-    if binds == sum_binds and right[1] > sum_binds and right[0].startswith("-"):
+    if binds == sum_binds and (right[1] > sum_binds or operator == "+") and right[0].startswith("-"):
         return f"{first} {'-' if operator == '+' else '+'} {right[0][1:]}"
     loose = right[1] < binds or (right[1] == binds and operator in "-/") or (right[0][0] == "-" and operator in "*/^")
     return f"{first} {operator} ({right[0]})" if loose else f"{first} {operator} {right[0]}"

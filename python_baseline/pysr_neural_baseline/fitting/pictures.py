@@ -69,7 +69,7 @@ def draw_law(axes: Axes, outcome: Outcome, held_out: Measurements | None = None)
             axes.set_xscale("log")
 
 
-def draw_residuals(axes: Axes, outcome: Outcome, held_out: Measurements | None = None) -> None:
+def draw_residuals(axes: Axes, outcome: Outcome, held_out: Measurements | None) -> None:
     """Draw data less law, over the variable if there is one, else over the prediction; the band is the mean error."""
     data = outcome.data
     error = float(np.sqrt(np.mean(np.square(data.y - outcome.predicted(data.X)))))

@@ -88,7 +88,7 @@ class Scene:
         """Ask for an expression from the data alone; returns why not, if it cannot be asked for."""
         return self._example("direct", self._tree_target(tree), limit)
 
-    def onestep(self, members: Sequence[MemberView], child: Node, limit: int, kind: str = "") -> "Example | str":
+    def onestep(self, members: Sequence[MemberView], child: Node, limit: int, kind: str) -> "Example | str":
         """Ask for the next child of a population."""
         return self._example("onestep", self._tree_target(child), limit, members, kind)
 

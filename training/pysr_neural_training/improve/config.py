@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError, did_you_mean
 from pysr_neural.proposer.guarded import GuardRules
 from pysr_neural_baseline.config import BasicSRConfig
@@ -89,8 +90,7 @@ class ImproveConfig:
     def __post_init__(self) -> None:
         for name in ("rounds", "patience", "problems", "pool", "held_out", "max_operators", "max_size", "generations",
                      "together", "batch_size", "threads"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            whole(name, getattr(self, name), 1)
         for name in ("seed", "steps", "learning_rate", "solved_below", "workers"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0; got {getattr(self, name)}.")
@@ -159,8 +159,7 @@ class DaggerConfig(ImproveConfig):
                 got = getattr(self, name)
                 raise ConfigError(f"{name} must be one of {known}; got {got!r}." + did_you_mean(got, known))
         for name in ("tries", "lookahead", "states"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            whole(name, getattr(self, name), 1)
         if not 0 <= self.margin < 1:
             raise ConfigError(f"margin is a share, at least 0 and below 1; got {self.margin}.")
 

@@ -18,9 +18,9 @@ import numpy as np
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.rng import generator
 from pysr_neural_training.improve.config import DaggerConfig
+from pysr_neural_training.improve.episodes import Episode, Planned
 from pysr_neural_training.improve.lessons import Lesson, examples_of, fine_tune, load_examples, save_examples
 from pysr_neural_training.improve.relabel import State, label
-from pysr_neural_training.improve.rollout import Episode, Planned
 from pysr_neural_training.improve.rounds import main_of
 from pysr_neural_training.improve.traced import record, states_of_trace
 

@@ -30,6 +30,7 @@ from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.objective import scale_of
 from pysr_neural_training.examples.build import Example
 from pysr_neural_training.improve.config import ExpertIterationConfig
+from pysr_neural_training.improve.episodes import Draw, Episode, Event
 from pysr_neural_training.improve.lessons import (
     Lesson,
     examples_of,
@@ -38,7 +39,6 @@ from pysr_neural_training.improve.lessons import (
     save_examples,
 )
 from pysr_neural_training.improve.rewards import log_decrease
-from pysr_neural_training.improve.rollout import Draw, Episode, Event
 from pysr_neural_training.improve.rounds import main_of
 from pysr_neural_training.learning.run_dir import replace_file
 

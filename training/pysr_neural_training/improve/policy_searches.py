@@ -18,7 +18,7 @@ from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.proposer import PolicyProposer, PolicySession, state_of
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.objective import scale_of
-from pysr_neural_baseline.observer import Proposal
+from pysr_neural_baseline.observer import Proposal, SearchObserver
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult, run_search
 from pysr_neural_training.improve.rewards import credited, log_decrease
@@ -89,7 +89,7 @@ class _GuidedSession(PolicySession):
         return answer
 
 
-class Ledger:
+class Ledger(SearchObserver):
     """Observes a search, and says what each proposed action earned.
 
     Parameters
@@ -123,9 +123,6 @@ class Ledger:
     def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
         """Take a member that replaces another: it earns nothing, its descendants may."""
         self.parents[member.ref] = member.parents
-
-    def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
-        """Take a death: nothing is earned."""
 
     def earned(self) -> list[float]:
         """Return what each proposed action earned, with its share of what its descendants did."""

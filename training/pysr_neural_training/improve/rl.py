@@ -35,8 +35,8 @@ from pysr_neural_baseline.objective import scale_of
 from pysr_neural_training.examples.build import IGNORED, Example, collate
 from pysr_neural_training.improve import rewards
 from pysr_neural_training.improve.config import RLConfig
+from pysr_neural_training.improve.episodes import Draw, Episode
 from pysr_neural_training.improve.lessons import is_rehearsal, questions_of, rehearsal_batch, set_rate, take_step
-from pysr_neural_training.improve.rollout import Draw, Episode
 from pysr_neural_training.improve.rounds import main_of
 from pysr_neural_training.improve.scoring import score
 

@@ -1,6 +1,6 @@
 """Searches by a policy, with every state that it was shown and what became of its proposals.
 
-Owns: `Episode` and its parts, watching searches, running many at once, here or on Dask workers.  Does not own: the
+Owns: watching searches, running many at once, here or on Dask workers.  Does not own: what is noted (`episodes`), the
 search (`pysr_neural_baseline`), rewards (`rewards`), labels (`relabel`).
 
 A visited state is the request that the policy itself received, noted between the search and the policy; so states are
@@ -8,14 +8,13 @@ the policy's own, whatever it is.  Of a transformer the draws are noted too, ser
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from pysr_neural.expression.node import Node, apply
+from pysr_neural.expression.node import apply
 from pysr_neural.model.checkpoint import load
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import BatchProposer, ProposalBatch, ProposalRequest, Proposer, Session
@@ -26,138 +25,11 @@ from pysr_neural.wire import vocabulary as v
 from pysr_neural_baseline.config import BasicSRConfig
 from pysr_neural_baseline.many import fit_many
 from pysr_neural_baseline.objective import scale_of
-from pysr_neural_baseline.observer import Proposal
+from pysr_neural_baseline.observer import Proposal, SearchObserver
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import SearchResult
-from pysr_neural_training.problems.generate import GeneratedProblem
+from pysr_neural_training.improve.episodes import Draw, Episode, Event, Planned, Visit
 from pysr_neural_training.workers import Workers
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One distinct sample of the model, served or not.
-
-    Parameters
-    ----------
-    question : int
-        Position of its question among those that the request makes.
-    tokens : tuple of int
-        As sampled.
-    log_probability : float
-        At temperature 1, within the grammar.
-    count : int
-        How often it was drawn.
-    tree : Node
-        In its place, constants fitted.
-    loss : float
-        Mean squared error.
-    """
-
-    question: int
-    tokens: tuple[int, ...]
-    log_probability: float
-    count: int
-    tree: Node
-    loss: float
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One state that the policy was shown, and its answer.
-
-    Parameters
-    ----------
-    request : ProposalRequest
-        As the policy received it.
-    children : tuple of Node
-        What it answered, before the guard.
-    draws : tuple of Draw
-        Empty for policies other than a transformer.
-    """
-
-    request: ProposalRequest
-    children: tuple[Node, ...]
-    draws: tuple[Draw, ...]
-
-
-@dataclass(frozen=True)
-class Event:
-    """One member that was born, or a proposal that was refused.
-
-    Parameters
-    ----------
-    visit : int
-        Position of the last visit before it.
-    ref : int
-        -1 if it was refused.
-    parents : tuple of int
-    tree : Node
-    kind : str
-    loss : float
-        Mean squared error; NaN if it was not evaluated.
-    neural : bool
-        Whether the policy proposed it.
-    """
-
-    visit: int
-    ref: int
-    parents: tuple[int, ...]
-    tree: Node
-    kind: str
-    loss: float
-    neural: bool
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One search.
-
-    Parameters
-    ----------
-    given : GeneratedProblem
-    number, seed : int
-        Of the problem, and of the search.
-    temperature : float
-    visits : tuple of Visit
-    events : tuple of Event
-    solved : bool
-    line : frozenset of int
-        Refs of the best member and of its ancestors.
-    best : Node
-    loss : float
-        Of the best member, over the variance of y.
-    evaluations : int
-        Of the engine, until it stopped.
-    seconds, model_seconds : float
-        This search's share of the time of all in step; that of the policy.
-    failures : int
-        Calls of the policy that raised.
-    """
-
-    given: GeneratedProblem
-    number: int
-    seed: int
-    temperature: float
-    visits: tuple[Visit, ...]
-    events: tuple[Event, ...]
-    solved: bool
-    line: frozenset[int]
-    best: Node
-    loss: float
-    evaluations: int
-    seconds: float
-    model_seconds: float
-    failures: int = 0
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A search to be run: a problem with its number, a seed, a temperature."""
-
-    given: GeneratedProblem
-    number: int
-    seed: int
-    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -172,8 +44,8 @@ class RolloutJob:
 
 
 @dataclass
-class Watcher:
-    """Notes one search's visits and events; follows `SearchObserver`."""
+class Watcher(SearchObserver):
+    """Notes one search's visits and events."""
 
     temperature: float = 1.0
     visits: list[Visit] = field(default_factory=list)
@@ -194,9 +66,6 @@ class Watcher:
         """Note a member that was simplified, tuned or copied."""
         visit = len(self.visits) - 1
         self.events.append(Event(visit, member.ref, member.parents, member.tree, event, member.loss, False))
-
-    def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
-        """Note nothing."""
 
 
 class TracedSession(TransformerSession):
@@ -301,11 +170,7 @@ class WatchedSession:
 
 
 def roll_out(
-    searches: Sequence[Planned],
-    config: BasicSRConfig,
-    proposer: Proposer | None,
-    solved_below: float,
-    clock: Callable[[], float] = time.perf_counter,
+    searches: Sequence[Planned], config: BasicSRConfig, proposer: Proposer | None, solved_below: float
 ) -> list[Episode]:
     """Run searches in step.
 
@@ -317,8 +182,6 @@ def roll_out(
         The policy; ordinary evolution alone without one.
     solved_below : float
         Mean squared error over the variance of y.
-    clock : callable, optional
-        Seconds, monotonic.
 
     Returns
     -------
@@ -329,9 +192,9 @@ def roll_out(
     watchers = [Watcher(search.temperature) for search in searches]
     by_problem = {id(problem): watcher for problem, watcher in zip(problems, watchers, strict=True)}
     watched = WatchedProposer(proposer, by_problem) if proposer is not None else None
-    began = clock()
-    results = fit_many(problems, config, watched, [search.seed for search in searches], clock, watchers)
-    seconds = (clock() - began) / max(len(searches), 1)
+    began = time.perf_counter()
+    results = fit_many(problems, config, watched, [search.seed for search in searches], observers=watchers)
+    seconds = (time.perf_counter() - began) / max(len(searches), 1)
     return [
         _episode(search, watcher, result, solved_below, seconds)
         for search, watcher, result in zip(searches, watchers, results, strict=True)
@@ -405,27 +268,3 @@ def collect(
             found[place[id(job)]] = episodes
             bar.update(len(episodes))
     return [episode for i in range(len(jobs)) for episode in found[i]]
-
-
-def summary(episodes: Sequence[Episode], budget: int) -> dict[str, Any]:
-    """Count what searches reached.
-
-    Parameters
-    ----------
-    episodes : sequence of Episode
-    budget : int
-        Evaluations that an unsolved search counts for.
-
-    Returns
-    -------
-    dict
-        ``searches``, ``solved``, ``evaluations`` (mean until solution), ``seconds`` and ``model_seconds`` (means).
-    """
-    spent = [episode.evaluations if episode.solved else max(budget, episode.evaluations) for episode in episodes]
-    return {
-        "searches": len(episodes),
-        "solved": sum(episode.solved for episode in episodes),
-        "evaluations": round(float(np.mean(spent)), 1) if spent else 0.0,
-        "seconds": round(float(np.mean([e.seconds for e in episodes])), 4) if episodes else 0.0,
-        "model_seconds": round(float(np.mean([e.model_seconds for e in episodes])), 4) if episodes else 0.0,
-    }

@@ -22,8 +22,9 @@ from pysr_neural.rng import generator
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_training.improve import report
 from pysr_neural_training.improve.config import SMOKE, ImproveConfig, read_config
+from pysr_neural_training.improve.episodes import Episode, Planned, Visit, summary
 from pysr_neural_training.improve.rewards import commonest_share
-from pysr_neural_training.improve.rollout import Episode, Planned, Visit, collect, summary
+from pysr_neural_training.improve.rollout import collect
 from pysr_neural_training.improve.round_folders import RoundFolders
 from pysr_neural_training.learning.run_dir import Record
 from pysr_neural_training.problems.generate import GeneratedProblem, ProblemPrior, Sampler

@@ -159,7 +159,9 @@ def run(start: PolicyNetwork, config: SelfPlayConfig, out: Path, workers: Worker
     out.mkdir(parents=True, exist_ok=True)
     plan, wanted = out / "config.json", json.dumps({**asdict(config), "rounds": None})
     if plan.exists() and plan.read_text(encoding="utf-8") != wanted:
-        raise ConfigError(f"A run is continued with the settings that it was begun with; {out} has others.")
+        raise ConfigError(
+            f"A run is continued with the settings that it was begun with; {out} has others. Choose another --out."
+        )
     plan.write_text(wanted, encoding="utf-8")
     metrics = out / "metrics.jsonl"
     text = metrics.read_text(encoding="utf-8") if metrics.exists() else ""

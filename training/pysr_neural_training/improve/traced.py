@@ -21,8 +21,8 @@ from pysr_neural.proposer.base import MemberView, ProposalRequest
 from pysr_neural.trace.io import Trace, trees
 from pysr_neural.trace.schema import HALL_OF_FAME
 from pysr_neural_training.improve.config import DaggerConfig
+from pysr_neural_training.improve.episodes import Planned
 from pysr_neural_training.improve.relabel import State
-from pysr_neural_training.improve.rollout import Planned
 from pysr_neural_training.problems.generate import in_training, split_key
 from pysr_neural_training.problems.sources import SourceProblem
 from pysr_neural_training.traces.generate import generate

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.base import Proposer
 from pysr_neural_training.interpret.distil import Distilled, distil
@@ -61,8 +62,7 @@ def interpret(
         If a number is too small.
     """
     for label, value in (("problems", problems), ("generations", generations), ("children", children)):
-        if value < 1:
-            raise ConfigError(f"--{label} must be at least 1; got {value}.")
+        whole(f"--{label}", value, 1)
     states = collect(problems, generations, proposer, seed)
     preferences = ask(proposer, states, children, seed=seed)
     groups = by_group(states, preferences, GROUPS)

@@ -186,6 +186,12 @@ def load_config(path: Path, settings: list[str]) -> TrainConfig:
     return filled(TrainConfig(), read_values(path, settings))
 
 
+def named_config(name: str, settings: list[str]) -> TrainConfig:
+    """Read a shipped configuration by its name, such as ``tiny``, or a TOML file; see `load_config`."""
+    shipped = Path(__file__).parents[1] / "configs" / f"{name}.toml"
+    return load_config(shipped if shipped.exists() else Path(name), settings)
+
+
 def read_values(path: Path | None, settings: Sequence[str]) -> dict[str, Any]:
     """Read a TOML file, if there is one, then ``section.key=value`` settings over it.
 

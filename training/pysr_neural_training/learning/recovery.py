@@ -11,7 +11,7 @@ noise's variance.
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from pysr_neural.expression.node import Node
 from pysr_neural.expression.simplify import simplify
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import ProposalRequest
-from pysr_neural.proposer.joins.search import combinations
+from pysr_neural.proposer.joins.once import combinations
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
@@ -47,6 +47,8 @@ FIT_THRESHOLD = 1e-6
 NOISE_SHARE = 0.1
 POINTS = 64
 REFINE_EVALUATIONS = 80
+SIZES = ((1, 5), (6, 9), (10, 15), (16, 30))
+"""Classes of problems: least and most nodes of the true expression."""
 
 
 def held_out_problems(count: int, seed: int, max_size: int) -> list[tuple[GeneratedProblem, Array, Array]]:
@@ -160,9 +162,9 @@ def measure(
     seed: int,
     temperature: float,
     max_size: int,
-    arms: Sequence[str] = ARMS,
-    points: int = POINTS,
-    noise: float = 0.0,
+    arms: Sequence[str],
+    points: int,
+    noise: float,
 ) -> dict[str, object]:
     """Measure recovery by several arms on the same problems; see `ARMS`."""
     from tqdm import tqdm
@@ -185,12 +187,6 @@ def measure(
             trees = draw[name](given, seed + i)
             outcomes.append(recovers(trees, given, X_test, y_test))
             seconds[name] += time.perf_counter() - began
-    sizes = np.array([given.tree.size for given, _, _ in given_problems])
-    by_size = {
-        f"{low}-{high}": {name: int(np.array(s)[(sizes >= low) & (sizes <= high)].sum()) for name, s in solved.items()}
-        | {"problems": int(((sizes >= low) & (sizes <= high)).sum())}
-        for low, high in ((1, 5), (6, 9), (10, 15), (16, 30))
-    }
     return {
         "problems": problems,
         "draws": draws,
@@ -199,8 +195,18 @@ def measure(
         "points": points,
         "noise": noise,
         "recovered": {name: sum(outcomes) for name, outcomes in solved.items()},
-        "by_size": by_size,
+        "by_size": _by_size(solved, np.array([given.tree.size for given, _, _ in given_problems])),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+
+
+def _by_size(solved: Mapping[str, Sequence[bool]], sizes: Array) -> dict[str, dict[str, int]]:
+    """Count problems, and those that each arm solved, in classes of the nodes of the true expression."""
+    classes = {f"{low}-{high}": (sizes >= low) & (sizes <= high) for low, high in SIZES}
+    return {
+        name: {arm: int(np.array(each)[members].sum()) for arm, each in solved.items()}
+        | {"problems": int(members.sum())}
+        for name, members in classes.items()
     }
 
 
@@ -222,17 +228,7 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(
             f"--points must be from 2 to {POINTS} and --noise at least 0; got {options.points} and {options.noise}."
         )
-    result = measure(
-        options.checkpoint,
-        options.problems,
-        options.draws,
-        options.seed,
-        options.temperature,
-        options.max_size,
-        options.arms,
-        options.points,
-        options.noise,
-    )
+    result = measure(**{name: value for name, value in vars(options).items() if name != "json"})
     print(f"Recovered of {result['problems']} held-out problems by {result['draws']} draws each:")
     print(f"{'nodes':>8} {'problems':>9}" + "".join(f"{arm:>15}" for arm in options.arms))
     rows = {**result["by_size"], "all": {"problems": options.problems, **result["recovered"]}}  # type: ignore[dict-item]

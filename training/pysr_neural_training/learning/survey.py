@@ -6,11 +6,10 @@ Owns: the command.  Does not own: the examples (`examples`).
 import argparse
 import json
 import time
-from pathlib import Path
 
 from pysr_neural.wire import vocabulary as v
 from pysr_neural_training.examples.build import IGNORED, BatchSource
-from pysr_neural_training.learning.train import TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, named_config
 
 
 def survey(config: TrainConfig, count: int) -> dict[str, float]:
@@ -47,8 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
-    shipped = Path(__file__).parents[1] / "configs" / f"{options.config}.toml"
-    config = load_config(shipped if shipped.exists() else Path(options.config), options.settings)
+    config = named_config(options.config, options.settings)
     found = survey(config, options.batches)
     for name, value in found.items():
         print(f"{name:>45}: {value:,}")

@@ -26,23 +26,9 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.pairs import pair_targets
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural_training.examples.build import batches, count_examples
-from pysr_neural_training.learning.config import Evaluation, ModelSize, Schedule, TrainConfig, load_config
+from pysr_neural_training.learning.config import TrainConfig, named_config
 from pysr_neural_training.learning.resume import FREE, elapsed, finished_step, last_step
 from pysr_neural_training.learning.run_dir import RunDirectory
-
-__all__ = [
-    "Evaluation",
-    "GeneratedBatches",
-    "ModelSize",
-    "Schedule",
-    "TrainConfig",
-    "has_bf16",
-    "initial_model",
-    "last_step",
-    "load_config",
-    "train",
-    "trackers",
-]
 
 
 class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
@@ -57,7 +43,7 @@ class GeneratedBatches(IterableDataset[dict[str, torch.Tensor]]):
         Which of how many processes this one is.
     """
 
-    def __init__(self, config: TrainConfig, start: int = 0, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(self, config: TrainConfig, start: int, rank: int, ranks: int) -> None:
         self.config, self.start, self.rank, self.ranks = config, start, rank, ranks
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -100,23 +86,12 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
     TrainingError
         If the loss is not finite, or the disk takes no checkpoint.
     """
-    from pysr_neural_training.learning.evaluate import Evaluator
-    from pysr_neural_training.learning.trainer import (
-        EvaluateEvery,
-        MetricsLog,
-        StreamTrainer,
-        TimedSchedule,
-        disk_errors,
-    )
+    from pysr_neural_training.learning.trainer import disk_errors
 
     schedule, start = config.schedule, last_step(out)
     run = RunDirectory(out, "train", config, FREE)
     torch.set_num_threads(schedule.threads)
-    bf16 = schedule.bf16 and has_bf16()
-    if schedule.bf16 and not bf16:
-        print("schedule.bf16: this hardware has no bfloat16 arithmetic; training in single precision.")
-    arguments = _arguments(config, out, bf16)
-    ranks = arguments.world_size
+    arguments = _arguments(config, out)
     if arguments.process_index == 0:
         run.claim(begun=start > 0)
         # What was measured after the checkpoint is measured again.
@@ -126,21 +101,9 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
     if done and finished_step(out) >= start:
         return run.model
     model = initial_model(config)
-    first = start * schedule.accumulate * ranks
-    reporting = trackers(config, out) if arguments.process_index == 0 else []
-    trainer = StreamTrainer(
-        out=out,
-        model=model,
-        args=arguments,
-        train_dataset=stream(config, first, arguments.process_index, ranks),
-        callbacks=[
-            MetricsLog(run.add_record),
-            TimedSchedule(schedule, out),
-            EvaluateEvery(config.evaluation.every),
-            *reporting,
-        ],
-        evaluator=Evaluator(config.evaluation, config.examples.context),
-    )
+    batches_a_step = schedule.accumulate * arguments.world_size
+    data = stream(config, start * batches_a_step, arguments.process_index, arguments.world_size)
+    trainer = _trainer(config, run, model, arguments, data)
     began = time.monotonic()
     with disk_errors(out):
         if done:  # Stopped between the last checkpoint and the finished model; Trainer would do one more step.
@@ -152,21 +115,38 @@ def train(config: TrainConfig, out: Path, stream: Stream = GeneratedBatches) -> 
             facts = {
                 "command": f"pysr-neural train {config.name}",
                 "steps": steps,
-                "examples": count_examples(
-                    config.prior, config.examples, config.seed, steps * schedule.accumulate * ranks
-                ),
+                "examples": count_examples(config.prior, config.examples, config.seed, steps * batches_a_step),
                 "seconds_of_last_run": round(time.monotonic() - began),
-                "bf16": bf16,
+                "bf16": arguments.bf16,
             }
             run.finish(model, config.name, facts, trainer.last_evaluation)
     return run.model
 
 
-def _arguments(config: TrainConfig, out: Path, bf16: bool) -> Any:
+def _trainer(config: TrainConfig, run: RunDirectory, model: ProposerModel, arguments: Any, data: Any) -> Any:
+    """Make Hugging Face's Trainer, with what measures, schedules and reports on the way."""
+    from pysr_neural_training.learning.evaluate import Evaluator
+    from pysr_neural_training.learning.trainer import EvaluateEvery, MetricsLog, StreamTrainer, TimedSchedule
+
+    own = [MetricsLog(run.add_record), TimedSchedule(config.schedule, run.path), EvaluateEvery(config.evaluation.every)]
+    return StreamTrainer(
+        out=run.path,
+        model=model,
+        args=arguments,
+        train_dataset=data,
+        callbacks=[*own, *(trackers(config, run.path) if arguments.process_index == 0 else [])],
+        evaluator=Evaluator(config.evaluation, config.examples.context),
+    )
+
+
+def _arguments(config: TrainConfig, out: Path) -> Any:
     """Return what Hugging Face's Trainer is told."""
     from transformers import TrainingArguments
 
     schedule = config.schedule
+    bf16 = schedule.bf16 and has_bf16()
+    if schedule.bf16 and not bf16:
+        print("schedule.bf16: this hardware has no bfloat16 arithmetic; training in single precision.")
     return TrainingArguments(
         output_dir=str(out),
         max_steps=schedule.steps,
@@ -264,8 +244,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="run directory (default: outputs/runs/NAME)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     options = parser.parse_args(argv)
-    shipped = Path(__file__).parents[1] / "configs" / f"{options.config}.toml"
-    config = load_config(shipped if shipped.exists() else Path(options.config), options.settings)
+    config = named_config(options.config, options.settings)
     final = train(config, options.out or Path("outputs/runs") / config.name)
     print(f"Checkpoint: {final}")
     return 0

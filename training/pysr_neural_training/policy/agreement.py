@@ -42,7 +42,7 @@ def aspects_of(state: PopulationState, decided: Iterable[Decided]) -> Counts:
     return counts
 
 
-def agreement(network: PolicyNetwork, visits: Iterable[Visit], seed: int, draws: int = 1) -> dict[str, float]:
+def agreement(network: PolicyNetwork, visits: Iterable[Visit], seed: int, draws: int) -> dict[str, float]:
     """Return the total variation of each aspect, over all populations together.
 
     Parameters

@@ -41,6 +41,7 @@ from pysr_neural.proposer.policy.native import (
 )
 from pysr_neural.rng import generator
 from pysr_neural_baseline.config import BasicSRConfig
+from pysr_neural_baseline.observer import SearchObserver
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.search import run_search
 from pysr_neural_training.policy.problems import PRIOR, PRIORS
@@ -128,23 +129,14 @@ def problems_of(seed: int, name: str, held_out: bool = False) -> Iterator[Proble
         yield next(stream).problem
 
 
-class _Met:
-    """Remembers members that a search met, as an observer."""
+class _Met(SearchObserver):
+    """Remembers members that a search met."""
 
     def __init__(self) -> None:
         self.trees: list[Node] = []
 
     def population(self, population: int, iteration: int, members: Sequence[Member]) -> None:
         self.trees += [member.tree for member in members]
-
-    def proposal(self, told: Any) -> None:
-        pass
-
-    def relink(self, population: int, iteration: int, event: str, old_ref: int, member: Member) -> None:
-        pass
-
-    def death(self, population: int, iteration: int, cycle: int, ref: int) -> None:
-        pass
 
 
 def states_of(problem: Problem, config: DistilConfig, rng: np.random.Generator) -> list[Node]:

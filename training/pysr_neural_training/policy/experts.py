@@ -64,7 +64,7 @@ class ExpertConfig:
         whole("batch_size", self.batch_size, 1)
         whole("tries", self.tries, 1)
         if not self.learning_rate > 0 or not 0 < self.share <= 1:
-            raise ConfigError(f"learning_rate must be above 0, share from 0 to 1; got {self}.")
+            raise ConfigError(f"learning_rate must be above 0, share above 0 and at most 1; got {self}.")
 
 
 def imitate(

@@ -20,6 +20,9 @@ from pysr_neural.proposer.policy.network import HEADS, PolicyConfig, PolicyNetwo
 from pysr_neural.rng import generator
 from pysr_neural_training.policy.lessons import Lesson
 
+CHUNK = 4096
+"""Decisions whose likelihood is computed at once."""
+
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -133,13 +136,13 @@ def _fit_head(policy: TorchPolicy, head: str, lesson: Lesson, config: FitConfig,
 
 
 @torch.inference_mode()
-def likelihood(network: PolicyNetwork, lessons: Mapping[str, Lesson], chunk: int = 4096) -> dict[str, float]:
+def likelihood(network: PolicyNetwork, lessons: Mapping[str, Lesson]) -> dict[str, float]:
     """Return the mean negative log-likelihood of each head's decisions."""
     policy, found = TorchPolicy(network), {}
     for head, lesson in lessons.items():
         total = 0.0
-        for start in range(0, len(lesson.chosen), chunk):
-            rows = np.arange(start, min(start + chunk, len(lesson.chosen)))
+        for start in range(0, len(lesson.chosen), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(lesson.chosen)))
             logs = policy.log_probabilities(head, lesson, rows)
             total -= float(logs[torch.arange(len(rows)), torch.from_numpy(lesson.chosen[rows])].sum())
         found[head] = total / max(len(lesson.chosen), 1)

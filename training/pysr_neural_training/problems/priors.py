@@ -264,7 +264,7 @@ class _Grower:
         return _VARIABLES[int(self.integers(self.features)) if self.features > 1 else 0]
 
 
-def sample_constant(rng: np.random.Generator, kind: str = "mixed") -> float:
+def sample_constant(rng: np.random.Generator, kind: str) -> float:
     """Draw a constant: half small integers, half rounded normal or (``"mixed"``) log-uniform numbers."""
     point = rng.random()
     if kind == "rounded":

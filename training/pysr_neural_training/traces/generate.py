@@ -60,7 +60,10 @@ def generate(
         If the folder or the disk does not take the trace.
     """
     if not sources or not seeds or runs_per_part < 1:
-        raise ConfigError("There must be at least one problem, one seed and one run per part.")
+        raise ConfigError(
+            "There must be at least one problem, one seed and one run per part; got "
+            f"{len(sources)}, {len(seeds)} and {runs_per_part}."
+        )
     _prepare(folder, sources, seeds, settings, runs_per_part, apart)
     trace = Trace(folder)
     jobs = [job for job in _jobs(sources, seeds, settings, runs_per_part, apart) if job.part not in trace.parts]
@@ -109,7 +112,9 @@ def _prepare(
                 f"{known.get(key)!r}, got {value!r}. Choose another folder, or the same settings."
             )
     if not problems_path.is_file() or problems_path.read_bytes() != problems:
-        raise ConfigError(f"A dataset is continued with the problems that it was begun with; {folder} holds others.")
+        raise ConfigError(
+            f"A dataset is continued with the problems that it was begun with; {folder} holds others. Choose another."
+        )
 
 
 def _record(folder: Path, jobs: Sequence[Job], total: int, workers: Workers, quiet: bool) -> None:

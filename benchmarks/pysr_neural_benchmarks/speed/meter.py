@@ -1,7 +1,7 @@
 """Counting a PySR search's evaluations while it runs.
 
-Owns: `EvaluationMeter`, given to PySR as ``logger_spec``.  Does not own: what is done with the rate
-(`pysr_neural_benchmarks.speed.overhead`).
+Owns: `EvaluationMeter`, given to PySR as ``logger_spec``.  Does not own: what is done with the rate (`native`,
+`overhead`, `traces`).
 
 PySR tells a logger about every finished iteration of every population.  The rate between the first and the last of
 these leaves out compilation, start and end, which a clock around `fit` would count.
