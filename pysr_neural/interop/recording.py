@@ -1,7 +1,7 @@
 """From what the Julia plugin recorded to a trace: TRACE frames become tables.
 
 Owns: reading the plugin's files, naming what happened, writing a part per fit.  Does not own: the schema and the files
-of a trace (`pysr_neural.trace`), what is recorded (the Julia package's `Recording.jl`).
+of a trace (`pysr_neural.trace`), what is recorded (the Julia package's `Recording.jl`), inferring actions (`actions`).
 
 A search leaves a file per process: the OPEN frame, then a frame per population and iteration.  A killed process leaves
 a file that ends anywhere; what is whole is read.
@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pysr_neural.errors import WireError
+from pysr_neural.interop.actions import Actions
 from pysr_neural.interop.messages import problem_of
+from pysr_neural.rng import generator
 from pysr_neural.state import KINDS
 from pysr_neural.trace.io import Trace, encode_table, problem_columns, write_part
 from pysr_neural.trace.schema import (
@@ -93,12 +95,15 @@ def _write_run(folder: Path, frames: Sequence[Frame], facts: Mapping[str, Any]) 
     problem = replace(problem_of(opening), name=f"search-{number}")
     records = [frame for frame in frames if frame.type is MessageType.TRACE]
     members, events = _Members(number), _Events(number)
+    actions = Actions(problem, generator(number, "actions"))
     populations: dict[int, list[Frame]] = defaultdict(list)
     for record in records:
         populations[int(record.scalar("population"))].append(record)
     for population, history in sorted(populations.items()):
         number_from_0 = population - 1 if population > 0 else HALL_OF_FAME
-        _Population(number_from_0, members, events).take(sorted(history, key=lambda f: int(f.scalar("iteration"))))
+        _Population(number_from_0, members, events, actions).take(
+            sorted(history, key=lambda f: int(f.scalar("iteration")))
+        )
     row = {**_summary(members.columns, populations), **facts, "run": number, "problem": number, "engine": "pysr"}
     row["config"] = json.dumps(_with_text_keys(row["config"]), default=repr, sort_keys=True)
     tables = {
@@ -191,8 +196,8 @@ class _Events(_Rows):
 class _Population:
     """One population's history, from frames to rows."""
 
-    def __init__(self, number: int, members: _Members, events: _Events) -> None:
-        self.number, self.members, self.events = number, members, events
+    def __init__(self, number: int, members: _Members, events: _Events, actions: Actions) -> None:
+        self.number, self.members, self.events, self.actions = number, members, events, actions
         self.before: dict[int, tuple[float, float, tuple[int, ...]]] = {}
         self.neural: set[int] = set()
 
@@ -202,6 +207,9 @@ class _Population:
             iteration = int(record.scalar("iteration"))
             seen = list(_members_of(record))
             if self.number != HALL_OF_FAME:
+                self.actions.forget()
+                for member in seen:
+                    self.actions.meet(member["ref"], member["codes"], member["constants"])
                 self._relink(iteration, [m for m in seen if m["moment"] == FIRST_CYCLE], record)
                 self._proposals(iteration, record)
             slots = dict.fromkeys((FIRST_CYCLE, LAST_CYCLE, AS_PARENT), 0)
@@ -261,6 +269,8 @@ class _Population:
             f["event_cycles"].tolist(), f["event_kinds"].tolist(), parents, f["event_refs"].tolist(), losses, costs,
             f["event_outcomes"].tolist(), f["event_neural"].tolist(), trees, strict=True,
         )  # fmt: skip
+        for ref, child in zip(f["event_refs"].tolist(), trees, strict=True):
+            self.actions.meet(ref, *child)
         deaths = list(zip(f["death_cycles"].tolist(), f["death_refs"].tolist(), strict=True))
         at = 0
         for cycle, kind, parent, ref, loss, cost, outcome, neural, (codes, constants) in rows:
@@ -269,12 +279,13 @@ class _Population:
                 at += 1
             if neural or not self.neural.isdisjoint(parent):
                 self.neural.add(ref)
+            kind_name = KINDS[kind] if kind >= 0 else ""
             self.events.add(
                 event=PROPOSAL,
                 population=self.number,
                 iteration=iteration,
                 cycle=cycle - 1,
-                kind=KINDS[kind] if kind >= 0 else "",
+                kind=kind_name,
                 parent=parent[0],
                 parent2=parent[1],
                 ref=ref,
@@ -288,6 +299,7 @@ class _Population:
                 accepted=outcome == 0,
                 reason=REASONS[outcome],
                 neural=bool(neural),
+                **self.actions.columns(kind_name, parent, (codes, constants)),
             )
         for death in deaths[at:]:
             self._death(iteration, *death)

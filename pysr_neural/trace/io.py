@@ -294,10 +294,16 @@ def trees(columns: Columns, problem: Problem) -> Iterator[Node | None]:
     codes, constants = columns["codes"], columns["constants"]
     if not isinstance(codes, Lists) or not isinstance(constants, Lists):
         raise TraceError("Trees are read from the columns codes and constants; got others under these names.")
-    for i in range(len(codes.offsets) - 1):
-        own = codes.values[codes.offsets[i] : codes.offsets[i + 1]]
-        numbers = constants.values[constants.offsets[i] : constants.offsets[i + 1]]
-        yield decode(own, numbers, problem.operators, problem.X.shape[1]) if len(own) else None
+    for row in range(len(codes.offsets) - 1):
+        yield tree_at(columns, row, problem) if codes.offsets[row] < codes.offsets[row + 1] else None
+
+
+def tree_at(columns: Columns, row: int, problem: Problem) -> Node:
+    """Read the tree of one row, which must have one."""
+    codes, constants = columns["codes"], columns["constants"]
+    own = codes.values[codes.offsets[row] : codes.offsets[row + 1]]
+    numbers = constants.values[constants.offsets[row] : constants.offsets[row + 1]]
+    return decode(own, numbers, problem.operators, problem.X.shape[1])
 
 
 def _column(array: Any) -> Any:

@@ -161,7 +161,9 @@ _MEMBERS = Table(
 
 _EVENTS = Table(
     "events",
-    "A row per event, in the order of the search: a proposal, accepted or not, or a change without one.",
+    "A row per event, in the order of the search: a proposal, accepted or not, or a change without one. PySR tells no "
+    "actions: they are inferred from parents and child, where both are known; of several that make the same child one "
+    "is drawn.",
     (
         Field("run", "int64", "id", "Which run."),
         Field("event", _DICTIONARY, _NAME, f"One of {', '.join(EVENTS)}."),

@@ -20,7 +20,7 @@ from pysr_neural.expression.sample import GrowRules
 from pysr_neural.problem import Problem
 from pysr_neural.proposer.base import Action, Child
 from pysr_neural.proposer.guarded import GuardRules
-from pysr_neural.trace.io import Trace
+from pysr_neural.trace.io import Columns, Trace
 from pysr_neural.trace.schema import PROPOSAL
 from pysr_neural.wire.codes import decode_planted
 from pysr_neural_baseline.config import BasicSRConfig, MutationWeights
@@ -57,23 +57,26 @@ def decisions_of(trace: Trace, run: int, problem: Problem) -> list[Decision]:
         If the run tells of no actions, or a proposer made some of its children.
     """
     columns = trace.columns("events", COLUMNS, run)
-    events, kinds = columns["event"], columns["kind"]
+    events = columns["event"]
     proposals = events.ids == (events.names.index(PROPOSAL) if PROPOSAL in events.names else -1)
     if columns["neural"][proposals].any():
         raise TraceError(f"Only plain evolution is replayed; a proposer made children of run {run}.")
     rows = np.flatnonzero(proposals & columns["action"])
     if proposals.any() and not len(rows):
         raise TraceError(f"Run {run} must tell its actions; it tells of none. Record it again: version 2 does.")
-    codes, constants = columns["planted"], columns["planted_constants"]
-    made = []
-    for i in rows.tolist():
-        own = codes.values[codes.offsets[i] : codes.offsets[i + 1]]
-        values = constants.values[constants.offsets[i] : constants.offsets[i + 1]]
-        planted = decode_planted(own, values, problem.operators, problem.X.shape[1]) if len(own) else None
-        parents = tuple(int(columns[name][i]) for name in ("parent", "parent2") if columns[name][i] >= 0)
-        edit = Edit(int(columns["node"][i]), int(columns["place"][i]), planted)
-        made.append(Decision(kinds.names[kinds.ids[i]], parents, edit))
-    return made
+    return [decision_at(columns, row, problem) for row in rows.tolist()]
+
+
+def decision_at(columns: Columns, row: int, problem: Problem) -> Decision:
+    """Read the action of an event from the columns of `COLUMNS`."""
+    kinds, codes, constants = columns["kind"], columns["planted"], columns["planted_constants"]
+    own = codes.values[codes.offsets[row] : codes.offsets[row + 1]]
+    values = constants.values[constants.offsets[row] : constants.offsets[row + 1]]
+    planted = decode_planted(own, values, problem.operators, problem.X.shape[1]) if len(own) else None
+    parents = tuple(int(columns[name][row]) for name in ("parent", "parent2") if columns[name][row] >= 0)
+    return Decision(
+        kinds.names[kinds.ids[row]], parents, Edit(int(columns["node"][row]), int(columns["place"][row]), planted)
+    )
 
 
 def config_of(run: Mapping[str, Any]) -> BasicSRConfig:

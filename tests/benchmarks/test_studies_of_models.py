@@ -14,6 +14,7 @@ from pysr_neural.model.config import ProposerConfig
 from pysr_neural.model.policy import ProposerModel
 from pysr_neural.proposer.base import ProposalRequest
 from pysr_neural.proposer.neural.questions import Question
+from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.rng import generator
 from pysr_neural.state import MemberView
 from pysr_neural.wire import vocabulary as v
@@ -24,6 +25,10 @@ from pysr_neural_benchmarks.studies.single import SEES, SingleLayout, hide
 from pysr_neural_training.examples.build import BatchSource, ExampleConfig
 from pysr_neural_training.examples.layouts import Scene, collate
 from pysr_neural_training.problems.generate import ProblemPrior
+from pysr_neural_training.problems.sources import SourceProblem
+from pysr_neural_training.traces.generate import generate
+from pysr_neural_training.traces.jobs import Settings
+from pysr_neural_training.workers import Workers
 from tests.core.conftest import SMALL as TINY_MODEL
 from tests.strategies import make_problem
 
@@ -191,6 +196,24 @@ def test_the_imitation_study_ends_in_a_report(tmp_path: Path, capsys: pytest.Cap
     assert "| default | " in report
     assert "asked likewise (`simultaneous`)" in report
     assert (tmp_path / "solve_rates.png").exists()
+
+
+def test_the_imitation_study_takes_traces_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [SourceProblem(make_problem(target=lambda a, b: np.sin(7 * a) / b), "")] * 3
+    settings = Settings("basic", "default", {"populations": 1, "generations": 30}, "", 0.1)
+    generate(tmp_path / "traces", sources, [5], settings, 3, Workers(0), quiet=True, apart=True)
+    given = ["--traces", str(tmp_path / "traces"), "--held-out-traces", "1", "--actions", "1000", "--steps", "40"]
+    given += ["--out", str(tmp_path / "out"), "--json"]
+    assert imitation.main(given) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["runs"], result["held_out"], result["impossible"]) == (2, 1, 0)
+    assert 700 < result["actions"] < 1300
+    assert all(proposals == known == told for proposals, known, told in result["told"].values())
+    assert all(result["variation"][aspect] < 0.6 * result["untrained"][aspect] for aspect in ("kinds", "ranks"))
+    assert "| crossover | " in (tmp_path / "out" / "report.md").read_text()
+    assert PolicyNetwork.load(tmp_path / "out" / "policy.safetensors").config.foresight is False
+    with pytest.raises(ConfigError, match="must leave problems to learn from; got 3 of 3"):
+        imitation.main([*given, "--held-out-traces", "3"])
 
 
 def test_parity_needs_a_small_difference_and_a_narrow_interval() -> None:

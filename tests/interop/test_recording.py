@@ -9,6 +9,7 @@ import sympy
 from pysr_neural.interop.recording import import_recordings
 from pysr_neural.state import KINDS
 from pysr_neural.trace.io import Lists, Names, Trace
+from pysr_neural.wire.codes import KEPT_CODE
 from pysr_neural.wire.frames import MessageType, frame, pack
 from tests.interop.conftest import SMALL, small_data
 
@@ -40,8 +41,8 @@ def opening():
 def record(population, iteration, members=(), events=(), deaths=()):
     """Make a TRACE frame.
 
-    Members are (moment, ref, parent, loss, codes, constants), events (cycle, kind, parents, ref, losses, outcome,
-    neural, codes, constants).
+    Members are (moment, ref, parent, loss, codes, constants) and perhaps a birth, events (cycle, kind, parents, ref,
+    losses, outcome, neural, codes, constants).
     """
     members, events, deaths = list(members), list(events), list(deaths)
     return frame(
@@ -53,7 +54,7 @@ def record(population, iteration, members=(), events=(), deaths=()):
         member_moments=[m[0] for m in members],
         member_refs=[m[1] for m in members],
         member_parents=[m[2] for m in members],
-        member_births=list(range(len(members))),
+        member_births=[m[6] if len(m) > 6 else number for number, m in enumerate(members)],
         member_losses=[float(m[3]) for m in members],
         member_costs=[m[3] / 10 for m in members],
         member_lengths=[len(m[4]) for m in members],
@@ -138,6 +139,17 @@ def test_frames_become_a_trace(tmp_path):
     assert [neural[ref] for ref in (10, 12, 20, 21)] == [False, True, False, True]
 
 
+def test_actions_are_inferred(tmp_path):
+    """Of three ways to make x0 + x0 of x0 one is drawn; whole proposals and unknown children tell nothing."""
+    write(tmp_path, history())
+    import_recordings(tmp_path, FACTS)
+    rows = Trace(tmp_path).table("events").to_pylist()
+    assert [row["action"] for row in rows] == [True, *[False] * 6]
+    assert (rows[0]["node"], rows[0]["place"], rows[0]["planted_constants"]) == (0, -1, [])
+    assert rows[0]["planted"] in ([PLUS, X1, X1], [PLUS, KEPT_CODE, X1], [PLUS, X1, KEPT_CODE])
+    assert all((row["node"], row["planted"]) == (-1, None) for row in rows[1:])
+
+
 def test_a_truncated_file_gives_what_is_whole(tmp_path):
     path = write(tmp_path, history()[:3])
     path.write_bytes(path.read_bytes()[:-7])
@@ -179,6 +191,8 @@ def test_a_search_of_pysr_is_recorded_and_unchanged(julia, tmp_path):
     events = trace.columns("events")
     assert set(names(events["event"])) >= {"proposal", "death"}
     assert set(names(events["kind"])) >= {"crossover", "add", "delete"}
+    known = (np.array(names(events["event"])) == "proposal") & (np.diff(events["codes"].offsets) > 0)
+    assert events["action"][known].mean() > 0.99
     assert list((tmp_path / "trace").glob("*.frames")) == []
 
 

@@ -101,6 +101,14 @@ def test_runs_can_have_a_seed_each(tmp_path):
         generate_command.generate(tmp_path / "apart", sources, [5], settings, 3, Workers(0), True, True)
 
 
+def test_generated_problems_of_one_operator_set_and_seeds_apart(tmp_path):
+    given = ["--generated=3", "--operators=*,sin,+", "--apart", "--first-seed=4", "--set=generations=2", *QUICK[:2]]
+    assert generate_command.main(["--out", str(tmp_path), "--workers=0", *given]) == 0
+    trace = Trace(tmp_path)
+    assert {problem.operators.names for problem in trace.problems.values()} == {("sin", "*", "+")}
+    assert trace.columns("runs", ["seed"])["seed"].tolist() == [4, 5, 6]
+
+
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path, monkeypatch):
     make(tmp_path / "whole")
     real, left = io.os.fsync, [9]

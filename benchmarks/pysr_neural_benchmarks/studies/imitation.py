@@ -6,7 +6,8 @@ learning (`pysr_neural_training.policy`), the policy itself (`pysr_neural.propos
 A preset of BasicSR searches generated training problems, and the actions in its traces, good or bad, are what the
 policy learns: how BasicSR varies, not what would have been better, so that it has no foresight.  The policy then makes
 every child of the same searches on held-out problems, with as many evaluations.  No joins, in either arm; all else is
-the preset's.
+the preset's.  With ``--traces``, traces that are there already are learned from, and only decisions are compared
+(`recorded`).
 """
 
 import argparse
@@ -31,7 +32,7 @@ from pysr_neural_baseline.config import PRESETS, BasicSRConfig
 from pysr_neural_baseline.replay import config_of
 from pysr_neural_benchmarks.judging.results import Task, complete
 from pysr_neural_benchmarks.pages import bars, markdown_table
-from pysr_neural_benchmarks.studies import judging
+from pysr_neural_benchmarks.studies import judging, recorded
 from pysr_neural_benchmarks.studies.command import end, study_parser
 from pysr_neural_training.improve.policy_searches import SOLVED_BELOW, is_solved
 from pysr_neural_training.policy.agreement import ASPECTS, agreement
@@ -240,6 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     for name in ("trace_problems", "held_out_traces", "problems", "seeds", "evaluations", "actions"):
         whole(f"--{name.replace('_', '-')}", getattr(options, name), 1)
+    if options.traces is not None:
+        return recorded.conclude(options)
     results = {preset: study(preset, options) for preset in options.presets}
     groups = {preset: {arm: found[arm] for arm in (BASIC, POLICY)} for preset, found in results.items()}
     bars(groups, options.out / "solve_rates.png", 2, [BASIC])
@@ -300,6 +303,7 @@ def _command(options: argparse.Namespace) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = study_parser("imitation", __doc__)
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=("reference", "default"))
+    parser.add_argument("--traces", type=Path, help="folder of a trace, to learn from that and compare decisions only")
     parser.add_argument("--trace-problems", type=int, default=300, help="training problems searched once each")
     parser.add_argument("--held-out-traces", type=int, default=20, help="searches to compare distributions on")
     parser.add_argument("--actions", type=int, default=60_000, help="that are learned from, about")

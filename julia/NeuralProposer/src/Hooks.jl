@@ -134,13 +134,14 @@ end
 
 process_key() = Int(hash((gethostname(), getpid())) >> 2)
 
-function mutation_ended!(state::ProposerState, mutation::AbstractMutation, event)
+function mutation_ended!(state::ProposerState, mutation::AbstractMutation, event, options)
     counters, at = state.counters, event.mutation_idx
     improved = event.accepted && !isnothing(event.after_loss) && event.after_loss < event.before_loss
     counters.tried[at] += 1
     counters.accepted[at] += event.accepted
     counters.improved[at] += improved
-    isnothing(state.live.recording) || record_event!(state.live.recording, state, mutation, event)
+    recording = state.live.recording
+    isnothing(recording) || record_event!(recording, state, mutation, event, !options.skip_mutation_failures)
     mutation isa NeuralMutation && state.served && credit_child!(state, event, improved)
     return nothing
 end

@@ -28,8 +28,8 @@ function wire_kind(mutation::AbstractMutation)
     return something(findfirst(==(get(WIRE_KINDS, typeof(mutation), :none)), KINDS), 0) - 1
 end
 
-"""Record one mutation step, accepted or not."""
-function record_event!(recording::Recording, state::ProposerState, mutation, event)
+"""Record one mutation step, accepted or not; only if failures are kept does one that was not enter the population."""
+function record_event!(recording::Recording, state::ProposerState, mutation, event, keeps_failures::Bool)
     parent = recording.parent
     isnothing(parent) && return nothing
     if !(parent.ref in recording.known)
@@ -40,12 +40,14 @@ function record_event!(recording::Recording, state::ProposerState, mutation, eve
     outcome = event.accepted ? ACCEPTED : finite ? NOT_ACCEPTED : INVALID
     neural = mutation isa NativeMutation || mutation isa NeuralMating || (mutation isa NeuralMutation && state.served)
     after = finite ? (Float64(event.after_loss), Float64(event.after_cost)) : (NaN, NaN)
+    # The engine writes the parent over a rejected child.
+    child = event.accepted || isnothing(recording.child) ? recording.child : copy(recording.child)
     row = push_event!(
         recording.events, state.cycle, wire_kind(mutation), (parent.ref, NOWHERE),
-        (Float64(event.before_loss), after[1]), (Float64(event.before_cost), after[2]), outcome, neural, recording.child,
+        (Float64(event.before_loss), after[1]), (Float64(event.before_cost), after[2]), outcome, neural, child,
     )
     loss = event.accepted ? after[1] : Float64(event.before_loss)
-    push!(recording.awaited, Awaited(row, recording.child, parent.ref, loss))
+    (event.accepted || keeps_failures) && push!(recording.awaited, Awaited(row, recording.child, parent.ref, loss))
     recording.parent = recording.child = nothing
     return nothing
 end
@@ -122,12 +124,14 @@ function settle!(recording::Recording, member)
     root = get_tree(member.tree)
     at = findfirst(one -> one.root === root, recording.awaited)
     if isnothing(at)
-        at = findfirst(one -> one.parent == member.parent && one.loss == Float64(member.loss), recording.awaited)
+        at = findfirst(recording.awaited) do one
+            return isnothing(one.root) && one.parent == member.parent && one.loss == Float64(member.loss)
+        end
     end
     isnothing(at) && return false
     row = recording.awaited[at].row
     recording.events.refs[row] = member.ref
-    recording.events.trees[row] = root
+    recording.events.outcomes[row] == Int32(ACCEPTED) && (recording.events.trees[row] = root)
     deleteat!(recording.awaited, at)
     return true
 end

@@ -123,7 +123,7 @@ end
         dataset,
         options,
     )
-        return guarded(() -> mutation_ended!(state, mutation, event), state, "on_mutation_end!", nothing)
+        return guarded(() -> mutation_ended!(state, mutation, event, options), state, "on_mutation_end!", nothing)
     end
 end
 

@@ -21,6 +21,23 @@ function check_frame(message)
     @test isdisjoint(dead, last_members)
 end
 
+"""Rejected children are told as they were, not as the parents that the engine writes over them."""
+function check_rejected(frames)
+    changing = [findfirst(==(kind), NeuralProposer.KINDS) - 1 for kind in (:add, :delete)]
+    same = map(frames) do message
+        refs, lengths = values_of(message, :event_refs, Int64), values_of(message, :event_lengths, Int32)
+        sizes = Dict(zip(values_of(message, :member_refs, Int64), values_of(message, :member_lengths, Int32)))
+        merge!(sizes, Dict(zip(refs, lengths)))
+        kinds, outcomes = values_of(message, :event_kinds, Int32), values_of(message, :event_outcomes, Int32)
+        parents = reshape(values_of(message, :event_parents, Int64), 2, :)[1, :]
+        rejected = findall((outcomes .== 1) .& in.(kinds, Ref(changing)))
+        return [lengths[i] == sizes[parents[i]] for i in rejected]
+    end
+    rejected = reduce(vcat, same)
+    @test length(rejected) > 100
+    @test !any(rejected)
+end
+
 """From one iteration to the next a population's members keep their old reference as parent."""
 function check_links(frames)
     by_population = Dict{Int,Any}()
@@ -60,6 +77,7 @@ end
         @test count(iszero, outcomes[kinds .!= crossover]) == accepted
         foreach(check_frame, frames[2:end])
         check_links(frames[2:end])
+        check_rejected(frames[2:end])
     end
 end
 

@@ -5,7 +5,7 @@ not own: replays (`from_traces`).
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 
@@ -42,13 +42,13 @@ def aspects_of(state: PopulationState, decided: Iterable[Decided]) -> Counts:
     return counts
 
 
-def agreement(network: PolicyNetwork, visits: Sequence[Visit], seed: int, draws: int) -> dict[str, float]:
+def agreement(network: PolicyNetwork, visits: Iterable[Visit], seed: int, draws: int) -> dict[str, float]:
     """Return the total variation of each aspect, over all populations together.
 
     Parameters
     ----------
     network : PolicyNetwork
-    visits : sequence of Visit
+    visits : iterable of Visit
     seed : int
     draws : int
         Actions of the policy for each of the algorithm's.

@@ -1,13 +1,14 @@
 """Lessons from traces: a recorded search is replayed, and every action is a lesson in the state that it was decided in.
 
-Owns: `visits_in`, `lessons_from`.  Does not own: replaying (`pysr_neural_baseline.replay`), arrays
-(`lessons`).
+Owns: `visits_in`, `lessons_from`.  Does not own: replaying (`pysr_neural_baseline.replay`), rebuilding what PySR met
+(`from_pysr`), arrays (`lessons`).
 
 A replay meets the very members that the search met, so that the state is built by the code that builds it at search
-time.  Actions whose child was beyond the limits are left out: the policy only makes those that fit.
+time.  Actions whose child was beyond the limits are left out: the policy only makes those that fit.  PySR's searches
+cannot be replayed; their populations are put together from what their traces tell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from pysr_neural.trace.io import Trace
 from pysr_neural_baseline.population import Member
 from pysr_neural_baseline.replay import config_of, decisions_of, replay
 from pysr_neural_baseline.search import Search
+from pysr_neural_training.policy.from_pysr import pysr_visits
 from pysr_neural_training.policy.lessons import Lesson, Lessons
 
 
@@ -62,8 +64,8 @@ def state_in(search: Search, language: Language, members: Sequence[Member]) -> P
 
 def visits_in(
     trace: Trace, run: Mapping[str, Any], share: float, rng: np.random.Generator, looks_ahead: bool = True
-) -> list[Visit]:
-    """Replay a run; returns the populations that it met, with the actions on each whose child fits.
+) -> Iterable[Visit]:
+    """Replay or rebuild a run; returns the populations that it met, with the actions on each whose child fits.
 
     Parameters
     ----------
@@ -83,15 +85,23 @@ def visits_in(
         If the run tells no actions, or takes another way than recorded.
     """
     problem = trace.problems[run["problem"]]
-    onlooker = _Onlooker(Language(problem, looks_ahead), share, rng)
+    language = Language(problem, looks_ahead)
+    if run["engine"] == "pysr":
+        return (Visit(*visited) for visited in pysr_visits(trace, run, language, share, rng))
+    onlooker = _Onlooker(language, share, rng)
     replay(problem, config_of(run), run["seed"], decisions_of(trace, run["run"], problem), onlooker.see)
     return [visit for visit in onlooker.visits if visit.actions]
 
 
 def lessons_from(
-    trace: Trace, most: int = 50_000, share: float = 1.0, seed: int = 0, looks_ahead: bool = True
+    trace: Trace,
+    most: int = 50_000,
+    share: float = 1.0,
+    seed: int = 0,
+    looks_ahead: bool = True,
+    runs: Collection[int] | None = None,
 ) -> Taught:
-    """Replay runs until there are enough actions.
+    """Go through runs until there are enough actions.
 
     Parameters
     ----------
@@ -100,12 +110,16 @@ def lessons_from(
         Actions after which no further run is begun.
     share, seed, looks_ahead
         See `visits_in`.
+    runs : collection of int, optional
+        Numbers of the runs that may be used; all by default.
     """
     lessons, possible, used = Lessons(), list[Flags](), list[int]()
     rng = np.random.default_rng(seed)
     for row in trace.table("runs").to_pylist():
         if lessons.actions >= most:
             break
+        if runs is not None and row["run"] not in runs:
+            continue
         for visit in visits_in(trace, row, share, rng, looks_ahead):
             possible.append(learn_visit(lessons, visit))
         used.append(row["run"])

@@ -45,9 +45,9 @@ def from_suite(name: str, operators: Sequence[str], points: int, max_size: int) 
         yield SourceProblem(problem, found.formula)
 
 
-def generated(count: int, seed: int) -> Iterator[SourceProblem]:
-    """Draw problems from the training prior; they bring their own operators and limits."""
-    drawn = Sampler(ProblemPrior(), generator(seed, "traces"))
+def generated(count: int, seed: int, operators: Sequence[str] = ()) -> Iterator[SourceProblem]:
+    """Draw problems from the training prior; they bring their own limits, and operators if none are given."""
+    drawn = Sampler(ProblemPrior(operators=tuple(operators)), generator(seed, "traces"))
     for i, found in enumerate(islice(drawn, count)):
         yield SourceProblem(replace(found.problem, name=f"generated-{seed}/{i}"), to_string(found.tree))
 

@@ -26,6 +26,7 @@ from pysr_neural_training.problems.sources import SourceProblem, from_suite, fro
 from pysr_neural_training.traces.jobs import ENGINES, Job, Search, Settings, run_job
 from pysr_neural_training.workers import Workers
 
+ARITHMETIC = ("+", "-", "*", "/")
 PLAN = "generate.json"
 """What a dataset was asked to be; another request to the same folder is refused."""
 
@@ -131,17 +132,18 @@ def _record(folder: Path, jobs: Sequence[Job], total: int, workers: Workers, qui
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     options = _parser().parse_args(argv)
-    operators = tuple(operator(name).name for name in options.operators.split(","))
+    given = tuple(operator(name).name for name in options.operators.split(",")) if options.operators else ()
+    operators = given or ARITHMETIC
     changes = _changes(options.set)
     settings = Settings(options.engine, options.preset, changes, options.neural, options.population_rate)
     max_size = settings.basic().max_size if options.engine == "basic" else int(changes.get("maxsize", 30))
     sources = [p for name in options.suite for p in from_suite(name, operators, options.points, max_size)]
-    sources += generated(options.generated, options.first_seed)
+    sources += generated(options.generated, options.first_seed, given)
     if options.data is not None:
         sources.append(from_table(options.data, options.target, operators, max_size))
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     workers = Workers(options.workers, options.scheduler, options.slurm)
-    trace = generate(options.out, sources, seeds, settings, options.runs_per_part, workers)
+    trace = generate(options.out, sources, seeds, settings, options.runs_per_part, workers, apart=options.apart)
     runs = trace.columns("runs", ["solved"])["solved"]
     print(f"{len(runs)} runs in {options.out}, {int(runs.sum())} of them solved. See `pysr-neural traces inspect`.")
     return 0
@@ -156,12 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="your own CSV or Parquet file")
     parser.add_argument("--target", default="y", help="the file's column to be explained")
     parser.add_argument("--points", type=int, default=50, help="rows drawn for a suite's problem")
-    parser.add_argument("--operators", default="+,-,*,/", help="for suites and your own data")
+    parser.add_argument("--operators", help="by default + - * /, and for generated problems some of each's own")
     parser.add_argument("--preset", choices=PRESETS, default="default", help="of BasicSR")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the engine")
     parser.add_argument("--neural", default="", help="checkpoint, 'default', 'random' or 'module:attribute'")
     parser.add_argument("--seeds", type=int, default=1, help="searches per problem")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--apart", action="store_true", help="every run has a seed of its own, its number added")
     parser.add_argument("--population-rate", type=float, default=POPULATION_RATE, help="share of populations recorded")
     parser.add_argument("--runs-per-part", type=int, default=8, help="runs lost together if this is killed")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; 0 runs here")
