@@ -79,7 +79,7 @@ def test_units_far_from_1_change_nothing(scale: float) -> None:
     far = X * [scale, 1.0, 1.0]
     y = evaluate(parse("x0 * x0 * x0 / (x1 + 2.0 * x2)"), far)
     with np.errstate(all="ignore"):
-        relations = Relations(far, *simple_bases([0, 1, 2], ALL), DEGREE, ALL)
+        relations = Relations(far, *simple_bases([0, 1, 2], ALL), DEGREE, ALL, LARGE)
         tree = next(relations.found(targets_of(y, ALL)[0]))
     assert fraction_unexplained(evaluate(tree, far), y) < 1e-18
 

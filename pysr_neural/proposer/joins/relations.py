@@ -58,7 +58,7 @@ class Extent(NamedTuple):
     independent: float
 
 
-SMALL, LARGE = Extent(80, 40, 1e-6), Extent(300, 150, 1e-11)
+SMALL, LARGE = Extent(60, 30, 1e-6), Extent(300, 150, 1e-11)
 """Different ones quickly; and many, also such as are nearly alike."""
 
 
