@@ -215,17 +215,22 @@ def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.i
 
 
 def _divided(tree: Node) -> Node:
-    """Write a product with a reciprocal as a quotient."""
+    """Write products with reciprocals, and quotients by them, as quotients and products."""
     if not tree.children:
         return tree
-    first, *rest = children = [_divided(child) for child in tree.children]
-    if tree.operator == "*" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
-        return apply("/", first, rest[0].children[1])
-    if tree.operator == "/" and rest[0].operator == "/" and rest[0].children[0].value == 1.0:
-        return apply("*", first, rest[0].children[1])
-    if tree.operator == "*" and first.operator == "/" and first.children[0].value == 1.0:
-        return apply("/", rest[0], first.children[1])
+    children = [_divided(child) for child in tree.children]
+    if tree.operator in ("*", "/"):
+        first, second = children
+        if (divisor := _divisor(second)) is not None:
+            return apply("/" if tree.operator == "*" else "*", first, divisor)
+        if tree.operator == "*" and (divisor := _divisor(first)) is not None:
+            return apply("/", second, divisor)
     return apply(tree.operator or "", *children)
+
+
+def _divisor(node: Node) -> Node | None:
+    """Return what a reciprocal is of; None if it is none."""
+    return node.children[1] if node.operator == "/" and node.children[0].value == 1.0 else None
 
 
 def _usable(columns: Array) -> npt.NDArray[np.bool_]:

@@ -141,10 +141,10 @@ class Joiner:
         self._turn: list[tuple[Reduction, Joiner]] = []
         self._tested: tuple[Array, Array] | None = None
         self._reductions: Iterator[Reduction] = iter(())
-        self._relations = self._related((self.X, self.y), *simple_bases(self._order, operators), PAIRS, SMALL)
+        self._relations = self._related(self.X, self.y, *simple_bases(self._order, operators), PAIRS, SMALL)
         if "reductions" in ways and depth < DEEPEST and len(self.y) >= ROWS_FOR_TESTS:
-            self._tested = X[:TESTED_ROWS], y[:TESTED_ROWS]
-            self._reductions = reductions(*self._tested, operators)
+            self._tested = self._all
+            self._reductions = reductions(*self._all, operators)
         focused = "relevance" in ways and depth == 0 and screen is None
         self._focus = self._focused(X, y) if focused else None
         self._steps = self._run()
@@ -213,11 +213,10 @@ class Joiner:
                     yield
 
     def _related(
-        self, data: tuple[Array, Array], bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent
+        self, X: Array, y: Array, bases: Sequence[Node], sizes: Sequence[int], degree: int, extent: Extent
     ) -> Iterator[None]:
         """Look for quotients of two sums of products, on y and on what lies below an operator."""
         if "relations" in self.ways:
-            X, y = data
             relations = Relations(X, bases, sizes, degree, self.operators, extent)
             for target in targets_of(y, self.operators):
                 self._rate(relations.found(target))
@@ -269,7 +268,7 @@ class Joiner:
 
     def _rounds(self) -> Iterator[bool]:
         """Do the work of all rounds, a step at a time; tells each time whether it is the first round."""
-        for number in itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS)))):
+        for turn, number in enumerate(itertools.chain(range(len(ROUNDS)), itertools.cycle(range(1, len(ROUNDS))))):
             most, firsts, self._width, self._fixed, steps = ROUNDS[number]
             self._eager = EAGER if number else PER_FORM
             library = self._library(most, firsts)
@@ -277,17 +276,15 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
-            if number == 1:
+            if turn == 1:  # Not each time that the second round comes again: terms and targets are the same then.
                 parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
                 self._relations = itertools.chain(
-                    self._related(self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
-                    self._related(self._all, parts, [part.size for part in parts], 1, LARGE),
+                    self._related(*self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
+                    self._related(*self._all, parts, [part.size for part in parts], 1, LARGE),
                 )
-            queues: dict[str, Queue] = {}
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
-            for each in bases:
-                queues[each.base] = [(0.0, next(order), partial(Target._replace, each))]
+            queues: dict[str, Queue] = {each.base: [(0.0, next(order), partial(_itself, each))] for each in bases}
             while any(queues.values()) and steps >= 0:
                 for queue in queues.values():
                     target = self._next(queue, seen)
@@ -397,3 +394,7 @@ class Joiner:
             tree = fitted_sum(library, target, terms, self.minus)
             if tree is not None:
                 self.answers.rate(tree)
+
+
+def _itself(target: Target) -> Target:
+    return target
