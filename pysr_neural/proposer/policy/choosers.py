@@ -11,7 +11,8 @@ import numpy as np
 from pysr_neural.operators import Array
 from pysr_neural.proposer.base import Action
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language
-from pysr_neural.proposer.policy.network import PolicyNetwork
+from pysr_neural.proposer.policy.network import IMPOSSIBLE, PolicyNetwork
+from pysr_neural.proposer.policy.symbols import SymbolHead
 from pysr_neural.state import KINDS
 
 
@@ -39,8 +40,6 @@ class Question(NamedTuple):
     pairs: Floats | None = None
 
 
-_IMPOSSIBLE = -1e30
-"""Score of what is masked: its probability is 0 exactly, and 0 times it is still 0."""
 Watch = Callable[[str, Ints, Question, Ints], None]
 """Takes a decision as it falls: head, actions, question, what was chosen."""
 
@@ -65,6 +64,8 @@ class Sampler:
     temperature : float
         Scores are divided by it.
     watch : callable, optional
+    symbols : SymbolHead, optional
+        Of the same network, for what is planted: makes questions about that unnecessary.
 
     Attributes
     ----------
@@ -79,51 +80,70 @@ class Sampler:
         rng: np.random.Generator,
         temperature: float = 1.0,
         watch: Watch | None = None,
+        symbols: SymbolHead | None = None,
     ) -> None:
         self.network, self.rng, self.temperature, self.watch = network, rng, temperature, watch
+        self.symbols = symbols
         self.log_probability, self.entropy = np.zeros(count), np.zeros(count)
         self._known: dict[str, tuple[Floats, Floats, Floats]] = {}
 
     def choose(self, head: str, rows: Ints, question: Question) -> Ints:
         """Draw an option for each action."""
-        scores, levels, entropies = self._levels(head, question)
-        totals = levels[:, -1]
-        of = np.arange(len(rows)) if question.of is None else question.of
-        points = self.rng.random(len(rows)) * totals[of]
-        below = levels <= points[:, None] if question.of is None else levels[of] <= points[:, None]
-        chosen = np.minimum(below.sum(axis=1), levels.shape[1] - 1)
-        self.log_probability[rows] += scores[of, chosen] - np.log(totals)[of]
-        self.entropy[rows] += entropies[of]
+        chosen = self.draw(rows, self._scores(head, question), question.of)
         if self.watch is not None:
             self.watch(head, rows, question, chosen)
         return chosen
 
+    def draw(self, rows: Ints, scores: Array, of: Ints | None = None) -> Ints:
+        """Draw an option for each action.
+
+        Parameters
+        ----------
+        rows : int array, shape (actions,)
+        scores : array, shape (contexts, options)
+        of : int array, shape (actions,), optional
+            The context of each action; one each, if left out.
+        """
+        scores, levels, entropies = _levels(scores, self.temperature)
+        totals = levels[:, -1]
+        if of is not None:
+            levels, totals, entropies = levels[of], totals[of], entropies[of]
+        points = self.rng.random(len(rows)) * totals
+        chosen = np.minimum((levels <= points[:, None]).sum(axis=1), levels.shape[1] - 1)
+        self.log_probability[rows] += scores[np.arange(len(rows)) if of is None else of, chosen] - np.log(totals)
+        self.entropy[rows] += entropies
+        return chosen
+
     def shares(self, head: str, question: Question) -> tuple[Array, Array]:
         """Return the probabilities of a question's options in each context, and their entropies."""
-        scores, levels, entropies = self._levels(head, question)
+        scores, levels, entropies = _levels(self._scores(head, question), self.temperature)
         return np.exp(scores) / levels[:, -1:], entropies
 
-    def _levels(self, head: str, question: Question) -> tuple[Array, Array, Array]:
-        """Return the scores of options in each context, the highest 0; sums of their exponentials; entropies."""
-        hidden, direct = self._projected(head, question.options)
-        if question.at is not None:
-            hidden, direct = hidden[question.at], direct[question.at]
-        scores = self.network.scores(head, hidden, direct, question.context, question.pairs).astype(np.float64)
-        if self.temperature != 1.0:
-            scores /= self.temperature
+    def _scores(self, head: str, question: Question) -> Floats:
+        if question.at is not None and question.mask is not None:
+            return self.network.possible_scores(head, *question[:4], question.pairs)
+        scores = self.network.scores(head, *self._projected(head, question.options), question.context, question.pairs)
         if question.mask is not None:
-            scores[~question.mask] = _IMPOSSIBLE
-        scores -= scores.max(axis=1, keepdims=True)
-        shares = np.exp(scores)
-        levels = shares.cumsum(axis=1)
-        totals = levels[:, -1]
-        return scores, levels, np.log(totals) - np.einsum("ij,ij->i", shares, scores) / totals
+            scores[~question.mask] = IMPOSSIBLE
+        return scores
 
     def _projected(self, head: str, options: Floats) -> tuple[Floats, Floats]:
         known = self._known.get(head)
         if known is None or known[0] is not options:
             known = self._known[head] = (options, *self.network.projected(head, options))
         return known[1:]
+
+
+def _levels(scores: Array, temperature: float) -> tuple[Array, Array, Array]:
+    """Return the scores of options in each context, the highest 0; sums of their exponentials; entropies."""
+    scores = scores.astype(np.float64)
+    if temperature != 1.0:
+        scores /= temperature
+    scores -= scores.max(axis=1, keepdims=True)
+    shares = np.exp(scores)
+    levels = shares.cumsum(axis=1)
+    totals = levels[:, -1]
+    return scores, levels, np.log(totals) - np.einsum("ij,ij->i", shares, scores) / totals
 
 
 class Recorded:

@@ -21,7 +21,7 @@ import numpy as np
 from pysr_neural.checks import whole
 from pysr_neural.errors import CheckpointError, ConfigError, did_you_mean
 from pysr_neural.expression.edits import MOST_OPERANDS
-from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Floats
+from pysr_neural.proposer.policy.language import SYMBOL_FEATURES, Flags, Floats, Ints
 from pysr_neural.proposer.policy.population import (
     GLOBAL_FEATURES,
     MEMBER_FEATURES,
@@ -38,6 +38,8 @@ PLACES = MOST_OPERANDS * MOST_OPERANDS
 PLANTED_LEVELS = 4
 SLOT_FEATURES = PLANTED_LEVELS + ROOMS + MOST_OPERANDS + SYMBOL_FEATURES + 4
 """Of the place where the next symbol goes."""
+IMPOSSIBLE = -1e30
+"""Score of what is masked: its probability is 0 exactly, and 0 times it is still 0."""
 
 
 class Shape(NamedTuple):
@@ -182,6 +184,38 @@ class PolicyNetwork:
         scores += direct
         if pairs is not None:
             scores += (pairs.reshape(-1, pairs.shape[-1]) @ weights[f"{head}.p"]).reshape(scores.shape)
+        return scores
+
+    def possible_scores(
+        self, head: str, options: Floats, context: Floats, mask: Flags, at: Ints, pairs: Floats | None
+    ) -> Floats:
+        """Score those options that are possible, where every context has options of its own; the others `IMPOSSIBLE`.
+
+        Parameters
+        ----------
+        head : str
+        options : array, shape (blocks, options, options' features)
+        context : array, shape (contexts, context's features)
+        mask : bool array, shape (contexts, options)
+        at : int array, shape (contexts,)
+            Which block.
+        pairs : array, shape (contexts, options, pairs' features), optional
+
+        Returns
+        -------
+        array, shape (contexts, options)
+        """
+        weights = self.weights
+        row, option = np.nonzero(mask)
+        own = options[at[row], option]
+        layer = own @ weights[f"{head}.K"]
+        layer += (context @ weights[f"{head}.Q"] + weights[f"{head}.b"])[row]
+        np.maximum(layer, 0.0, out=layer)
+        told = layer @ weights[f"{head}.w"] + own @ weights[f"{head}.a"]
+        if pairs is not None:
+            told += pairs[row, option] @ weights[f"{head}.p"]
+        scores = np.full(mask.shape, IMPOSSIBLE, dtype=np.float32)
+        scores[row, option] = told
         return scores
 
     def save(self, path: Path) -> None:

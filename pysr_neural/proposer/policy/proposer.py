@@ -19,6 +19,7 @@ from pysr_neural.proposer.policy.choosers import Sampler, Watch
 from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import PolicyNetwork
 from pysr_neural.proposer.policy.population import PopulationState
+from pysr_neural.proposer.policy.symbols import SymbolHead
 from pysr_neural.proposer.policy.walk import Walk, actions_of
 from pysr_neural.rng import generator
 
@@ -108,6 +109,7 @@ class PolicySession:
     def __init__(self, proposer: PolicyProposer, problem: Problem, watch: Watch | None = None) -> None:
         self.proposer, self.watch = proposer, watch
         self.language = Language(problem, proposer.network.config.foresight)
+        self._symbols = SymbolHead(proposer.network, self.language) if watch is None else None
         self._met: set[Node] = set()
         self._tries = 1.0
 
@@ -121,7 +123,7 @@ class PolicySession:
 
         def draw(count: int) -> tuple[Action, ...]:
             network = self.proposer.network
-            sampler = Sampler(network, count, rng, temperature, self.watch)
+            sampler = Sampler(network, count, rng, temperature, self.watch, self._symbols)
             made = Walk(state, count, network.config.kinds).run(sampler)
             return actions_of(made, sampler.log_probability, sampler.entropy)
 
