@@ -70,7 +70,7 @@ def test_below_every_operator_the_part_that_makes_the_whole_right_is_known(name)
     assert right > 3
     assert wrong < 1
     assert own.outlook.mated(own.places[:1, node : node + 1], own.outlook.tree_of[1:2])[0, 0] == right
-    assert own.pair_prospects[0, 1] >= right
+    assert own.pair_prospects(np.array([0]))[0, 1] >= right
 
 
 @pytest.mark.parametrize("name", [name for name, row in OPERATORS.items() if row.arity == 1])

@@ -90,7 +90,7 @@ class Outlook:
             above = np.flatnonzero(tokens == token)
             with np.errstate(all="ignore"):
                 made, finite = cleaned(foresight.operators[token - foresight.first_operator].function(candidates))
-            self._losses[above + 1] = _exact_losses(forms[above], rest[above], made, usable & finite)
+            self._losses[above + 1] = _losses(forms[above], rest[above], made, usable & finite)
 
     def told(self, losses: Losses) -> Array:
         """Return how far losses are below the population's lowest, in natural logarithms, bounded and divided by 5."""
@@ -114,14 +114,13 @@ class Outlook:
         parts = self._parts_of[trees]
         return self.told(self._losses[nodes[:, :, None], parts[:, None]].min(axis=2))
 
-    def paired(self) -> Array:
-        """Return the prospects with the best part of a second tree in the best place of a first: (trees, trees)."""
+    def paired(self, firsts: Ints) -> Array:
+        """Return the prospects with the best part of every tree in the best place of some: (firsts, trees)."""
         if self.crowded:
-            return np.full((len(self.starts), len(self.starts)), LOWEST / 5)
-        ends = [*self.starts[1:].tolist(), len(self._losses)]
-        each = zip(self.starts.tolist(), ends, strict=True)
-        lowest = np.array([self._losses[a:b].min(axis=0) for a, b in each])
-        return self.told(lowest[:, self._parts_of].min(axis=2))
+            return np.full((len(firsts), len(self.starts)), LOWEST / 5)
+        ends = np.append(self.starts[1:], len(self._losses))
+        lowest = np.array([self._losses[self.starts[i] : ends[i], self._first :].min(axis=0) for i in firsts])
+        return self.told(np.minimum.reduceat(lowest[:, self._part], self.starts, axis=1))
 
     def parted(self, nodes: Ints, others: Ints) -> Array:
         """Return the prospects of nodes with other nodes of the population in their place; shapes as of the indices."""
@@ -155,9 +154,9 @@ class NoOutlook:
         """Return as many prospects as `Outlook` does."""
         return np.zeros(nodes.shape)
 
-    def paired(self) -> Array:
+    def paired(self, firsts: Ints) -> Array:
         """Return as many prospects as `Outlook` does."""
-        return np.zeros((len(self.starts), len(self.starts)))
+        return np.zeros((len(firsts), len(self.starts)))
 
     def parted(self, nodes: Ints, others: Ints) -> Array:
         """Return as many prospects as `Outlook` does."""
@@ -170,7 +169,8 @@ def _losses(forms: Array, rest: Array, candidates: Array, usable: Flags) -> Floa
         terms = np.concatenate([np.square(candidates), candidates], axis=1, dtype=np.float32, casting="same_kind")
         losses: Floats = forms.astype(np.float32) @ terms.T
         losses += rest[:, None].astype(np.float32)
-        losses[:, ~usable] = np.inf
+        if not usable.all():
+            losses[:, ~usable] = np.inf
         lowest = losses.min(axis=1, initial=np.inf)
     told = np.isfinite(rest)
     losses[~told] = np.inf

@@ -95,11 +95,10 @@ class PopulationState:
         own = self.outlook
         return np.stack([own.best_plant, own.best_part, own.flat], axis=1)
 
-    @cached_property
-    def pair_prospects(self) -> Array:
-        """With the best node of the second in the best place of the first; shape (members, members)."""
-        own = self.outlook
-        return own.paired()[own.tree_of[:, None], own.tree_of]
+    def pair_prospects(self, members: Ints) -> Array:
+        """With the best node of any member in the best place of some; shape (some, members)."""
+        trees, of = np.unique(self.outlook.tree_of[members], return_inverse=True)
+        return self.outlook.paired(trees)[of[:, None], self.outlook.tree_of]
 
     @cached_property
     def losses(self) -> Floats:

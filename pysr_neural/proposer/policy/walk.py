@@ -110,7 +110,7 @@ class Walk:
         same = members[:, None] == np.arange(len(state))
         pairs = np.empty((*same.shape, 3), dtype=np.float32)
         pairs[..., 0], pairs[..., 1] = same, np.log(np.maximum(shares, LEAST_SHARE))
-        pairs[..., 2] = state.pair_prospects[members]
+        pairs[..., 2] = state.pair_prospects(members)
         context = np.hstack([np.repeat(state.global_features, len(members), axis=0), state.member_features[0][members]])
         return Question(state.member_features, context, _or_all(shares > 0), of=of, pairs=pairs)
 
