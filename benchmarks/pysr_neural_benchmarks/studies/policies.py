@@ -46,12 +46,12 @@ Row = Mapping[str, Any]
 
 
 @cache
-def problems_of(group: str, count: int, rows: int) -> tuple[Problem, ...]:
+def problems_of(group: str, count: int, rows: int, seed: int) -> tuple[Problem, ...]:
     """Return the problems of a group: of an operator set, or of the two suites, which are as many as there are."""
     if group == SUITES:
         sources = [each for suite in reference.SUITES.values() for each in load_suite(suite)]
-        return tuple([reference.problem_of(source, FRESH) for source in sources])
-    return tuple(islice(held_out_of(group, FRESH, rows), count))
+        return tuple([reference.problem_of(source, seed) for source in sources])
+    return tuple(islice(held_out_of(group, seed, rows), count))
 
 
 def config_of(evaluations: int, seconds: float) -> BasicSRConfig:
@@ -75,6 +75,7 @@ def run_once(
     seed: int,
     count: int,
     rows: int,
+    problem_seed: int,
     evaluations: int,
     draws: int,
     seconds: float,
@@ -86,7 +87,7 @@ def run_once(
     """
     proposer = None if arm == BASIC else PolicyProposer.from_file(policies[arm], draws=draws)
     config, found, results = config_of(evaluations, seconds), [], []
-    for number, problem in enumerate(problems_of(group, count, rows)):
+    for number, problem in enumerate(problems_of(group, count, rows, problem_seed)):
         begun = time.process_time()
         result = run_search(problem, config, proposer, seed * APART + number)
         results.append(result)
@@ -162,7 +163,7 @@ def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace
 `{_command(options)}`
 
 {options.problems} held-out problems of each operator set, no expression twice (2 to 5 operators, at most 15 nodes, no
-constants but 1, {options.rows} rows) and the {len(problems_of(SUITES, 0, 0))} of BasicSR's suites,
+constants but 1, {options.rows} rows) and the {len(problems_of(SUITES, 0, 0, options.problem_seed))} of BasicSR's suites,
 {options.seeds} seeds. Population {judging.POPULATION}, at most {options.evaluations} evaluations;
 BasicSR goes on for {options.seconds:g} s, of which the first {options.evaluations} evaluations are compared with at
 equal evaluations. Seconds of the processor, in one process; the longest search of an arm is what BasicSR is given at
@@ -183,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     policies = _named(options.policies)
     digests = {name: sha256(path.read_bytes()).hexdigest()[:12] for name, path in policies.items()}
     groups = [*PRIORS, SUITES]
-    given = (options.problems, options.rows)
+    given = (options.problems, options.rows, options.problem_seed)
     tasks: list[Task] = [
         (arm, digests[arm], group, seed, *given, options.evaluations, options.draws, 0.0)
         if arm in digests
@@ -235,8 +236,8 @@ def _joined(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 def _command(options: argparse.Namespace) -> str:
     names = [text.partition("=")[0] for text in options.policies]
-    numbers = ("problems", "seeds", "rows", "evaluations", "seconds", "draws")
-    given = " ".join(f"--{name} {getattr(options, name)}" for name in numbers)
+    numbers = ("problems", "seeds", "rows", "problem-seed", "evaluations", "seconds", "draws")
+    given = " ".join(f"--{name} {getattr(options, name.replace('-', '_'))}" for name in numbers)
     return f"pysr-neural study policies {' '.join(f'{name}=FILE' for name in names)} {given}"
 
 
@@ -246,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--problems", type=int, default=40, help="of each operator set")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=50, help="of the held-out problems' data")
+    parser.add_argument("--problem-seed", type=int, default=FRESH, help="of the problems; another one, other problems")
     parser.add_argument("--evaluations", type=int, default=600, help="of each search")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of BasicSR's searches")
     parser.add_argument("--draws", type=int, default=DRAWS, help="actions drawn for each that is taken")
