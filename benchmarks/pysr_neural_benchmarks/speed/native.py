@@ -9,8 +9,9 @@ tournament, the parent's copy, the mutation, constraints, the child's evaluation
 acceptance, the hall of fame, the hooks of all plugins; crossovers are off.  Members get new references each time, so
 that nothing is known of them from the time before.  The ratio is of the medians of the pieces: a collection of Julia's
 garbage takes as long as a thousand steps and would decide alone.  ``evaluations_ratio``: whole searches of the same
-data, in turns, at the share of mutations that users get, with all that belongs to them.  All times are of the
-processor, so that a busy machine does less harm; medians of the turns' ratios count.
+data, in turns, at the share of mutations that users get, with all that belongs to them; Julia's garbage is collected
+before each, since a full collection takes a third of a second, comes every few searches and would decide a turn.
+All times are of the processor, so that a busy machine does less harm; medians of the turns' ratios count.
 """
 
 import argparse
@@ -108,9 +109,12 @@ class Settings:
 
 def searched(settings: Settings, seconds: float, plugins: Sequence[Any], **changes: Any) -> tuple[Any, float]:
     """Search once; returns the estimator, and evaluations per second of the processor."""
+    from pysr import jl
+
     from pysr_neural import PySRRegressor
 
     meter = EvaluationMeter()
+    jl.GC.gc()
     model = PySRRegressor(
         **OPERATORS,
         plugins=list(plugins),
