@@ -41,6 +41,12 @@ def test_held_out_problems_differ_in_more_than_their_data():
     assert len({round(float(np.corrcoef(each.X[:, 0], each.y)[0, 1]), 12) for each in first}) == 8
 
 
+def test_another_seed_of_problems_gives_other_problems():
+    first, again, other = (policies.problems_of("roots", 3, 10, seed) for seed in (3, 3, 4))
+    assert first is again
+    assert not any(np.array_equal(a.y, b.y) for a in first for b in other)
+
+
 def test_the_command_goes_on_and_tells_files_apart(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(policies, "PRIORS", {"arithmetic": policies.PRIORS["arithmetic"]})
     suites = policies.load_suite

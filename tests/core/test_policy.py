@@ -21,6 +21,7 @@ from pysr_neural.proposer.policy.language import Language
 from pysr_neural.proposer.policy.network import CHOSEN_KINDS, HEADS, PolicyConfig, PolicyNetwork
 from pysr_neural.proposer.policy.population import ODDS, TOURNAMENTS, PopulationState
 from pysr_neural.proposer.policy.proposer import BUNDLED, PolicyProposer, state_of
+from pysr_neural.proposer.policy.symbols import SymbolHead
 from pysr_neural.proposer.policy.walk import Walk
 from pysr_neural.state import MemberView
 from tests.strategies import make_problem
@@ -141,6 +142,23 @@ def test_recorded_actions_are_scored_as_they_were_drawn():
     assert Walk(here, 60).run(recorded) == made
     assert recorded.possible.all()
     assert [seen[i] for i in range(60)] == pytest.approx(sampler.log_probability.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("foresight", [True, False])
+def test_a_head_of_tables_draws_as_questions_do(foresight):
+    weights = network(3, 0.1, foresight=foresight)
+    members = views("x0 + sin(x1)", "sin(x0 + 1.5) * x1", "x1", "x0 + x1 + sin(sin(x0))", "2.5")
+    here = state(members, max_size=12, operators=("+", "*", "sin"))
+    if not foresight:
+        here.language.looks_ahead = False
+    found = []
+    for symbols in (None, SymbolHead(weights, here.language)):
+        sampler = Sampler(weights, 400, np.random.default_rng(5), 0.8, symbols=symbols)
+        found.append((Walk(here, 400).run(sampler), sampler.log_probability, sampler.entropy))
+    (asked, *numbers), (told, *others) = found
+    assert {"operator", "feature", "add", "insert", "randomize"} <= {made[0] for made in asked}
+    assert told == asked
+    assert np.allclose(others, numbers, rtol=1e-5)
 
 
 def test_what_is_not_possible_is_noted():

@@ -163,8 +163,8 @@ def report(results: Mapping[str, Mapping[str, Row]], options: argparse.Namespace
 `{_command(options)}`
 
 {options.problems} held-out problems of each operator set, no expression twice (2 to 5 operators, at most 15 nodes, no
-constants but 1, {options.rows} rows) and the {len(problems_of(SUITES, 0, 0, options.problem_seed))} of BasicSR's suites,
-{options.seeds} seeds. Population {judging.POPULATION}, at most {options.evaluations} evaluations;
+constants but 1, {options.rows} rows) and the {len(problems_of(SUITES, 0, 0, options.problem_seed))} of BasicSR's
+suites, {options.seeds} seeds. Population {judging.POPULATION}, at most {options.evaluations} evaluations;
 BasicSR goes on for {options.seconds:g} s, of which the first {options.evaluations} evaluations are compared with at
 equal evaluations. Seconds of the processor, in one process; the longest search of an arm is what BasicSR is given at
 equal seconds; where it ended before, unsolved, it counts as unsolved. What the policy reads of the data

@@ -94,7 +94,7 @@ class Sampler:
             self.watch(head, rows, question, chosen)
         return chosen
 
-    def draw(self, rows: Ints, scores: Array, of: Ints | None = None) -> Ints:
+    def draw(self, rows: Ints, scores: Floats, of: Ints | None = None) -> Ints:
         """Draw an option for each action.
 
         Parameters
@@ -104,27 +104,28 @@ class Sampler:
         of : int array, shape (actions,), optional
             The context of each action; one each, if left out.
         """
-        scores, levels, entropies = _levels(scores, self.temperature)
+        logs, levels, entropies = _levels(scores, self.temperature)
         totals = levels[:, -1]
         if of is not None:
             levels, totals, entropies = levels[of], totals[of], entropies[of]
         points = self.rng.random(len(rows)) * totals
         chosen = np.minimum((levels <= points[:, None]).sum(axis=1), levels.shape[1] - 1)
-        self.log_probability[rows] += scores[np.arange(len(rows)) if of is None else of, chosen] - np.log(totals)
+        self.log_probability[rows] += logs[np.arange(len(rows)) if of is None else of, chosen] - np.log(totals)
         self.entropy[rows] += entropies
         return chosen
 
     def shares(self, head: str, question: Question) -> tuple[Array, Array]:
         """Return the probabilities of a question's options in each context, and their entropies."""
-        scores, levels, entropies = _levels(self._scores(head, question), self.temperature)
-        return np.exp(scores) / levels[:, -1:], entropies
+        logs, levels, entropies = _levels(self._scores(head, question), self.temperature)
+        return np.exp(logs) / levels[:, -1:], entropies
 
     def _scores(self, head: str, question: Question) -> Floats:
-        if question.at is not None and question.mask is not None:
-            return self.network.possible_scores(head, *question[:4], question.pairs)
-        scores = self.network.scores(head, *self._projected(head, question.options), question.context, question.pairs)
-        if question.mask is not None:
-            scores[~question.mask] = IMPOSSIBLE
+        options, context, mask, at, _, pairs = question
+        if at is not None and mask is not None:
+            return self.network.possible_scores(head, options, context, mask, at, pairs)
+        scores = self.network.scores(head, *self._projected(head, options), context, pairs)
+        if mask is not None:
+            scores[~mask] = IMPOSSIBLE
         return scores
 
     def _projected(self, head: str, options: Floats) -> tuple[Floats, Floats]:
@@ -134,16 +135,16 @@ class Sampler:
         return known[1:]
 
 
-def _levels(scores: Array, temperature: float) -> tuple[Array, Array, Array]:
+def _levels(scores: Floats, temperature: float) -> tuple[Array, Array, Array]:
     """Return the scores of options in each context, the highest 0; sums of their exponentials; entropies."""
-    scores = scores.astype(np.float64)
+    logs = scores.astype(np.float64)
     if temperature != 1.0:
-        scores /= temperature
-    scores -= scores.max(axis=1, keepdims=True)
-    shares = np.exp(scores)
+        logs /= temperature
+    logs -= logs.max(axis=1, keepdims=True)
+    shares = np.exp(logs)
     levels = shares.cumsum(axis=1)
     totals = levels[:, -1]
-    return scores, levels, np.log(totals) - np.einsum("ij,ij->i", shares, scores) / totals
+    return logs, levels, np.log(totals) - np.einsum("ij,ij->i", shares, logs) / totals
 
 
 class Recorded:

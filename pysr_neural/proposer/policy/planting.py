@@ -13,9 +13,9 @@ import numpy as np
 from pysr_neural.expression.edits import MOST_OPERANDS
 from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import shapes as s
-from pysr_neural.proposer.policy.choosers import IMPOSSIBLE, Chooser, Question, Sampler
+from pysr_neural.proposer.policy.choosers import Chooser, Question, Sampler
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints
-from pysr_neural.proposer.policy.network import HEADS, PLANTED_LEVELS
+from pysr_neural.proposer.policy.network import HEADS, IMPOSSIBLE, PLANTED_LEVELS
 from pysr_neural.proposer.policy.population import GLOBAL_FEATURES, ROOMS, PopulationState
 from pysr_neural.proposer.policy.symbols import COUNTED, EXTRAS, LEAF, SYMBOL, WHICH, SymbolHead, place_of, slots
 from pysr_neural.state import KINDS

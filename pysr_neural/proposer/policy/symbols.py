@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 
 from pysr_neural.expression.edits import MOST_OPERANDS
+from pysr_neural.operators import Array
 from pysr_neural.proposer.policy import language as l
 from pysr_neural.proposer.policy.language import Flags, Floats, Ints, Language
 from pysr_neural.proposer.policy.network import IMPOSSIBLE, PLANTED_LEVELS, PolicyNetwork
@@ -78,7 +79,7 @@ class SymbolHead:
         return context @ self._asks + self._bias, self.direct + same * self.pairs[0]
 
     def scores(
-        self, asked: Floats, fixed: Floats, places: Ints, room: Ints, counted: Ints, prospects: Floats | None
+        self, asked: Floats, fixed: Floats, places: Ints, room: Ints, counted: Ints, prospects: Array | None
     ) -> Floats:
         """Score all symbols.
 
@@ -100,5 +101,5 @@ class SymbolHead:
         scores: Floats = (layer.reshape(-1, layer.shape[-1]) @ self.out).reshape(fixed.shape)
         scores += fixed
         if prospects is not None:
-            scores += prospects * self.pairs[1]
+            scores += (prospects * self.pairs[1]).astype(np.float32)
         return scores
