@@ -54,13 +54,15 @@ class SymbolHead:
     """
 
     def __init__(self, network: PolicyNetwork, language: Language) -> None:
-        weights = {name: network.weights[f"token.{name}"] for name in "KQbawp"}
+        weights: dict[str, Floats] = {name: network.weights[f"token.{name}"] for name in "KQbawp"}
         asks = weights["Q"]
         self.hidden, self.direct = network.projected("token", language.options)
         above = language.symbols @ asks[SYMBOL:EXTRAS]
         self.places: Floats = (above[:, None] + slots() @ asks[WHICH:SYMBOL]).reshape(-1, asks.shape[1])
         self.counts: Floats = asks[EXTRAS:LEAF] * np.array(COUNTED, dtype=np.float32)[:, None]
-        self.out, self.pairs, self.foresees = weights["w"], weights["p"], network.config.foresight
+        self.foresees = network.config.foresight
+        self.out: Floats = weights["w"]
+        self.pairs: Floats = weights["p"]
         self.small: Floats = np.zeros((ROOMS, language.kept + 1), dtype=np.float32)  # Added where all is admitted.
         self.small[language.arities > np.arange(ROOMS)[:, None]] = IMPOSSIBLE
         self.small[:, ~(language.is_leaf | language.is_operator)] = IMPOSSIBLE
@@ -98,8 +100,8 @@ class SymbolHead:
         asked += counted.astype(np.float32) @ self.counts
         layer = self.hidden + asked[:, None]
         np.maximum(layer, 0.0, out=layer)
-        scores: Floats = (layer.reshape(-1, layer.shape[-1]) @ self.out).reshape(fixed.shape)
-        scores += fixed
+        told: Floats = layer.reshape(-1, layer.shape[-1]) @ self.out
+        scores: Floats = fixed + told.reshape(fixed.shape)
         if prospects is not None:
-            scores += (prospects * self.pairs[1]).astype(np.float32)
+            np.add(scores, prospects * self.pairs[1], out=scores, casting="same_kind")
         return scores
