@@ -98,7 +98,7 @@ class SymbolHead:
         """
         asked = asked + self.places[places * ROOMS + room]
         asked += counted.astype(np.float32) @ self.counts
-        layer = self.hidden + asked[:, None]
+        layer: Floats = self.hidden + asked[:, None]
         np.maximum(layer, 0.0, out=layer)
         told: Floats = layer.reshape(-1, layer.shape[-1]) @ self.out
         scores: Floats = fixed + told.reshape(fixed.shape)
