@@ -24,8 +24,8 @@ from pysr_neural.proposer.joins.splits import HUGE, Target, replaced
 
 SHARES = 0.5, 0.3
 """Most columns without y, and with it, as shares of the rows."""
-PAIRS, DEGREE = 2, 3
-"""Most bases in a product, at first and later."""
+PAIRS, DEGREE, LONG_DEGREE = 2, 3, 4
+"""Most bases in a product, at first, later, and where there is one function only."""
 MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
@@ -58,8 +58,8 @@ class Extent(NamedTuple):
     independent: float
 
 
-SMALL, LARGE = Extent(60, 30, 1e-6), Extent(300, 150, 1e-11)
-"""Different ones quickly; and many, also such as are nearly alike."""
+SMALL, LONG, LARGE = Extent(60, 30, 1e-6), Extent(130, 60, 1e-6), Extent(300, 150, 1e-11)
+"""Different ones quickly; longer ones; and many, also such as are nearly alike."""
 PARTED = Extent(120, 1, 1e-6)
 """Sums, one of whose terms is the reciprocal of a sum."""
 
@@ -135,9 +135,7 @@ class Relations:
                 factors = factors / np.append(self._scales, self._scales[: self._under] * largest)[numbers]
                 yield from self._written(target, numbers, factors, again)
 
-    def _written(
-        self, target: Target, numbers: npt.NDArray[np.int64], factors: Array, again: bool
-    ) -> Iterator[Node]:
+    def _written(self, target: Target, numbers: npt.NDArray[np.int64], factors: Array, again: bool) -> Iterator[Node]:
         """Yield a quotient, and what is shorter if only some of its terms are divided."""
         quotient = self._quotient(numbers, factors)
         if quotient is None:
@@ -200,9 +198,7 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
     variables = [variable(i) for i in order]
     seen: set[frozenset[Node]] = set()
     names = operators.of_arity(1)
-    functions = [node for tree in near for node in tree if len(node.children) == 1]
-    told = dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants())
-    sets = [[*variables, *told], [*variables]]
+    sets = [[*variables, *functions_in(near)], [*variables]]
     if len(variables) == 1:
         sets.append([*variables, *(apply(name, variables[0]) for name in names)])
     sets += [[*variables, *(apply(name, each) for each in variables)] for name in names]
@@ -211,6 +207,12 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
         if frozenset(some) not in seen:
             seen.add(frozenset(some))
             yield some
+
+
+def functions_in(trees: Sequence[Node]) -> list[Node]:
+    """Return the different small functions without constants in some trees, those of the first tree first."""
+    functions = [node for tree in trees for node in tree if len(node.children) == 1]
+    return list(dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants()))
 
 
 def _products(sizes: Sequence[int], largest: int, most: int) -> list[Monomial]:
