@@ -22,7 +22,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     search.head = ropt.parallelism === :serial ? state : nothing
     search.stop = hasproperty(ropt, :external_stop) ? ropt.external_stop : nothing
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
-    isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
+    isempty(plugin.address) || start!(client_of(plugin); here=(ropt.parallelism === :multithreading || is_beside(search)))
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)
     (wants == 0 || isempty(plugin.address)) && return nothing
     seeds = has(state.levels, SEED)

@@ -23,7 +23,7 @@ mutable struct Search
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
     const front::Dict{Int,Any}
-    const leaving_noise::Set{Int}  # References of members that leave only noise.
+    const explaining::Set{Int}  # References of members that leave only noise, or nothing.
     best_loss::Float64
     spent_at_gain::Float64
     answered::Bool
@@ -41,7 +41,7 @@ mutable struct Search
     @atomic ratios::Union{Nothing,Vector{Float64}}
     @atomic crossover_probability::Float64
     @atomic warned::Bool
-    @atomic explained::Bool  # Something leaves only noise: there is little left to ask for.
+    @atomic explained::Bool  # Something leaves only noise, or nothing: there is little left to ask for.
 end
 
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
@@ -120,6 +120,9 @@ function leaves_core(plugin::NeuralProposerPlugin, ropt)
     busy = ropt.parallelism === :multithreading ? Threads.nthreads() : 1
     return cores > busy
 end
+
+"""Whether engine and proposer take turns on one core: populations run in the head's own task, and no core is left."""
+is_beside(search::Search) = !isnothing(search.head) && !search.spare
 
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
