@@ -89,9 +89,10 @@ With multithreading the head's task only waits, yielding all the time, while pop
 client belongs there. So it does in a serial search without a core of its own: two threads on one core that share Julia's
 event loop spin for each other's whole slices of time, a tenth of a second before the first answer (training/LOG.md). The
 hooks yield while an answer is awaited. With a core to itself the client takes another thread, since this one computes.
+Returns the task; `nothing` where one runs.
 """
 function start!(client::Client; here::Bool)
-    @lock client.lock begin
+    return @lock client.lock begin
         client.running && return nothing
         client.running = true
         if here
@@ -102,7 +103,6 @@ function start!(client::Client; here::Bool)
             Threads.@spawn :default serve(client)
         end
     end
-    return nothing
 end
 
 """The client task: do jobs until the last search is closed, or until none has come for a while."""

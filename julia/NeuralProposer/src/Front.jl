@@ -28,7 +28,7 @@ function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state,
     note_best!(search, hall)
     judge!(state, search, dataset, options, search_state.cur_maxsizes[state.output])
     let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
-    search.best_loss <= exact_loss(dataset, options) && (search.answered = true)
+    search.best_loss <= exact_loss(search, dataset, options) && (search.answered = true)
     ask_on!(state, plugin, hall.members[hall.exists], pop, options, search)
     return nothing
 end
@@ -61,7 +61,7 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     isnothing(member) && return nothing
     state.counters.served += 1
     is_new(search.front, member, options) || return nothing
-    exact, unrounded = exact_loss(dataset, options), child.leaves === NOTHING
+    exact, unrounded = exact_loss(search, dataset, options), child.leaves === NOTHING
     # What is left of an answer in the engine's numbers is their rounding, and constants would be fitted to that.
     if !unrounded && has_constants(get_tree(member.tree)) && Float64(member.loss) > exact
         member, evaluations = optimize_constants(dataset, member, options)
@@ -73,7 +73,7 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     mark!(search.lineage, member.ref)
     child.leaves === SOMETHING || note_explained!(search, member)
     (unrounded || Float64(member.loss) <= exact) && (search.answered = true)
-    (stops(member, size, options) || unrounded && stops_unrounded(member, size, dataset, options)) && end_early!(search)
+    (stops(member, size, options) || unrounded && stops_unrounded(search, member, size, dataset, options)) && end_early!(search)
     state.counters.neural_accepted += 1
     note_gain!(search, Float64(member.loss)) && (state.counters.neural_improved += 1)
     return member
@@ -113,7 +113,7 @@ end
 
 """Let proposals into the hall of fame where they are better than what is there: answers, or `all_of_it`."""
 function let_in!(search::Search, hall, dataset, options; all_of_it::Bool)
-    exact, entered = exact_loss(dataset, options), 0
+    exact, entered = exact_loss(search, dataset, options), 0
     for (size, member) in search.front
         all_of_it || is_answer(search, member, exact) || stops(member, size, options) || continue
         size <= lastindex(hall.exists) || continue
@@ -142,13 +142,13 @@ Whether the user's condition would end the search at a member that leaves nothin
 engine had all their digits: rounded to its own, they leave more of the law itself than many a condition accepts, and such a
 search would never end. Only for squared errors, and where the server has seen all rows.
 """
-function stops_unrounded(member, size::Int, dataset, options)
-    condition, baseline = options.early_stop_condition, Float64(dataset.baseline_loss)
+function stops_unrounded(search::Search, member, size::Int, dataset, options)
+    condition, constant = options.early_stop_condition, constant_loss(search, dataset, options)
     squares = options.elementwise_loss isa SymbolicRegression.L2DistLoss &&
         isnothing(options.loss_function) && isnothing(options.loss_function_expression) && isnothing(dataset.weights)
-    usable = squares && isfinite(exact_loss(dataset, options)) && dataset.n <= ROWS_SENT
-    usable && !isnothing(condition) && Float64(member.loss) <= ROUNDED * baseline || return false
-    return condition(oftype(member.loss, UNROUNDED * baseline), size) === true
+    usable = squares && isfinite(exact_loss(search, dataset, options)) && dataset.n <= ROWS_SENT
+    usable && !isnothing(condition) && Float64(member.loss) <= ROUNDED * constant || return false
+    return condition(oftype(member.loss, UNROUNDED * constant), size) === true
 end
 
 """
