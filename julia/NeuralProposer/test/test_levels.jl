@@ -227,6 +227,43 @@ end
     @test exact(y .+ 1000) ≈ exact(y) rtol = 1e-3
 end
 
+@testset "lineage: descendants are followed through an iteration, in populations that hold some" begin
+    X, y = problem()
+    options = options_with([])
+    dataset = SymbolicRegression.Dataset(X, y)
+    SymbolicRegression.update_baseline_loss!(dataset, options)
+    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES)
+    state = NeuralProposer.ProposerState(9, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
+    lineage, pop, number = NeuralProposer.Lineage(), fresh(), Ref(0)
+    follow(first_cycle) = NeuralProposer.follow_population!(state, lineage, pop, first_cycle)
+    function replace!(at, parent)
+        child = copy(pop.members[at])
+        child.ref, child.parent = (number[] -= 1), parent
+        child.birth = 1 + maximum(member -> member.birth, pop.members)
+        return pop.members[at] = child
+    end
+    descends(at) = NeuralProposer.descends(lineage, pop.members[at].ref)
+    follow(true)
+    @test !state.followed
+    NeuralProposer.mark!(lineage, -1000)
+    replace!(1, -1000)  # By migration, which is not within an iteration.
+    follow(true)
+    @test state.followed && descends(1) && !descends(2)
+    replace!(2, pop.members[1].ref)
+    follow(false)
+    @test descends(2) && !descends(3)
+    pop = fresh()
+    follow(true)
+    @test !state.followed
+    handed = replace!(3, pop.members[4].ref)
+    push!(state.handed, NeuralProposer.Handed(SymbolicRegression.get_tree(handed.tree), handed.parent, NaN))
+    follow(false)
+    @test state.followed && descends(3) && !descends(4) && isempty(state.handed)
+    replace!(4, handed.ref)
+    follow(false)
+    @test descends(4)
+end
+
 @testset "where engine and proposer share a core, the client waits in the engine's thread, and other people's time is not counted" begin
     plugin = NeuralProposerPlugin(; address="unix:/nowhere", token="beside")
     found = NeuralProposer.Search(7, plugin, NeuralProposer.OperatorTable(options_with([]).operators.ops), 1, 1; home=true)
