@@ -232,21 +232,22 @@ end
     options = options_with([])
     dataset = SymbolicRegression.Dataset(X, y)
     SymbolicRegression.update_baseline_loss!(dataset, options)
-    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES)
+    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
+    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
     state = NeuralProposer.ProposerState(9, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
-    lineage, pop, number = NeuralProposer.Lineage(), fresh(), Ref(0)
+    lineage, pop, number = NeuralProposer.Lineage(), fresh(), Ref(1000)
     follow(first_cycle) = NeuralProposer.follow_population!(state, lineage, pop, first_cycle)
     function replace!(at, parent)
         child = copy(pop.members[at])
-        child.ref, child.parent = (number[] -= 1), parent
+        child.ref, child.parent = (number[] += 1), parent
         child.birth = 1 + maximum(member -> member.birth, pop.members)
         return pop.members[at] = child
     end
     descends(at) = NeuralProposer.descends(lineage, pop.members[at].ref)
     follow(true)
     @test !state.followed
-    NeuralProposer.mark!(lineage, -1000)
-    replace!(1, -1000)  # By migration, which is not within an iteration.
+    NeuralProposer.mark!(lineage, 1000)
+    replace!(1, 1000)  # By migration, which is not within an iteration.
     follow(true)
     @test state.followed && descends(1) && !descends(2)
     replace!(2, pop.members[1].ref)
