@@ -37,7 +37,7 @@ def test_its_figures_are_those_of_the_benchmarks():
     first, rest = section(README, "What it is worth").strip().split("\n\n", 1)
     assert re.search(r"\d+ %", first)
     assert first in section(DOCS / "benchmarks.md", "In short")
-    assert "docs/half.png" in rest
+    assert "docs/three_seeds.png" in rest
 
 
 @pytest.mark.parametrize("page", [README, DOCS / "use.md", DOCS / "benchmarks.md", ROOT / "CONTRIBUTING.md"], ids=str)

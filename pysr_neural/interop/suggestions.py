@@ -1,7 +1,7 @@
 """What a finished search says about the next one: `suggestions`.
 
 Owns: the suggestions, each as code to be pasted and the evidence for it.  Does not own: the tests of dependence
-(`proposer.joins.reductions`), what numbers can hold (`interop.precision`).
+(`proposer.joins.reductions`, `relevance`), what numbers can hold (`interop.precision`).
 
 Nothing is changed for the user: an estimator's parameters stay as they were given.
 """
@@ -16,6 +16,7 @@ from pysr_neural.expression.text import to_string
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.reductions import Reduction, reductions
+from pysr_neural.proposer.joins.relevance import FEWEST_ROWS, relevant
 from pysr_neural.rng import generator
 
 ROWS = 1000
@@ -90,7 +91,9 @@ def _structure(X: Array, y: Array, names: Sequence[str]) -> list[Suggestion]:
     with np.errstate(all="ignore"):
         if X.shape[1] < 2 or not (np.isfinite(X).all() and np.isfinite(np.var(y)) and np.ptp(y) > 0):
             return []
-        reduction = next((each for each in reductions(X, y, ARITHMETIC) if _holds(each, X)), None)
+        needed = set(relevant(X, y)) if len(y) >= FEWEST_ROWS else set()
+        found = (each for each in reductions(X, y, ARITHMETIC) if needed <= _used(each) and _holds(each, X))
+        reduction = next(found, None)
     if reduction is None:
         return []
     inner = [to_string(node, names) for node in reduction.inner]
@@ -101,6 +104,12 @@ def _structure(X: Array, y: Array, names: Sequence[str]) -> list[Suggestion]:
         f"expression_spec=TemplateExpressionSpec(expressions=['f'], variable_names={list(names)}, combine={combine!r})"
     )
     return [Suggestion(code, f"{_said(reduction, names)}, by regressions on {len(y)} rows")]
+
+
+def _used(reduction: Reduction) -> set[int]:
+    """Return the variables of the whole problem that y depends on, by a smaller one."""
+    outer = () if reduction.outer is None else reduction.outer.variables()
+    return {i for node in reduction.inner for i in node.variables()} | set(outer)
 
 
 def _holds(reduction: Reduction, X: Array) -> bool:
@@ -132,12 +141,11 @@ def _said(reduction: Reduction, names: Sequence[str]) -> str:
     """Say in words what a reduction found."""
     told = []
     merged = [to_string(node, names) for node in reduction.inner if node.index is None]
-    used = {i for node in reduction.inner for i in node.variables()}
+    used = _used(reduction)
     if merged:
         told.append(f"y depends on some variables through {', '.join(merged)} only")
     if reduction.outer is not None:
         told.append(f"y has the factor {to_string(reduction.outer, names)}")
-        used |= set(reduction.outer.variables())
     absent = [name for i, name in enumerate(names) if i not in used]
     if absent:
         told.append(f"y does not depend on {', '.join(absent)}")

@@ -9,6 +9,7 @@ from pysr_neural.expression.text import parse
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins import relations as module
 from pysr_neural.proposer.joins.relations import DEGREE, LARGE, Relations, bases_of, simple_bases
+from pysr_neural.proposer.joins.search import Joiner
 from pysr_neural.proposer.joins.splits import targets_of
 
 ALL = OperatorSet.of("+", "-", "*", "/", "sin", "cos", "exp", "log", "sqrt")
@@ -43,6 +44,31 @@ def test_quotients_are_found_and_short(text: str, bases: list[str] | None, most:
     unexplained, size = result
     assert unexplained < 1e-18
     assert size <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("x0 * x1 / (2.0 - x2) + x1 * x2 + x0 - x2", 19),
+        ("x0 * x0 * x1 / (x0 + x2) - 0.127 * (x1 + x2)", 21),
+    ],
+)
+def test_a_divisor_of_some_terms_does_not_divide_all(text: str, most: int) -> None:
+    y, bases = evaluate(parse(text), X), [parse(name) for name in ("x0", "x1", "x2")]
+    answers = list(Relations(X, bases, [2, 2, 2], DEGREE, ALL, LARGE).found(targets_of(y, ALL)[0]))
+    exact = [tree.size for tree in answers if fraction_unexplained(evaluate(tree, X), y) < 1e-18]
+    assert exact
+    assert min(exact) <= most < exact[0]
+
+
+def test_a_function_of_a_good_answer_comes_into_longer_products() -> None:
+    rng = np.random.default_rng(5)
+    rows = np.column_stack([rng.uniform(0.1, 10, 512), rng.uniform(-1e3, 1e3, 512), rng.uniform(1e-3, 0.1, 512)])
+    rows = np.column_stack([rows, rng.uniform(-0.1, 0.1, 512)])
+    wanted = evaluate(parse("x0 * (cos(x1 * x2) + x3 * cos(x1 * x2) * cos(x1 * x2))"), rows)
+    joiner = Joiner(rows, wanted, ALL, 30, ways={"relations"})
+    joiner.work(60)
+    assert joiner.solved
 
 
 @pytest.mark.parametrize("text", ["sin(x0 * x1) / (x2 + 1.0)", "exp(sqrt(x0 + x1 * x2))"])

@@ -45,6 +45,14 @@ def test_factors_and_variables_without_a_part_are_told(X):
     assert first.evidence.startswith("y has the factor c; y does not depend on b")
 
 
+def test_a_variable_of_a_small_term_is_not_called_superfluous():
+    rng = np.random.default_rng(0)
+    m, v, k, idle = rng.uniform(1, 5, 300), rng.uniform(0, 3, 300), rng.uniform(0.5, 2, 300), rng.uniform(0, 1, 300)
+    y = 0.5 * m * v**2 + k * np.cos(2 * v) + 0.001 * rng.standard_normal(300)
+    told = suggestions(np.column_stack([m, v, k, idle]), y, ["m", "v", "k", "idle"], {}, {}, 30)
+    assert not any("depend on k" in each.evidence for each in told)
+
+
 def test_where_nothing_belongs_together_no_template_is_suggested(X):
     for y in (np.sin(X[:, 0] * X[:, 1]) + X[:, 2] ** X[:, 0], np.sin(X[:, 0] * X[:, 1]) + X[:, 2]):
         assert not any("(c) *" in each.code or "f(a, b)" in each.code for each in about(X, y))

@@ -40,7 +40,7 @@ REFINED, JUDGED, EVALUATIONS = 4, 40, 60
 DUMMIES = 3
 SUITES = {"erbench_choose": 4, "feynman": 6, "livermore": 2, "held_out": 1}
 """Every so manieth problem of a suite; the last are random problems that training leaves out."""
-RANDOM = 20
+RANDOM = 60
 SMALLEST = 10
 """Number of the random problems, fewest nodes of each."""
 ORACLES = {

@@ -24,8 +24,8 @@ from pysr_neural.proposer.joins.splits import HUGE, Target, replaced
 
 SHARES = 0.5, 0.3
 """Most columns without y, and with it, as shares of the rows."""
-PAIRS, DEGREE = 2, 3
-"""Most bases in a product, at first and later."""
+PAIRS, DEGREE, LONG_DEGREE = 2, 3, 4
+"""Most bases in a product, at first, later, and where there is one function only."""
 MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
@@ -58,8 +58,10 @@ class Extent(NamedTuple):
     independent: float
 
 
-SMALL, LARGE = Extent(60, 30, 1e-6), Extent(300, 150, 1e-11)
-"""Different ones quickly; and many, also such as are nearly alike."""
+SMALL, LONG, LARGE = Extent(60, 30, 1e-6), Extent(130, 60, 1e-6), Extent(300, 150, 1e-11)
+"""Different ones quickly; longer ones; and many, also such as are nearly alike."""
+PARTED = Extent(120, 1, 1e-6)
+"""Sums, one of whose terms is the reciprocal of a sum."""
 
 
 class Relations:
@@ -89,6 +91,7 @@ class Relations:
         extent: Extent = SMALL,
     ) -> None:
         self._bases, self._minus = list(bases), ("-", 2) in operators.index
+        self._X, self._sizes, self._operators = X, list(sizes), operators
         over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
         terms = _products(sizes, degree, 3 * over // 2)
         columns = values_of(self._bases, X.T)
@@ -106,8 +109,16 @@ class Relations:
         # Of the same length, terms with y come later: a sum is simpler than a quotient.
         self._order = np.argsort([*lengths, *(lengths[: self._under] + 0.5)], kind="stable")
 
-    def found(self, target: Target) -> Iterator[Node]:
-        """Yield answers whose part is a quotient of two sums, if a target is one but for rounding."""
+    def found(self, target: Target, again: bool = True) -> Iterator[Node]:
+        """Yield answers whose part is a quotient of two sums, if a target is one but for rounding.
+
+        Parameters
+        ----------
+        target : Target
+        again : bool, optional
+            Whether the divisor of a quotient is a term of its own then, which may say the same in fewer words:
+            ``a / b + c`` where ``(a + b c) / b`` was found.
+        """
         largest = np.abs(target.values).max()
         below = self._values[: self._under] * (target.values / largest)
         columns = np.vstack([self._values, below]) * target.weight_of_rows
@@ -122,11 +133,29 @@ class Relations:
                 kept, factors = related
                 numbers, factors = order[kept], factors / scale[kept]
                 factors = factors / np.append(self._scales, self._scales[: self._under] * largest)[numbers]
-                if (tree := self._quotient(numbers, factors)) is not None:
-                    yield target.wrap(tree)
+                yield from self._written(target, numbers, factors, again)
 
-    def _quotient(self, numbers: npt.NDArray[np.int64], factors: Array) -> Node | None:
-        """Write down what a sum of columns that is 0 says of y; None if that is nothing, or not in numbers."""
+    def _written(self, target: Target, numbers: npt.NDArray[np.int64], factors: Array, again: bool) -> Iterator[Node]:
+        """Yield a quotient, and what is shorter if only some of its terms are divided."""
+        quotient = self._quotient(numbers, factors)
+        if quotient is None:
+            return
+        above, below = quotient
+        if not below.variables():
+            yield target.wrap(_divided(replaced(above, self._bases)))
+            return
+        yield target.wrap(_divided(replaced(apply("/", above, below), self._bases)))
+        if again and above.operator in ("+", "-"):
+            used = sorted(above.variables() | below.variables())
+            divisor = replaced(below, self._bases)
+            bases = [*(self._bases[i] for i in used), apply("/", constant(1.0), divisor)]
+            sizes = [*(self._sizes[i] for i in used), divisor.size + 1]
+            relations = Relations(self._X, bases, sizes, DEGREE + 1, self._operators, PARTED)
+            yield from relations.found(target, again=False)
+
+    def _quotient(self, numbers: npt.NDArray[np.int64], factors: Array) -> tuple[Node, Node] | None:
+        """Return both sides of the quotient that a sum of columns that is 0 says y is; None if that is nothing, or not
+        in numbers."""
         count = len(self._terms)
         under = numbers >= count
         if under.all() or not under.any():
@@ -137,8 +166,7 @@ class Relations:
         each = [(float(f), self._terms[k % count]) for f, k in zip(factors, numbers.tolist(), strict=True)]
         lower = [pair for pair, below in zip(each, under, strict=True) if below]
         upper = [(-factor, term) for (factor, term), below in zip(each, under, strict=True) if not below]
-        above, below = horner(upper, self._minus), horner(lower, self._minus)
-        return _divided(replaced(apply("/", above, below) if below.variables() else above, self._bases))
+        return horner(upper, self._minus), horner(lower, self._minus)
 
 
 def simple_bases(order: Sequence[int], operators: OperatorSet) -> tuple[list[Node], list[int]]:
@@ -170,9 +198,7 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
     variables = [variable(i) for i in order]
     seen: set[frozenset[Node]] = set()
     names = operators.of_arity(1)
-    functions = [node for tree in near for node in tree if len(node.children) == 1]
-    told = dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants())
-    sets = [[*variables, *told], [*variables]]
+    sets = [[*variables, *functions_in(near)], [*variables]]
     if len(variables) == 1:
         sets.append([*variables, *(apply(name, variables[0]) for name in names)])
     sets += [[*variables, *(apply(name, each) for each in variables)] for name in names]
@@ -181,6 +207,12 @@ def bases_of(order: Sequence[int], operators: OperatorSet, near: Sequence[Node])
         if frozenset(some) not in seen:
             seen.add(frozenset(some))
             yield some
+
+
+def functions_in(trees: Sequence[Node]) -> list[Node]:
+    """Return the different small functions without constants in some trees, those of the first tree first."""
+    functions = [node for tree in trees for node in tree if len(node.children) == 1]
+    return list(dict.fromkeys(node for node in functions if node.size <= LARGEST_BASE and not node.constants()))
 
 
 def _products(sizes: Sequence[int], largest: int, most: int) -> list[Monomial]:

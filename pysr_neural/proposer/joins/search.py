@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from pysr_neural.expression.node import Node
+from pysr_neural.expression.node import Node, variable
 from pysr_neural.operators import Array
 from pysr_neural.problem import OperatorSet
 from pysr_neural.proposer.joins.answers import Answers
@@ -30,7 +30,19 @@ from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
-from pysr_neural.proposer.joins.relations import DEGREE, LARGE, PAIRS, SMALL, Extent, Relations, simple_bases
+from pysr_neural.proposer.joins.relations import (
+    DEGREE,
+    LARGE,
+    LONG,
+    LONG_DEGREE,
+    MOST_BASES,
+    PAIRS,
+    SMALL,
+    Extent,
+    Relations,
+    functions_in,
+    simple_bases,
+)
 from pysr_neural.proposer.joins.relevance import by_correlation, relevant
 from pysr_neural.proposer.joins.rests import Matching, matched
 from pysr_neural.proposer.joins.splits import Target, targets_of, varies
@@ -58,6 +70,8 @@ WAYS = frozenset(
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
+FUNCTIONS = 4
+"""Of good answers, that come into longer products in each round."""
 DEEPEST = 5
 """Smaller problems of smaller problems that are looked at."""
 ROWS_FOR_TESTS = 30
@@ -135,6 +149,7 @@ class Joiner:
         self.given: list[int] = []
         self._further: Further | None = None
         self._plain: set[int] = set()
+        self._functions: set[Node] = set()
         self._width = self._fixed = self._eager = 0
         self._pairs_left = "pairs" in ways and X.shape[1] <= MOST_VARIABLES
         self._below: list[tuple[Reduction, Joiner]] = []
@@ -222,6 +237,18 @@ class Joiner:
                 self._rate(relations.found(target))
                 yield
 
+    def _with_functions(self) -> Iterator[None]:
+        """Look for quotients of two sums of longer products, of the variables and one function of a good answer."""
+        if "relations" in self.ways:
+            X, y = self._all
+            for function in functions_in(self.answers.best()[:AGAIN])[:FUNCTIONS]:
+                if function not in self._functions:
+                    self._functions.add(function)
+                    bases = [*(variable(i) for i in self._order[: MOST_BASES - 1]), function]
+                    relations = Relations(X, bases, [1] * len(bases), LONG_DEGREE, self.operators, LONG)
+                    self._rate(relations.found(targets_of(y, self.operators)[0]))
+                    yield
+
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
         with np.errstate(all="ignore"):
@@ -276,9 +303,11 @@ class Joiner:
                 self._further = Further(
                     library, self._exact, self._order, self.operators, self.answers, self.ways, self._plain
                 )
+            self._relations = itertools.chain(self._with_functions(), self._relations)
             if turn == 1:  # Not each time that the second round comes again: terms and targets are the same then.
                 parts = [self.parts.tree(part) for part in sorted(self._plain)[:SHORT]]
                 self._relations = itertools.chain(
+                    self._relations,
                     self._related(*self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
                     self._related(*self._all, parts, [part.size for part in parts], 1, LARGE),
                 )

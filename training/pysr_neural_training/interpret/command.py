@@ -1,6 +1,6 @@
-"""`pysr-neural interpret`: what a checkpoint prefers in which search state, and its static form for plain PySR.
+"""`pysr-neural interpret`: what a checkpoint prefers in which search state, or believes about a file of data.
 
-Owns: the command: arguments, order of steps, files.  Does not own: states, preferences, pages, the static form.
+Owns: the command: arguments, order of steps, files.  Does not own: states, preferences, beliefs, pages, static form.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from pysr_neural_training.interpret.pages import markdown, summary, terminal
 from pysr_neural_training.interpret.preferences import GroupPreference, Preference, ask, by_group
 from pysr_neural_training.interpret.states import GROUPS, SearchState, collect
 
+OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
+BELIEFS, BELIEVED = "beliefs.md", "beliefs.png"
 PAGE, PICTURE, STATIC, PYSR = "preferences.md", "preferences.png", "distilled.json", "pysr.json"
 
 
@@ -101,8 +103,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="default",
         help="'default', a directory or a hub id, or a policy's safetensors file",
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="CSV, TSV or Parquet: print what the checkpoint believes about these data, beside what tests on them say",
+    )
+    parser.add_argument("--target", help="with --data: the column to be explained")
+    parser.add_argument("--columns", help="with --data: those that may explain it, with commas between; default: all")
+    parser.add_argument("--operators", default=OPERATORS, help="with --data: with commas between (default %(default)s)")
     parser.add_argument("--beside", type=Path, help="another policy's safetensors file, where one is interpreted")
-    parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}")
+    parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}, or {BELIEFS}")
     parser.add_argument("--export", metavar="TARGET", help="print the static form for 'pysr' instead of the table")
     parser.add_argument("--problems", type=int, default=16, help="held-out problems, each searched twice")
     parser.add_argument("--generations", type=int, default=40, help="of each search")
@@ -117,6 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _decisions(options, given)
     from pysr_neural.proposer.neural.transformer import TransformerProposer
 
+    if options.data is not None:
+        return _beliefs(options, given)
     proposer = TransformerProposer.from_checkpoint(options.checkpoint)
     name = Path(options.checkpoint).name
     found = interpret(name, proposer, options.problems, options.generations, options.children, options.seed)
@@ -133,6 +145,41 @@ def main(argv: Sequence[str] | None = None) -> int:
             json.dumps({**summary(found.groups, found.distilled), "distilled": json.loads(found.distilled.to_json())})
         )
     return 0
+
+
+def _beliefs(options: argparse.Namespace, given: str) -> int:
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
+    from pysr_neural_baseline.fitting.engines import operators_of
+    from pysr_neural_baseline.fitting.judging import judged
+    from pysr_neural_baseline.fitting.tables import read_table
+    from pysr_neural_training.interpret import beliefs
+
+    if options.target is None:
+        raise ConfigError("--data needs --target, the column to be explained; got none.")
+    columns = None if options.columns is None else _listed(options.columns)
+    judgement = judged(read_table(options.data), options.target, columns)
+    for note in judgement.notes:
+        print(f"note: {note}", file=sys.stderr)
+    data, operators = judgement.data, operators_of(_listed(options.operators))
+    proposer = TransformerProposer.from_checkpoint(options.checkpoint)
+    found = beliefs.beliefs(proposer, data.X, data.y, data.features, operators, seed=options.seed)
+    if options.out is not None:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            beliefs.draw(options.out / BELIEVED, found)
+            (options.out / BELIEFS).write_text(beliefs.page(found, given, BELIEVED), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--out must be a directory that can be written; got {options.out}: {error}.") from error
+    print(beliefs.page(found, given))
+    if options.out is not None:
+        print(f"Written to {options.out}: {BELIEFS}, {BELIEVED}.")
+    if options.json:
+        print(json.dumps(found.to_dict()))
+    return 0
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _decisions(options: argparse.Namespace, given: str) -> int:
