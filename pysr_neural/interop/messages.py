@@ -34,7 +34,7 @@ class _WrittenChild(NamedTuple):
     child: Child
     codes: Value
     constants: Value
-    leaves_noise: bool
+    leaves: int
 
 
 def problem_of(message: Frame) -> Problem:
@@ -146,7 +146,7 @@ def batch_frame(
     message: Frame,
     problem: Problem,
     elapsed: float,
-    leave_noise: Sequence[bool],
+    left: Sequence[int],
     explained: bool,
 ) -> Frame:
     """Write a proposal as the answer to a REQUEST; a child that the wire cannot carry is left out, with a log entry.
@@ -159,12 +159,12 @@ def batch_frame(
     problem : Problem
     elapsed : float
         Seconds that the proposer took.
-    leave_noise : sequence of bool
-        Of each child, whether it leaves only noise of the data.
+    left : sequence of int
+        What each child leaves of the data, see `pysr_neural.interop.explained.Remainder`.
     explained : bool
-        Whether a member of the request does.
+        Whether a member of the request leaves nothing, or only noise.
     """
-    written = list(_written_children(batch.children, leave_noise, problem))
+    written = list(_written_children(batch.children, left, problem))
     parents = np.full((len(written), MAX_PARENTS), -1, dtype=np.int32)
     for row, each in zip(parents, written, strict=True):
         kept = each.child.parents[:MAX_PARENTS]
@@ -180,7 +180,7 @@ def batch_frame(
         kinds=[KINDS.index(each.child.kind) for each in written],
         parents=parents,
         log_probabilities=[each.child.log_probability for each in written],
-        leave_noise=[each.leaves_noise for each in written],
+        leave_noise=[each.leaves for each in written],
         explained=explained,
         kind_weights=_optional(batch.kind_weights),
         crossover_probability=math.nan if crossover is None else crossover,
@@ -192,10 +192,8 @@ def batch_frame(
     )
 
 
-def _written_children(
-    children: Sequence[Child], leave_noise: Sequence[bool], problem: Problem
-) -> Iterator[_WrittenChild]:
-    for child, leaves_noise in zip(children, leave_noise, strict=True):
+def _written_children(children: Sequence[Child], left: Sequence[int], problem: Problem) -> Iterator[_WrittenChild]:
+    for child, leaves in zip(children, left, strict=True):
         try:
             codes, constants = encode(child.tree, problem.operators, problem.X.shape[1])
         except ExpressionError as error:
@@ -204,7 +202,7 @@ def _written_children(
         if child.kind not in KINDS:
             _LOGGER.warning("A proposed child was left out: its kind %r is none of %s", child.kind, KINDS)
             continue
-        yield _WrittenChild(child, codes, constants, leaves_noise)
+        yield _WrittenChild(child, codes, constants, leaves)
 
 
 def _joined(parts: list[Value], dtype: npt.DTypeLike) -> Value:

@@ -191,9 +191,9 @@ class Conversation:
             started = time.thread_time()
             batch = session.propose(request)
             trees = [child.tree for child in batch.children]
-            leave_noise = explained.by([*trees, *(member.tree for member in request.members)])
+            left = explained.by([*trees, *(member.tree for member in request.members)])
             elapsed = time.thread_time() - started
-        return batch_frame(batch, message, problem, elapsed, leave_noise[: len(trees)], any(leave_noise[len(trees) :]))
+        return batch_frame(batch, message, problem, elapsed, left[: len(trees)], any(left[len(trees) :]))
 
     def _close(self, message: Frame) -> None:
         self._searches.pop(int(message.scalar("search")), None)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pysr_neural.expression.evaluate import evaluate
+from pysr_neural.expression.residuals import MOST_ROWS, looked_at
 from pysr_neural.expression.text import parse
-from pysr_neural.interop.explained import MOST_TESTED, Explained
+from pysr_neural.interop.explained import MOST_TESTED, Explained, Remainder
 from pysr_neural.problem import Limits, OperatorSet, Problem
 
 LAW = parse("1.5 * sin(x0) * x1")
@@ -35,8 +36,16 @@ def test_a_near_miss_within_the_noise_is_as_good_as_the_law():
 
 def test_where_data_are_exact_nothing_is_noise():
     explained = Explained(problem(0.0))
-    assert explained.by([NEAR, OTHER]) == [False, False]
-    assert explained.by([LAW, OTHER]) == [False, False]
+    assert explained.by([NEAR, OTHER]) == [Remainder.SOMETHING, Remainder.SOMETHING]
+    assert explained.by([LAW, OTHER, LAW]) == [Remainder.NOTHING, Remainder.SOMETHING, Remainder.NOTHING]
+
+
+def test_what_is_exact_is_so_on_all_rows():
+    data = problem(0.0, rows=5 * MOST_ROWS)
+    assert Explained(data).by([LAW]) == [Remainder.NOTHING]
+    unseen = next(i for i in range(len(data.y)) if i not in looked_at(len(data.y)))
+    data.y[unseen] += 10.0
+    assert Explained(data).by([LAW]) == [Remainder.SOMETHING]
 
 
 def test_what_leaves_more_than_another_leaves_more_than_noise():

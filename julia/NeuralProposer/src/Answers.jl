@@ -31,13 +31,14 @@ function children_of(answer::Frame, search::Search)
     lengths, codes = values_of(answer, :lengths, Int32), values_of(answer, :codes, Int32)
     constants, kinds = values_of(answer, :constants, Float64), values_of(answer, :kinds, Int32)
     scores = values_of(answer, :log_probabilities, Float64)
-    noise = values_of(answer, :leave_noise, Int32)
+    left = values_of(answer, :leave_noise, Int32)
     consistent =
         all(>=(0), lengths) &&
         sum(Int, lengths; init=0) == length(codes) &&
         count(iszero, codes) == length(constants) &&
-        length(kinds) == length(lengths) == length(scores) == length(noise)
-    consistent || throw(WireError("BATCH's lengths, codes, constants, kinds and leave_noise must agree."))
+        length(kinds) == length(lengths) == length(scores) == length(left) &&
+        all(in(Int32.(instances(Remainder))), left)
+    consistent || throw(WireError("BATCH's lengths, codes, constants, kinds and leave_noise must agree and be within their limits."))
     children = Child[]
     at, constant_at = 0, 0
     for (i, extent) in enumerate(lengths)
@@ -46,7 +47,7 @@ function children_of(answer::Frame, search::Search)
         at, constant_at = at + extent, constant_at + length(values)
         fault = 0 <= kinds[i] < length(KINDS) ? fault_of(part, values, search.table, search.features) : :unknown_kind
         if isnothing(fault)
-            push!(children, Child(part, values, kinds[i] + 1, scores[i], noise[i] != 0))
+            push!(children, Child(part, values, kinds[i] + 1, scores[i], Remainder(left[i])))
         else
             reject!(search.tally, "decode", fault)
         end

@@ -75,23 +75,27 @@ function submit!(client::Client, job::Job)
             false
         else
             put!(client.queue, job)
-            start!(client, :serial)
+            start!(client; here=(!isnothing(job.search) && is_beside(job.search)))
             true
         end
     end
 end
 
 """
-Start the client task, if none runs, where the search leaves room for it. With multithreading the head's task only waits,
-yielding all the time, while populations queue for the other threads: there the client sticks to the head's thread (call
-this from the head's task). Otherwise the current thread computes without pause, and the client takes a thread of the
-other pool where there is one.
+Start the client task, if none runs: `here`, in the thread of the task that calls, or in one of the other pool where there
+is one.
+
+With multithreading the head's task only waits, yielding all the time, while populations queue for the other threads: the
+client belongs there. So it does in a serial search without a core of its own: two threads on one core that share Julia's
+event loop spin for each other's whole slices of time, a tenth of a second before the first answer (training/LOG.md). The
+hooks yield while an answer is awaited. With a core to itself the client takes another thread, since this one computes.
+Returns the task; `nothing` where one runs.
 """
-function start!(client::Client, parallelism::Symbol)
-    @lock client.lock begin
+function start!(client::Client; here::Bool)
+    return @lock client.lock begin
         client.running && return nothing
         client.running = true
-        if parallelism === :multithreading
+        if here
             @async serve(client)
         elseif Threads.threadpool() === :default && Threads.nthreads(:interactive) > 0
             Threads.@spawn :interactive serve(client)
@@ -99,7 +103,6 @@ function start!(client::Client, parallelism::Symbol)
             Threads.@spawn :default serve(client)
         end
     end
-    return nothing
 end
 
 """The client task: do jobs until the last search is closed, or until none has come for a while."""

@@ -28,7 +28,7 @@ function help!(state::ProposerState, plugin::NeuralProposerPlugin, search_state,
     note_best!(search, hall)
     judge!(state, search, dataset, options, search_state.cur_maxsizes[state.output])
     let_in!(search, hall, dataset, options; all_of_it=is_late(search, state, options))
-    search.answered = search.best_loss <= exact_loss(dataset, options)
+    search.best_loss <= exact_loss(search, dataset, options) && (search.answered = true)
     ask_on!(state, plugin, hall.members[hall.exists], pop, options, search)
     return nothing
 end
@@ -61,7 +61,9 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     isnothing(member) && return nothing
     state.counters.served += 1
     is_new(search.front, member, options) || return nothing
-    if has_constants(get_tree(member.tree)) && Float64(member.loss) > exact_loss(dataset, options)
+    exact, unrounded = exact_loss(search, dataset, options), child.leaves === NOTHING
+    # What is left of an answer in the engine's numbers is their rounding, and constants would be fitted to that.
+    if !unrounded && has_constants(get_tree(member.tree)) && Float64(member.loss) > exact
         member, evaluations = optimize_constants(dataset, member, options)
         state.pending_evaluations += evaluations
         isfinite(member.cost) || return nothing
@@ -69,22 +71,23 @@ function offer!(state::ProposerState, search::Search, child::Child, dataset, opt
     size = compute_complexity(member, options)
     @lock search.lock search.front[size] = member
     mark!(search.lineage, member.ref)
-    child.leaves_noise && note_explained!(search, member)
-    stops(member, size, options) && end_early!(search)
+    child.leaves === SOMETHING || note_explained!(search, member)
+    (unrounded || Float64(member.loss) <= exact) && (search.answered = true)
+    (stops(member, size, options) || unrounded && stops_unrounded(search, member, size, dataset, options)) && end_early!(search)
     state.counters.neural_accepted += 1
     note_gain!(search, Float64(member.loss)) && (state.counters.neural_improved += 1)
     return member
 end
 
-"""Note a member that leaves only noise."""
+"""Note a member that leaves only noise, or nothing."""
 function note_explained!(search::Search, member)
-    push!(search.leaving_noise, member.ref)
+    push!(search.explaining, member.ref)
     @atomic search.explained = true
     return nothing
 end
 
-"""Whether a member is an answer: exact, or it leaves only noise."""
-is_answer(search::Search, member, exact::Float64) = Float64(member.loss) <= exact || member.ref in search.leaving_noise
+"""Whether a member is an answer: exact, in the engine's numbers or as the data were given, or it leaves only noise."""
+is_answer(search::Search, member, exact::Float64) = Float64(member.loss) <= exact || member.ref in search.explaining
 
 """Whether a member is better than all of a front that are at most as complex."""
 function is_new(front::Dict{Int,Any}, member, options)
@@ -110,7 +113,7 @@ end
 
 """Let proposals into the hall of fame where they are better than what is there: answers, or `all_of_it`."""
 function let_in!(search::Search, hall, dataset, options; all_of_it::Bool)
-    exact, entered = exact_loss(dataset, options), 0
+    exact, entered = exact_loss(search, dataset, options), 0
     for (size, member) in search.front
         all_of_it || is_answer(search, member, exact) || stops(member, size, options) || continue
         size <= lastindex(hall.exists) || continue
@@ -126,6 +129,26 @@ end
 function stops(member, size::Int, options)
     condition = options.early_stop_condition
     return !isnothing(condition) && condition(member.loss, size) === true
+end
+
+"""
+Share of the constant's loss that is left at most of what leaves nothing (`EXACT` of `pysr_neural/interop/explained.py`),
+and that the engine's rounding may leave of it.
+"""
+const UNROUNDED, ROUNDED = 1e-13, 1e-4
+
+"""
+Whether the user's condition would end the search at a member that leaves nothing of the data as they were given, if the
+engine had all their digits: rounded to its own, they leave more of the law itself than many a condition accepts, and such a
+search would never end. Only for squared errors, and where the server has seen all rows.
+"""
+function stops_unrounded(search::Search, member, size::Int, dataset, options)
+    condition, constant = options.early_stop_condition, constant_loss(search, dataset, options)
+    squares = options.elementwise_loss isa SymbolicRegression.L2DistLoss &&
+        isnothing(options.loss_function) && isnothing(options.loss_function_expression) && isnothing(dataset.weights)
+    usable = squares && isfinite(exact_loss(search, dataset, options)) && dataset.n <= ROWS_SENT
+    usable && !isnothing(condition) && Float64(member.loss) <= ROUNDED * constant || return false
+    return condition(oftype(member.loss, UNROUNDED * constant), size) === true
 end
 
 """

@@ -110,10 +110,7 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
     @atomic search.cycles += 1
     first_cycle = state.cycle <= 1
     first_cycle && mark_seeds!(state, search, pop)
-    state.newest_birth = follow!(
-        search.lineage, state.handed, pop.members, state.newest_birth; everyone=first_cycle
-    )
-    isempty(state.handed) || empty!(state.handed)
+    follow_population!(state, search.lineage, pop, first_cycle)
     if state.counters.cycles % plugin.interval == 0
         (@atomic :monotonic search.in_flight) && yield()  # To the client task, where it has no thread of its own.
         consider_request!(state, plugin, pop, options, search)
@@ -121,6 +118,20 @@ function cycle_ended!(state::ProposerState, plugin::NeuralProposerPlugin, pop, d
         ask_on!(state, plugin, (), pop, options, search)
     end
     state.cycle == state.ncycles && !search.home && pack_results!(state, search, pop, hall)
+    return nothing
+end
+
+"""
+Follow what descends from proposals, after each cycle. Within an iteration a population's members descend from its own
+only: where none of these does at first and none was handed over since, there is nothing to follow.
+"""
+function follow_population!(state::ProposerState, lineage::Lineage, pop, first_cycle::Bool)
+    handed = !isempty(state.handed)
+    first_cycle || state.followed || handed || return nothing
+    state.newest_birth = follow!(lineage, state.handed, pop.members, state.newest_birth; everyone=first_cycle)
+    first_cycle && (state.followed = any(member -> descends(lineage, member), pop.members))
+    handed && (state.followed = true)
+    empty!(state.handed)
     return nothing
 end
 

@@ -22,7 +22,7 @@ function start_search!(state::ProposerState, plugin::NeuralProposerPlugin, datas
     search.head = ropt.parallelism === :serial ? state : nothing
     search.stop = hasproperty(ropt, :external_stop) ? ropt.external_stop : nothing
     state.total_cycles = ropt.niterations * options.populations * options.ncycles_per_iteration
-    isempty(plugin.address) || start!(client_of(plugin), ropt.parallelism)
+    isempty(plugin.address) || start!(client_of(plugin); here=(ropt.parallelism === :multithreading || is_beside(search)))
     wants = state.levels & (SEED | PRIOR | KIND | CROSSOVER)
     (wants == 0 || isempty(plugin.address)) && return nothing
     seeds = has(state.levels, SEED)
@@ -52,7 +52,7 @@ one more request is within its head start. Where a core is left to it, the engin
 """
 function is_ahead(search::Search, state::ProposerState, dataset, options)
     has(state.levels, REFRESH) && is_auto(search.plugin) && !search.plugin.synchronous && !search.spare || return false
-    (search.best_loss <= exact_loss(dataset, options) || (@atomic search.explained)) && return false
+    (search.best_loss <= exact_loss(search, dataset, options) || (@atomic search.explained)) && return false
     calls, answers = @lock TALLY_LOCK (search.tally.calls, search.tally.answers)
     limit = options.timeout_in_seconds
     seconds = isnothing(limit) ? HEAD_START_SECONDS : min(HEAD_START * limit, HEAD_START_SECONDS)
@@ -66,7 +66,7 @@ the answer.
 """
 function gather_seeds!(state::ProposerState, dataset, options)
     search = state.live.search
-    exact, answers = exact_loss(dataset, options), Tuple{Float64,Child}[]
+    exact, answers = exact_loss(search, dataset, options), Tuple{Float64,Child}[]
     for child in take_all!(state.live.stock)
         seconds_left(search, options) > 0 || break
         member = offer!(state, search, child, dataset, options, options.maxsize)
@@ -80,9 +80,23 @@ function gather_seeds!(state::ProposerState, dataset, options)
 end
 
 """The loss below which a seed is an answer; no loss is if losses may be negative, so that 0 is not the best."""
-function exact_loss(dataset, options)
-    baseline = dataset.use_baseline ? Float64(dataset.baseline_loss) : 0.0
-    return options.loss_scale === :linear || baseline < 0 ? -Inf : EXACT * baseline
+function exact_loss(search::Search, dataset, options)
+    constant = constant_loss(search, dataset, options)
+    return options.loss_scale === :linear || constant < 0 ? -Inf : EXACT * constant
+end
+
+"""
+Loss of the constant nearest to the data: their mean, or the engine's own, which is 0 and far from data that lie about
+1,000, where it would take near misses for answers. 0 where no loss is known.
+"""
+function constant_loss(search::Search, dataset, options)
+    isnan(search.constant_loss) || return search.constant_loss
+    dataset.use_baseline || return search.constant_loss = 0.0
+    mean = sum(dataset.y) / length(dataset.y)
+    N = with_type_parameters(options.node_type, eltype(dataset.X))
+    tree = create_expression(decode(N, Int32[0], Float64[mean], search.table, search.features), options, dataset)
+    losses = Float64[dataset.baseline_loss, SymbolicRegression.eval_loss(tree, dataset, options)]
+    return search.constant_loss = minimum(filter(!isnan, losses))
 end
 
 """

@@ -52,6 +52,9 @@ const WIRE_KINDS = Dict{DataType,Symbol}(
     RandomizeMutation => :randomize, DoNothingMutation => :do_nothing, OptimizeMutation => :optimize,
 )
 
+"""Levels that change the weights of mutations."""
+const CONDITIONING = KIND | CHILD | CROSSOVER | PRIOR | FORESIGHT
+
 """Weight in `options.mutations` of kinds whose weight is set anew at every step."""
 const NOMINAL_WEIGHT = 1e-3
 

@@ -3,18 +3,21 @@
 # Owns children, stocks, the predicted prior, kind ratios and parent preferences. Filled by the client task, read by the
 # hooks: everything here is either immutable and swapped as a whole, or under a short lock.
 
+"""What an expression leaves of the data: more than noise, only noise, nothing."""
+@enum Remainder::Int32 SOMETHING ONLY_NOISE NOTHING
+
 """
-One proposed expression; `kind` is its wire index, `log_probability` is NaN where it is not known, `leaves_noise` tells
-whether what it leaves of the data looks like noise.
+One proposed expression; `kind` is its wire index, `log_probability` is NaN where it is not known, `leaves` is what it
+leaves of the data as the server sees them, in double precision.
 """
 struct Child
     codes::Vector{Int32}
     constants::Vector{Float64}
     kind::Int
     log_probability::Float64
-    leaves_noise::Bool
+    leaves::Remainder
 end
-Child(codes, constants, kind, log_probability) = Child(codes, constants, kind, log_probability, false)
+Child(codes, constants, kind, log_probability) = Child(codes, constants, kind, log_probability, SOMETHING)
 
 is_crossover(child::Child) = child.kind == CROSSOVER_KIND
 const CROSSOVER_KIND = findfirst(==(:crossover), KINDS)::Int

@@ -66,7 +66,10 @@ function ask!(
     )
     job = Job(purpose, search, population, references, message)
     @atomic search.in_flight = true
-    submit!(client_of(search.plugin), job) && return job
+    if submit!(client_of(search.plugin), job)
+        is_beside(search) && yield()  # To the client task, which sends it.
+        return job
+    end
     @atomic search.in_flight = false
     return skip!(search.tally, "queue full")
 end

@@ -88,6 +88,7 @@ end
         note_parent!(state, member)
         records_only(state) && return nothing
         state.curmaxsize = curmaxsize
+        has(state.levels, CONDITIONING) || return nothing
         return guarded(
             () -> condition!(weights, state, plugin, options), state, "condition_mutation_weights!", nothing
         )

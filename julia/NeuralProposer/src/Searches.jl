@@ -17,14 +17,16 @@ mutable struct Search
     const lineage::Lineage
     const home::Bool
     const started::Float64
+    const processor_started::Float64
     share::Float64
     outputs::Int
     open::Union{Nothing,Frame}
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
     const front::Dict{Int,Any}
-    const leaving_noise::Set{Int}  # References of members that leave only noise.
+    const explaining::Set{Int}  # References of members that leave only noise, or nothing.
     best_loss::Float64
+    constant_loss::Float64  # NaN until it is asked for.
     spent_at_gain::Float64
     answered::Bool
     spare::Bool
@@ -41,13 +43,13 @@ mutable struct Search
     @atomic ratios::Union{Nothing,Vector{Float64}}
     @atomic crossover_probability::Float64
     @atomic warned::Bool
-    @atomic explained::Bool  # Something leaves only noise: there is little left to ask for.
+    @atomic explained::Bool  # Something leaves only noise, or nothing: there is little left to ask for.
 end
 
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
-        id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(),
-        share, 1, nothing, NaN, Dict(), Dict(), Set(), Inf, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false, false,
+        id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(), processor_seconds(),
+        share, 1, nothing, NaN, Dict(), Dict(), Set(), Inf, NaN, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false, false,
     )
 end
 
@@ -121,11 +123,28 @@ function leaves_core(plugin::NeuralProposerPlugin, ropt)
     return cores > busy
 end
 
+"""Whether engine and proposer take turns on one core: populations run in the head's own task, and no core is left."""
+is_beside(search::Search) = !isnothing(search.head) && !search.spare
+
+"""
+Seconds that the search has had. Where engine and proposer share a core, it is their own time: what others take of a busy
+machine is no time of the search, and a share of it would be more of the engine's.
+"""
+function elapsed(search::Search, model_seconds::Float64)
+    passed = time() - search.started
+    is_beside(search) || return passed
+    return min(passed, processor_seconds() - search.processor_started + model_seconds)
+end
+
+"""Seconds of the processors that this process has used; those of a clock on Windows."""
+processor_seconds() = ccall(:clock, Clong, ()) / (Sys.iswindows() ? 1e3 : 1e6)
+
 """Seconds of model time that the search has earned so far."""
 function budget(search::Search)
+    spent = @lock TALLY_LOCK search.tally.model_seconds
     share = allowed_share(search)
     part = is_auto(search.plugin) && share >= PAYING ? 1.0 : MODEL_PART
-    return part * share * search.share / search.outputs * (time() - search.started)
+    return part * share * search.share / search.outputs * elapsed(search, spent)
 end
 
 """Seconds that are left of the search's limit of time; infinite where there is none."""

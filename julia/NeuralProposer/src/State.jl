@@ -62,6 +62,7 @@ mutable struct ProposerState
     total_cycles::Int
     curmaxsize::Int
     newest_birth::Int
+    followed::Bool  # Whether the population has held members that descend from proposals since its iteration began.
     errors::Int
     served::Bool
     pending_evaluations::Float64
@@ -75,7 +76,7 @@ end
 
 function ProposerState(id, output, population, share, positions, kinds, levels; live=Live())
     return ProposerState(
-        id, output, population, share, 1, positions, Counters(kinds), levels, -1, 0, 0, 0, 0, typemin(Int), 0, false,
+        id, output, population, share, 1, positions, Counters(kinds), levels, -1, 0, 0, 0, 0, typemin(Int), false, 0, false,
         0.0, 0, Handed[], Child[], Dict(), Int[], live,
     )
 end

@@ -178,11 +178,119 @@ end
     empty!(found.front)
     fill!(hall.exists, false)
     @test !(@atomic found.explained)
-    noise = NeuralProposer.Child(NEARLY, Float64[], 14, NaN, true)
+    noise = NeuralProposer.Child(NEARLY, Float64[], 14, NaN, NeuralProposer.ONLY_NOISE)
     @test !isnothing(NeuralProposer.offer!(state, found, noise, dataset, options, options.maxsize))
     let_in(false)
     @test findall(hall.exists) == [length(NEARLY)]
     @test (@atomic found.explained)
+end
+
+@testset "front: what is exact but for the engine's rounding is an answer, and ends the search as it would in more digits" begin
+    X, y = problem()
+    off = vcat(PLUS, SOLUTION, Int32(0))  # By 0.003, as if that were rounding.
+    function offered(leaves; condition=(loss, size) -> loss < 1e-9, kwargs...)
+        options = options_with([]; early_stop_condition=condition, kwargs...)
+        dataset = SymbolicRegression.Dataset(X, y)
+        SymbolicRegression.update_baseline_loss!(dataset, options)
+        table = NeuralProposer.OperatorTable(options.operators.ops)
+        plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+        found = NeuralProposer.Search(6, plugin, table, FEATURES, 1; home=true)
+        found.stop = SymbolicRegression.ExternalStop()
+        state = NeuralProposer.ProposerState(6, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
+        child = NeuralProposer.Child(off, [0.003], 14, NaN, leaves)
+        member = NeuralProposer.offer!(state, found, child, dataset, options, options.maxsize)
+        answer = NeuralProposer.is_answer(found, member, NeuralProposer.exact_loss(found, dataset, options))
+        return Float64(member.loss), answer, found.answered, found.stop.requested[]
+    end
+    loss, told... = offered(NeuralProposer.NOTHING)
+    @test loss ≈ 9e-6 rtol = 0.01  # The constant is not fitted to the rounding.
+    @test told == (true, true, true)
+    @test first(offered(NeuralProposer.SOMETHING)) < 9e-7
+    @test !last(offered(NeuralProposer.NOTHING; condition=(loss, size) -> loss < 1e-20))
+    @test !last(offered(NeuralProposer.NOTHING; condition=nothing))
+    @test !last(offered(NeuralProposer.NOTHING; elementwise_loss=(prediction, target) -> abs2(prediction - target)))
+end
+
+@testset "front: near misses of data far from 0 are no answers" begin
+    X, y = problem()
+    options = options_with([])
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere")
+    exact(y) = begin
+        dataset = SymbolicRegression.Dataset(X, y)
+        SymbolicRegression.update_baseline_loss!(dataset, options)
+        table = NeuralProposer.OperatorTable(options.operators.ops)
+        found = NeuralProposer.Search(8, plugin, table, FEATURES, 1; home=true)
+        NeuralProposer.exact_loss(found, dataset, options)
+    end
+    variance = sum(abs2, y .- sum(y) / length(y)) / length(y)
+    @test exact(y) ≈ NeuralProposer.EXACT * variance rtol = 1e-3
+    @test exact(y .+ 1000) ≈ exact(y) rtol = 1e-3
+end
+
+@testset "lineage: descendants are followed through an iteration, in populations that hold some" begin
+    X, y = problem()
+    options = options_with([])
+    dataset = SymbolicRegression.Dataset(X, y)
+    SymbolicRegression.update_baseline_loss!(dataset, options)
+    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
+    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
+    state = NeuralProposer.ProposerState(9, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
+    lineage, pop, number = NeuralProposer.Lineage(), fresh(), Ref(1000)
+    follow(first_cycle) = NeuralProposer.follow_population!(state, lineage, pop, first_cycle)
+    function replace!(at, parent)
+        child = copy(pop.members[at])
+        child.ref, child.parent = (number[] += 1), parent
+        child.birth = 1 + maximum(member -> member.birth, pop.members)
+        return pop.members[at] = child
+    end
+    descends(at) = NeuralProposer.descends(lineage, pop.members[at].ref)
+    follow(true)
+    @test !state.followed
+    NeuralProposer.mark!(lineage, 1000)
+    replace!(1, 1000)  # By migration, which is not within an iteration.
+    follow(true)
+    @test state.followed && descends(1) && !descends(2)
+    replace!(2, pop.members[1].ref)
+    follow(false)
+    @test descends(2) && !descends(3)
+    pop = fresh()
+    follow(true)
+    @test !state.followed
+    handed = replace!(3, pop.members[4].ref)
+    push!(state.handed, NeuralProposer.Handed(SymbolicRegression.get_tree(handed.tree), handed.parent, NaN))
+    follow(false)
+    @test state.followed && descends(3) && !descends(4) && isempty(state.handed)
+    replace!(4, handed.ref)
+    follow(false)
+    @test descends(4)
+end
+
+@testset "where engine and proposer share a core, the client waits in the engine's thread, and other people's time is not counted" begin
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere", token="beside")
+    found = NeuralProposer.Search(7, plugin, NeuralProposer.OperatorTable(options_with([]).operators.ops), 1, 1; home=true)
+    @test !NeuralProposer.is_beside(found)
+    found.head = :serial
+    @test NeuralProposer.is_beside(found)
+    before, began = NeuralProposer.elapsed(found, 0.0), time()
+    sleep(0.5)
+    @test NeuralProposer.elapsed(found, 0.0) - before < 0.4
+    @test NeuralProposer.elapsed(found, 1e9) >= time() - began  # Never more than the clock says.
+    @test NeuralProposer.elapsed(found, 1e9) < 1e6
+    client = NeuralProposer.Client("unix:/nowhere", "beside")
+    task = NeuralProposer.start!(client; here=NeuralProposer.is_beside(found))
+    @test task.sticky
+    @test isnothing(NeuralProposer.start!(client; here=true))
+    NeuralProposer.submit!(client, NeuralProposer.Job(:idle, nothing))
+    wait(task)
+    @test !client.running
+    found.spare = true
+    before = NeuralProposer.elapsed(found, 0.0)
+    sleep(0.1)
+    @test NeuralProposer.elapsed(found, 0.0) - before >= 0.1
+    task = NeuralProposer.start!(client; here=NeuralProposer.is_beside(found))
+    @test !task.sticky
+    NeuralProposer.submit!(client, NeuralProposer.Job(:idle, nothing))
+    wait(task)
 end
 
 @testset "front: the share of time is what was earned" begin
