@@ -29,8 +29,8 @@ PAIRS, DEGREE, LONG_DEGREE = 2, 3, 4
 MOST_VARIABLES = 20
 MOST_BASES, LARGEST_BASE = 7, 4
 """Of the sets in which functions come together; nodes of a function in them."""
-DEPENDENT, APART = 1e-13, 1e-5
-"""Share of a column that is rounding; share that the terms of a relation must leave of each other otherwise."""
+APART = 1e-5
+"""Share that the terms of a relation must leave of each other otherwise."""
 NEEDED = (1e-3, 1e-5, 1e-7, 1e-9)
 """Coefficients below these shares of the largest are left out, if the relation holds without them."""
 LONGEST = 12
@@ -51,15 +51,20 @@ class Extent(NamedTuple):
         Columns without y, and with it.
     independent : float
         Share of a term that shorter ones must leave unexplained.
+    rounding : float, optional
+        Share of a column that is rounding.
     """
 
     over: int
     under: int
     independent: float
+    rounding: float = 1e-13
 
 
 SMALL, LONG, LARGE = Extent(60, 30, 1e-6), Extent(130, 60, 1e-6), Extent(300, 150, 1e-11)
 """Different ones quickly; longer ones; and many, also such as are nearly alike."""
+MIXED = Extent(130, 60, 1e-8, 1e-12)
+"""Of many sets of functions."""
 PARTED = Extent(120, 1, 1e-6)
 """Sums, one of whose terms is the reciprocal of a sum."""
 
@@ -91,7 +96,7 @@ class Relations:
         extent: Extent = SMALL,
     ) -> None:
         self._bases, self._minus = list(bases), ("-", 2) in operators.index
-        self._X, self._sizes, self._operators = X, list(sizes), operators
+        self._X, self._sizes, self._operators, self._rounding = X, list(sizes), operators, extent.rounding
         over, under = (int(min(most, share * len(X))) for most, share in zip(extent[:2], SHARES, strict=True))
         terms = _products(sizes, degree, 3 * over // 2)
         columns = values_of(self._bases, X.T)
@@ -127,8 +132,8 @@ class Relations:
             return
         units, scale = _units(columns[order])
         triangle: Array = np.asarray(np.linalg.qr(units.T, mode="r"))
-        for last in np.flatnonzero(np.abs(np.diagonal(triangle)) < DEPENDENT)[:TRIED].tolist():
-            related = _related(units, triangle, last)
+        for last in np.flatnonzero(np.abs(np.diagonal(triangle)) < self._rounding)[:TRIED].tolist():
+            related = _related(units, triangle, last, self._rounding)
             if related is not None:
                 kept, factors = related
                 numbers, factors = order[kept], factors / scale[kept]
@@ -227,7 +232,7 @@ def _products(sizes: Sequence[int], largest: int, most: int) -> list[Monomial]:
     return [found[k] for k in order.tolist()]
 
 
-def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.int64], Array] | None:
+def _related(units: Array, triangle: Array, last: int, rounding: float) -> tuple[npt.NDArray[np.int64], Array] | None:
     """Return the few columns whose sum, with which factors, is nothing but rounding; the last is one of them."""
     with np.errstate(all="ignore"):
         try:
@@ -239,7 +244,7 @@ def _related(units: Array, triangle: Array, last: int) -> tuple[npt.NDArray[np.i
         if not 2 <= len(kept) <= LONGEST:
             return None
         _, values, rows = np.linalg.svd(np.linalg.qr(units[kept].T, mode="r"))
-        if values[-1] < DEPENDENT:
+        if values[-1] < rounding:
             terms = units[kept] * rows[-1][:, None]
             holds = np.abs(terms.sum(axis=0)) <= HOLDS * np.abs(terms).max(axis=0)
             return (kept, rows[-1]) if values[-2] > APART and holds.mean() > MOST_ROWS else None

@@ -28,6 +28,7 @@ from pysr_neural.proposer.joins.further import AGAIN, Further
 from pysr_neural.proposer.joins.groups import distances
 from pysr_neural.proposer.joins.groups import products as groups_of
 from pysr_neural.proposer.joins.library import Library
+from pysr_neural.proposer.joins.mixtures import mixtures
 from pysr_neural.proposer.joins.parts import Parts, most_frequent
 from pysr_neural.proposer.joins.reductions import Reduction, Selection, reductions, selection, similar
 from pysr_neural.proposer.joins.relations import (
@@ -35,6 +36,7 @@ from pysr_neural.proposer.joins.relations import (
     LARGE,
     LONG,
     LONG_DEGREE,
+    MIXED,
     MOST_BASES,
     PAIRS,
     SMALL,
@@ -65,11 +67,24 @@ EAGER = 10
 LARGEST_WRAPPING = 12
 """Nodes around a target below which no further factor is split off."""
 WAYS = frozenset(
-    {"beside", "curves", "groups", "interactions", "pairs", "reductions", "relations", "relevance", "rests"}
+    {
+        "beside",
+        "curves",
+        "groups",
+        "interactions",
+        "mixtures",
+        "pairs",
+        "reductions",
+        "relations",
+        "relevance",
+        "rests",
+    }
 )
 """Ways to look for answers beside sums, products and factors of parts."""
 SAVED = 2
 """Nodes that the way back from a smaller problem may save."""
+MIXED_ROWS, MIXED_AT_ONCE, ENUMERATED = 400, 4, 1000
+"""Rows on which sets of functions are tried, how many in a step, enumerated parts that are functions in them."""
 FUNCTIONS = 4
 """Of good answers, that come into longer products in each round."""
 DEEPEST = 5
@@ -249,6 +264,17 @@ class Joiner:
                     self._rate(relations.found(targets_of(y, self.operators)[0]))
                     yield
 
+    def _mixed(self) -> Iterator[None]:
+        """Look for quotients of two sums of products of the variables and a few functions, of many sets of these."""
+        if "mixtures" in self.ways:
+            X, y = (each[:MIXED_ROWS] for each in self._all)
+            parts = map(self.parts.tree, self.parts.enumerated(ENUMERATED))
+            for number, bases in enumerate(mixtures(self._order, self.operators, parts)):
+                relations = Relations(X, bases, [1] * len(bases), DEGREE, self.operators, MIXED)
+                self._rate(relations.found(targets_of(y, self.operators)[0]))
+                if number % MIXED_AT_ONCE == 0:
+                    yield
+
     def _focused(self, X: Array, y: Array) -> "tuple[Selection, Joiner] | None":
         """Begin the problem of those variables that seem to matter, if some do not."""
         with np.errstate(all="ignore"):
@@ -310,6 +336,7 @@ class Joiner:
                     self._relations,
                     self._related(*self._all, *simple_bases(self._order, self.operators), DEGREE, LARGE),
                     self._related(*self._all, parts, [part.size for part in parts], 1, LARGE),
+                    self._mixed(),
                 )
             order, seen, empty = itertools.count(), set[tuple[str, str]](), True
             bases = targets_of(self.y, self.operators)
