@@ -180,13 +180,17 @@ function generation_ended!(state::ProposerState, plugin, search_state, dataset, 
     return nothing
 end
 
-"""Note which members of the hall of fame have a neural ancestor, while their references are still known."""
+"""
+Note which members of the hall of fame have a neural ancestor, while their references are still known. A seed may have
+left its population before it was marked there.
+"""
 function flag_hall!(search::Search, hall)
     for (size, member) in enumerate(hall.members)
         hall.exists[size] || continue
         reference, neural = get(search.hall_of_fame, size, (0, false))
         if reference != member.ref || !neural
-            search.hall_of_fame[size] = (member.ref, descends(search.lineage, member))
+            neural = descends(search.lineage, member) || @lock search.lock written(member, search) in search.seeds
+            search.hall_of_fame[size] = (member.ref, neural)
         end
     end
     return nothing

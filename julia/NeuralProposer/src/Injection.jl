@@ -126,14 +126,20 @@ function initial_tree(state::ProposerState, plugin::NeuralProposerPlugin, datase
     return decode(N, seed.codes, seed.constants, OperatorTable(options.operators.ops), size(dataset.X, 1))
 end
 
+"""A member's codes and constants."""
+function written(member, search::Search)
+    codes, constants = Int32[], Float64[]
+    encode!(codes, constants, get_tree(member.tree), search.table, search.features)
+    return codes, constants
+end
+
 """Recognise the members that began as seeds, once per population."""
 function mark_seeds!(state::ProposerState, search::Search, pop)
     isempty(state.seeds) && return nothing
     known = Set((seed.codes, seed.constants) for seed in state.seeds)
+    @lock search.lock union!(search.seeds, known)
     for member in pop.members
-        codes, constants = Int32[], Float64[]
-        encode!(codes, constants, get_tree(member.tree), search.table, search.features)
-        (codes, constants) in known || continue
+        written(member, search) in known || continue
         mark!(search.lineage, member.ref)
         state.counters.seeded += 1
     end

@@ -24,6 +24,7 @@ mutable struct Search
     finished::Float64
     const hall_of_fame::Dict{Int,Tuple{Int,Bool}}
     const front::Dict{Int,Any}
+    const seeds::Set{Tuple{Vector{Int32},Vector{Float64}}}  # Codes and constants of what populations began with.
     const explaining::Set{Int}  # References of members that leave only noise, or nothing.
     best_loss::Float64
     constant_loss::Float64  # NaN until it is asked for.
@@ -49,7 +50,7 @@ end
 function Search(id, plugin, table, features, output; home::Bool, share::Float64=1.0)
     return Search(
         id, plugin, table, features, output, ReentrantLock(), Dict(), Dict(), Dict(), Tally(), Lineage(), home, time(), processor_seconds(),
-        share, 1, nothing, NaN, Dict(), Dict(), Set(), Inf, NaN, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false, false,
+        share, 1, nothing, NaN, Dict(), Dict(), Set(), Set(), Inf, NaN, 0.0, false, false, nothing, nothing, [], nothing, true, 0, 0, false, -1, nothing, nothing, NaN, false, false,
     )
 end
 

@@ -227,6 +227,24 @@ end
     @test exact(y .+ 1000) ≈ exact(y) rtol = 1e-3
 end
 
+@testset "lineage: a seed in the hall of fame is one, also where its population never held it after a cycle" begin
+    X, y = problem()
+    options = options_with([])
+    dataset = SymbolicRegression.Dataset(X, y)
+    SymbolicRegression.update_baseline_loss!(dataset, options)
+    plugin = NeuralProposerPlugin(; address="unix:/nowhere", token="seeds")
+    search = NeuralProposer.Search(8, plugin, NeuralProposer.OperatorTable(options.operators.ops), FEATURES, 1; home=true)
+    pop = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES)
+    hall = SymbolicRegression.HallOfFame(options, dataset)
+    size = SymbolicRegression.compute_complexity(pop.members[1], options)
+    hall.members[size], hall.exists[size] = pop.members[1], true
+    NeuralProposer.flag_hall!(search, hall)
+    @test !last(search.hall_of_fame[size])
+    push!(search.seeds, NeuralProposer.written(pop.members[1], search))
+    NeuralProposer.flag_hall!(search, hall)
+    @test last(search.hall_of_fame[size])
+end
+
 @testset "lineage: descendants are followed through an iteration, in populations that hold some" begin
     X, y = problem()
     options = options_with([])
