@@ -234,10 +234,9 @@ end
     SymbolicRegression.update_baseline_loss!(dataset, options)
     plugin = NeuralProposerPlugin(; address="unix:/nowhere", token="seeds")
     search = NeuralProposer.Search(8, plugin, NeuralProposer.OperatorTable(options.operators.ops), FEATURES, 1; home=true)
-    pop = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES)
-    hall = SymbolicRegression.HallOfFame(options, dataset)
-    size = SymbolicRegression.compute_complexity(pop.members[1], options)
-    hall.members[size], hall.exists[size] = pop.members[1], true
+    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
+    pop = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
+    hall, size = (members=pop.members[1:1], exists=[true]), 1
     NeuralProposer.flag_hall!(search, hall)
     @test !last(search.hall_of_fame[size])
     push!(search.seeds, NeuralProposer.written(pop.members[1], search))
