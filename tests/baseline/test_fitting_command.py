@@ -19,6 +19,7 @@ from pysr_neural.proposer.scripted import ScriptedProposer
 from pysr_neural_baseline.fitting import command, conclusion, page
 from pysr_neural_baseline.fitting.engines import BasicSREngine, Found
 from pysr_neural_baseline.fitting.outcome import Member
+from pysr_neural_baseline.fitting.tables import listed
 
 ROWS = 40
 A, B = np.random.default_rng(0).uniform(1, 3, (2, ROWS))
@@ -305,7 +306,7 @@ def test_options_that_cannot_be_are_refused_before_the_search(fit, options, word
 
 
 def test_names_with_commas_stand_in_quotes():
-    assert command._listed('a, "b, c" ,d,') == ["a", "b, c", "d"]
+    assert listed('a, "b, c" ,d,') == ["a", "b, c", "d"]
 
 
 def test_the_module_is_a_program_and_imports_nothing_heavy_for_its_help():

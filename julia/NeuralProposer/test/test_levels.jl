@@ -227,15 +227,22 @@ end
     @test exact(y .+ 1000) ≈ exact(y) rtol = 1e-3
 end
 
-@testset "lineage: a seed in the hall of fame is one, also where its population never held it after a cycle" begin
+"""Options without help, and a function that makes populations of five members."""
+function populations_of_five()
     X, y = problem()
     options = options_with([])
     dataset = SymbolicRegression.Dataset(X, y)
     SymbolicRegression.update_baseline_loss!(dataset, options)
+    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
+    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
+    return options, fresh
+end
+
+@testset "lineage: a seed in the hall of fame is one, also where its population never held it after a cycle" begin
+    options, fresh = populations_of_five()
     plugin = NeuralProposerPlugin(; address="unix:/nowhere", token="seeds")
     search = NeuralProposer.Search(8, plugin, NeuralProposer.OperatorTable(options.operators.ops), FEATURES, 1; home=true)
-    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
-    pop = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
+    pop = fresh()
     hall, size = (members=pop.members[1:1], exists=[true]), 1
     NeuralProposer.flag_hall!(search, hall)
     @test !last(search.hall_of_fame[size])
@@ -245,12 +252,7 @@ end
 end
 
 @testset "lineage: descendants are followed through an iteration, in populations that hold some" begin
-    X, y = problem()
-    options = options_with([])
-    dataset = SymbolicRegression.Dataset(X, y)
-    SymbolicRegression.update_baseline_loss!(dataset, options)
-    plugin_states = SymbolicRegression.init_plugin_states(options, dataset)
-    fresh() = SymbolicRegression.Population(dataset; population_size=5, options, nfeatures=FEATURES, plugin_states)
+    options, fresh = populations_of_five()
     state = NeuralProposer.ProposerState(9, 1, 0, 1.0, NeuralProposer.Positions(options), 9, NeuralProposer.Levels(1))
     lineage, pop, number = NeuralProposer.Lineage(), fresh(), Ref(1000)
     follow(first_cycle) = NeuralProposer.follow_population!(state, lineage, pop, first_cycle)

@@ -256,22 +256,24 @@ class Joiner:
         """Look for quotients of two sums of longer products, of the variables and one function of a good answer."""
         if "relations" in self.ways:
             X, y = self._all
+            whole = targets_of(y, self.operators)[0]
             for function in functions_in(self.answers.best()[:AGAIN])[:FUNCTIONS]:
                 if function not in self._functions:
                     self._functions.add(function)
                     bases = [*(variable(i) for i in self._order[: MOST_BASES - 1]), function]
                     relations = Relations(X, bases, [1] * len(bases), LONG_DEGREE, self.operators, LONG)
-                    self._rate(relations.found(targets_of(y, self.operators)[0]))
+                    self._rate(relations.found(whole))
                     yield
 
     def _mixed(self) -> Iterator[None]:
         """Look for quotients of two sums of products of the variables and a few functions, of many sets of these."""
         if "mixtures" in self.ways:
             X, y = (each[:MIXED_ROWS] for each in self._all)
+            whole = targets_of(y, self.operators)[0]
             parts = map(self.parts.tree, self.parts.enumerated(ENUMERATED))
             for number, bases in enumerate(mixtures(self._order, self.operators, parts)):
                 relations = Relations(X, bases, [1] * len(bases), DEGREE, self.operators, MIXED)
-                self._rate(relations.found(targets_of(y, self.operators)[0]))
+                self._rate(relations.found(whole))
                 if number % MIXED_AT_ONCE == 0:
                     yield
 

@@ -5,7 +5,6 @@ Owns: the options, all that comes before the search, and Ctrl-C there.  Does not
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,14 +26,13 @@ from pysr_neural_baseline.fitting.attended import (
     can_attend,
 )
 from pysr_neural_baseline.fitting.conclusion import Hurry, Task, concluded
-from pysr_neural_baseline.fitting.engines import ENGINES, Settings, choose, operators_of
+from pysr_neural_baseline.fitting.engines import DEFAULT_OPERATORS, ENGINES, Settings, choose, operators_of
 from pysr_neural_baseline.fitting.judging import Judgement, judged
 from pysr_neural_baseline.fitting.progress import progress
 from pysr_neural_baseline.fitting.state import State, replace_text
-from pysr_neural_baseline.fitting.tables import read_table
+from pysr_neural_baseline.fitting.tables import listed, read_table
 from pysr_neural_baseline.fitting.uncertainty import parted
 
-OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
 SECONDS, MAX_SIZE = 30.0, 20
 ADVICE = "The same command begins anew; with --state, from what the folder holds."
 Say = Callable[[str], None]
@@ -98,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", required=True, help="the column to be explained")
     parser.add_argument("--columns", help="columns that may explain it, with commas between; all others if not given")
     parser.add_argument("--units", help="such as 'a=AU,period=day': on axes, and PySR searches by them")
-    parser.add_argument("--operators", default=OPERATORS, help="with commas between (default %(default)s)")
+    parser.add_argument("--operators", default=DEFAULT_OPERATORS, help="with commas between (default %(default)s)")
     parser.add_argument("--maxsize", default=MAX_SIZE, type=int, help="largest complexity (default %(default)s)")
     parser.add_argument("--seconds", default=SECONDS, type=float, help="time of the search (default %(default)s)")
     parser.add_argument(
@@ -129,14 +127,14 @@ def _prepared(arguments: argparse.Namespace, say: Say) -> Task:
     """Look at everything that could be wrong before time is spent."""
     seconds = number("--seconds", arguments.seconds, above=0)
     settings = Settings(
-        operators_of(_listed(arguments.operators)),
+        operators_of(listed(arguments.operators)),
         whole("--maxsize", arguments.maxsize, 1),
         seconds,
         whole("--seed", arguments.seed, 0),
         arguments.precision,
     )
     _check_page(arguments.out, arguments.file)
-    columns = None if arguments.columns is None else _listed(arguments.columns)
+    columns = None if arguments.columns is None else listed(arguments.columns)
     judgement = judged(read_table(arguments.file), arguments.target, columns, _units(arguments.units))
     data = judgement.data
     say(f"{arguments.file.name}: {len(data.y)} rows; {data.target} out of {', '.join(data.features)}.")
@@ -186,14 +184,8 @@ def _check_page(out: Path | None, file: Path) -> None:
         raise ConfigError(f"--out must be where a file can be written; got {out}: {error}.") from error
 
 
-def _listed(text: str) -> list[str]:
-    """Read names with commas between; a name with a comma stands in quotes."""
-    cells = next(csv.reader([text], skipinitialspace=True), [])
-    return [cell.strip() for cell in cells if cell.strip()]
-
-
 def _units(text: str | None) -> dict[str, str]:
-    pairs = [each.partition("=") for each in _listed(text or "")]
+    pairs = [each.partition("=") for each in listed(text or "")]
     for name, equals, unit in pairs:
         if not (name.strip() and equals and unit.strip()):
             raise ConfigError(f"--units must be pairs such as 'a=AU,period=day'; got {name + equals + unit!r}.")

@@ -26,6 +26,8 @@ from pysr_neural_baseline.fitting.outcome import Member, rounded, shown
 
 Say = Callable[[str], None]
 Help = str | Proposer | None
+DEFAULT_OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
+"""Of commands, with commas between."""
 DIGITS = 3
 ENDLESS = 1_000_000
 """Iterations, never reached: time ends a search."""

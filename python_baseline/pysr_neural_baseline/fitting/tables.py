@@ -71,6 +71,12 @@ def read_table(path: Path) -> Table:
     return table
 
 
+def listed(text: str) -> list[str]:
+    """Read names with commas between, as options give them; a name with a comma stands in quotes."""
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    return [cell.strip() for cell in cells if cell.strip()]
+
+
 def _check_names(frame: pd.DataFrame) -> None:
     if not len(frame.columns) or not len(frame):
         raise DataError(f"The file must hold rows of data; got {len(frame)} below {len(frame.columns)} column names.")

@@ -27,7 +27,7 @@ from pysr_neural.interop.suggestions import suggestions
 from pysr_neural.operators import Array
 from pysr_neural.problem import Limits, OperatorSet, Problem
 from pysr_neural.proposer.joins.parts import values_of
-from pysr_neural.proposer.joins.relevance import FEWEST_ROWS, MOST_ROWS, relevant
+from pysr_neural.proposer.joins.relevance import FEWEST_ROWS, relevant
 from pysr_neural.proposer.joins.search import Joiner
 from pysr_neural.proposer.neural.transformer import TransformerProposer
 from pysr_neural.rng import generator
@@ -167,7 +167,7 @@ def _joined(X: Array, y: Array, operators: OperatorSet, seconds: float) -> Node 
 def _of_variables(drawn: Sequence[Node], seen: tuple[Array, Array], names: Sequence[str]) -> Iterable[Belief]:
     shares = _shares(tree.variables() for tree in drawn)
     asked = len(names) > 1 and len(seen[1]) >= FEWEST_ROWS
-    found = relevant(*(each[:MOST_ROWS] for each in seen)) if asked else []
+    found = relevant(*seen) if asked else []
     for i, name in enumerate(names):
         confirmed = i in found if asked else None
         verdict = "y depends on it" if confirmed else "no sign that y depends on it"

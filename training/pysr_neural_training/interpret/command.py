@@ -7,20 +7,21 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pysr_neural.checks import whole
 from pysr_neural.errors import ConfigError
 from pysr_neural.proposer.base import Proposer
+from pysr_neural_baseline.fitting.engines import DEFAULT_OPERATORS
 from pysr_neural_training.interpret.distil import Distilled, distil
 from pysr_neural_training.interpret.export import check_target, export, to_json
 from pysr_neural_training.interpret.pages import markdown, summary, terminal
 from pysr_neural_training.interpret.preferences import GroupPreference, Preference, ask, by_group
 from pysr_neural_training.interpret.states import GROUPS, SearchState, collect
 
-OPERATORS = "+,-,*,/,sqrt,exp,log,sin,cos"
 BELIEFS, BELIEVED = "beliefs.md", "beliefs.png"
 PAGE, PICTURE, STATIC, PYSR = "preferences.md", "preferences.png", "distilled.json", "pysr.json"
 
@@ -81,8 +82,7 @@ def write(found: Interpretation, out: Path, command: str) -> None:
     """
     from pysr_neural_training.interpret.pictures import draw
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
         draw(out / PICTURE, found.groups, found.states, found.preferences)
         for name, text in (
             (PAGE, markdown(found.groups, found.distilled, command, PICTURE)),
@@ -90,6 +90,14 @@ def write(found: Interpretation, out: Path, command: str) -> None:
             (PYSR, to_json(found.distilled) + "\n"),
         ):
             (out / name).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Make a directory if it is missing; refuse one in which nothing can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise ConfigError(f"--out must be a directory that can be written; got {out}: {error}.") from error
 
@@ -110,9 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--target", help="with --data: the column to be explained")
     parser.add_argument("--columns", help="with --data: those that may explain it, with commas between; default: all")
-    parser.add_argument("--operators", default=OPERATORS, help="with --data: with commas between (default %(default)s)")
+    parser.add_argument(
+        "--operators", default=DEFAULT_OPERATORS, help="with --data: with commas between (default %(default)s)"
+    )
     parser.add_argument("--beside", type=Path, help="another policy's safetensors file, where one is interpreted")
-    parser.add_argument("--out", type=Path, help=f"directory for {PAGE}, {PICTURE}, {STATIC} and {PYSR}, or {BELIEFS}")
+    parser.add_argument("--out", type=Path, help=f"directory for {PAGE} and what belongs to it, or {BELIEFS}")
     parser.add_argument("--export", metavar="TARGET", help="print the static form for 'pysr' instead of the table")
     parser.add_argument("--problems", type=int, default=16, help="held-out problems, each searched twice")
     parser.add_argument("--generations", type=int, default=40, help="of each search")
@@ -125,10 +135,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = shlex.join(["pysr-neural", "interpret", *(sys.argv[1:] if argv is None else argv)])
     if options.checkpoint.endswith(".safetensors"):
         return _decisions(options, given)
-    from pysr_neural.proposer.neural.transformer import TransformerProposer
-
     if options.data is not None:
         return _beliefs(options, given)
+    from pysr_neural.proposer.neural.transformer import TransformerProposer
+
     proposer = TransformerProposer.from_checkpoint(options.checkpoint)
     name = Path(options.checkpoint).name
     found = interpret(name, proposer, options.problems, options.generations, options.children, options.seed)
@@ -151,35 +161,28 @@ def _beliefs(options: argparse.Namespace, given: str) -> int:
     from pysr_neural.proposer.neural.transformer import TransformerProposer
     from pysr_neural_baseline.fitting.engines import operators_of
     from pysr_neural_baseline.fitting.judging import judged
-    from pysr_neural_baseline.fitting.tables import read_table
+    from pysr_neural_baseline.fitting.tables import listed, read_table
     from pysr_neural_training.interpret import beliefs
 
     if options.target is None:
         raise ConfigError("--data needs --target, the column to be explained; got none.")
-    columns = None if options.columns is None else _listed(options.columns)
+    columns = None if options.columns is None else listed(options.columns)
     judgement = judged(read_table(options.data), options.target, columns)
     for note in judgement.notes:
         print(f"note: {note}", file=sys.stderr)
-    data, operators = judgement.data, operators_of(_listed(options.operators))
+    data, operators = judgement.data, operators_of(listed(options.operators))
     proposer = TransformerProposer.from_checkpoint(options.checkpoint)
     found = beliefs.beliefs(proposer, data.X, data.y, data.features, operators, seed=options.seed)
     if options.out is not None:
-        try:
-            options.out.mkdir(parents=True, exist_ok=True)
+        with _writing(options.out):
             beliefs.draw(options.out / BELIEVED, found)
             (options.out / BELIEFS).write_text(beliefs.page(found, given, BELIEVED), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--out must be a directory that can be written; got {options.out}: {error}.") from error
     print(beliefs.page(found, given))
     if options.out is not None:
         print(f"Written to {options.out}: {BELIEFS}, {BELIEVED}.")
     if options.json:
         print(json.dumps(found.to_dict()))
     return 0
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _decisions(options: argparse.Namespace, given: str) -> int:
